@@ -1,0 +1,137 @@
+# ckpt: a checkpointer for Linux on x86_64.
+#
+#   make            build/bin/ckpt
+#   make demo       the tutorial: a loop is dumped and restored
+#   make test       all tests                    (SAN=address,undefined: under the sanitizers)
+#   make bench      measurements                 (CRIU=/path/to/criu: the peer beside it)
+#   make lint format fuzz install clean
+#
+# V=1 shows the commands, WERROR=0 lets warnings pass, COV=1 builds for gcov. Each flavour has its own tree.
+
+empty :=
+comma := ,
+FLAVOUR := $(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(COV),-cov)
+B := build$(if $(FLAVOUR),/flavour$(FLAVOUR))
+PREFIX ?= /usr/local
+CC := gcc
+Q := $(if $(V),,@)
+
+CFLAGS ?= -O2 -g
+WARN := -Wall -Wextra -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter \
+	-Wno-missing-field-initializers $(if $(filter 0,$(WERROR)),,-Werror)
+INC := -Iinclude -Iarch/x86_64 -Iparasite -I$(B)/gen
+ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(INC) -MMD -MP \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(if $(COV),--coverage)
+LDFLAGS += $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
+LIBS := -lprotobuf-c
+
+# What runs inside other processes: no libc, no stack protector, no red zone, no SSE.
+BLOB_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Os -g $(WARN) -Iparasite -Iarch/x86_64 -MMD -MP \
+	-ffreestanding -fno-stack-protector -mno-red-zone -mgeneral-regs-only -fPIE -fvisibility=hidden \
+	-fno-asynchronous-unwind-tables -fno-builtin -fcf-protection=none -fno-jump-tables -fno-tree-loop-distribute-patterns
+BLOBS := parasite restorer
+
+PROTOS := $(wildcard images/*.proto)
+GEN := $(PROTOS:images/%.proto=$(B)/gen/%.pb-c.c)
+SRC := $(wildcard ckpt/*.c ckpt/lib/*.c restore/*.c images/*.c arch/x86_64/*.c)
+LIB_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(filter-out ckpt/main.c,$(SRC))) $(GEN:.c=.o) $(B)/obj/blobs.o
+UNIT := $(patsubst test/unit/%.c,$(B)/test/unit/%,$(wildcard test/unit/*.c))
+E2E := $(patsubst test/e2e/%.c,$(B)/test/e2e/%,$(wildcard test/e2e/*.c))
+
+.PHONY: all demo test unit e2e bench lint format fuzz install clean setup need
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: need $(B)/bin/ckpt
+
+# Names the Debian packages that are missing; `make setup` installs them when run as root.
+need:
+	@sh test/setup.sh check
+setup:
+	@sh test/setup.sh install
+
+$(B)/bin/ckpt: $(B)/obj/ckpt/main.o $(LIB_OBJ)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)ln -sf ckpt $(@D)/criu
+
+$(B)/gen/%.pb-c.c: images/%.proto $(PROTOS) | need
+	@mkdir -p $(@D)
+	@echo "  PROTO $<"
+	$(Q)protoc-c --proto_path=images --c_out=$(@D) $<
+
+$(B)/gen/image_messages.h: $(PROTOS) | need
+	@mkdir -p $(@D)
+	$(Q)for p in $(notdir $(PROTOS:.proto=)); do echo "#include \"$$p.pb-c.h\""; done > $@
+
+$(B)/gen/%.o: $(B)/gen/%.c $(GEN)
+	@echo "  CC    $<"
+	$(Q)$(CC) -std=gnu11 $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN)) -I$(B)/gen -c -o $@ $<
+
+$(B)/obj/%.o: %.c | need $(GEN) $(B)/gen/image_messages.h
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# Blobs: position independent, no relocation left (asserted by the linker script), embedded by .incbin.
+$(B)/blob/%.o: parasite/%.c
+	@mkdir -p $(@D)
+	@echo "  BLOB  $<"
+	$(Q)$(CC) $(BLOB_CFLAGS) -c -o $@ $<
+$(B)/blob/blob_head.o: arch/x86_64/blob_head.S
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BLOB_CFLAGS) -c -o $@ $<
+$(B)/blob/%.elf: $(B)/blob/%.o $(B)/blob/blob_head.o arch/x86_64/blob.lds
+	$(Q)$(CC) -nostdlib -static -Wl,--no-undefined -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-T,arch/x86_64/blob.lds \
+		-o $@ $(filter %.o,$^)
+$(B)/blob/%.bin: $(B)/blob/%.elf
+	$(Q)objcopy -O binary $< $@
+$(B)/obj/blobs.o: parasite/blobs.S $(BLOBS:%=$(B)/blob/%.bin)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -I$(B)/blob -c -o $@ $<
+
+# Tests
+$(B)/test/unit/%: $(B)/obj/test/unit/%.o $(LIB_OBJ)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $$(pkg-config --libs check)
+
+# The e2e programs are targets, not part of ckpt: plain flags, no sanitizer.
+$(B)/test/e2e/%: test/e2e/%.c $(wildcard test/e2e/*.h)
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) -Iinclude -o $@ $< -lpthread
+
+unit: all $(UNIT)
+	$(Q)sh test/run_unit.sh $(UNIT)
+e2e: all $(E2E)
+	$(Q)B=$(B) sh test/run_e2e.sh
+
+test: setup
+	$(Q)$(MAKE) --no-print-directory all $(UNIT) $(E2E)
+	$(Q)B=$(B) UNIT="$(UNIT)" sh test/run.sh
+
+demo: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)sh test/demo.sh $(B)/bin/ckpt
+
+bench: all
+	$(Q)B=$(B) CRIU=$(CRIU) $(MAKE) --no-print-directory -f test/bench/bench.mk
+
+lint:
+	$(Q)sh test/lint.sh
+format:
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+fuzz: all
+	$(Q)$(MAKE) --no-print-directory -f test/fuzz/fuzz.mk
+
+install: all
+	install -D -m 755 $(B)/bin/ckpt $(DESTDIR)$(PREFIX)/sbin/ckpt
+	install -D -m 644 ckpt/ckpt.8 $(DESTDIR)$(PREFIX)/share/man/man8/ckpt.8
+	install -D -m 644 ckpt/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ckpt
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,32 @@
+/* Fault points. Costs one comparison when no fault is asked for. */
+#include "fault.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+
+const struct fault_info fault_info[FAULT_POINTS] = {
+#define FAULT(action, name, what) [FAULT_##action##_##name] = { #action, #action "." #name, what },
+#include "fault_points.def"
+#undef FAULT
+};
+
+int fault_point(enum fault_id id)
+{
+	const char *asked = getenv("CKPT_FAULT");
+	const char *name = fault_info[id].name;
+	size_t len = strlen(name);
+
+	if (!asked || strncmp(asked, name, len) || (asked[len] && asked[len] != ':'))
+		return 0;
+	if (!asked[len]) {
+		log_err("fault injected at %s: %s", name, fault_info[id].what);
+		return -EIO;
+	}
+	kill(getpid(), !strcmp(asked + len, ":kill") ? SIGKILL : !strcmp(asked + len, ":int") ? SIGINT : SIGTERM);
+	return 0;
+}

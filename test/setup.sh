@@ -1,0 +1,33 @@
+#!/bin/sh
+# Finds out which Debian packages are missing; `install` installs them when run as root, else names them.
+set -u
+missing=
+need() { # need PACKAGE TEST...
+	package=$1
+	shift
+	"$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+need gcc command -v gcc
+need make command -v make
+need libc6-dev test -e /usr/include/stdlib.h
+need binutils command -v objcopy
+need pkg-config command -v pkg-config
+need protobuf-c-compiler command -v protoc-c
+need libprotobuf-c-dev test -e /usr/include/protobuf-c/protobuf-c.h
+if [ "$1" = install ]; then
+	need check test -e /usr/include/check.h
+	need clang-format command -v clang-format
+	need python3 test -x /usr/bin/python3
+	need xz-utils command -v xz
+fi
+[ -z "$missing" ] && exit 0
+if [ "$1" = install ] && [ "$(id -u)" = 0 ]; then
+	echo "installing$missing"
+	export DEBIAN_FRONTEND=noninteractive
+	# shellcheck disable=SC2086
+	apt-get install -qy --no-install-recommends $missing >/dev/null 2>&1 ||
+		{ apt-get update -q >/dev/null && apt-get install -qy --no-install-recommends $missing >/dev/null; } && exit 0
+fi
+echo "missing Debian packages:$missing" >&2
+echo "install them with: apt-get install$missing" >&2
+exit 1
