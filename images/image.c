@@ -25,8 +25,7 @@
 
 #define none__descriptor (*(const ProtobufCMessageDescriptor *)NULL)
 const struct image_info image_info[IMG_KINDS] = {
-#define IMAGE(kind, name, magic, shape, message) \
-	[IMG_##kind] = { name, magic, IMAGE_##shape, &message##__descriptor },
+#define IMAGE(kind, name, magic, shape, message) [IMG_##kind] = { name, magic, IMAGE_##shape, &message##__descriptor },
 #include "image_table.def"
 #undef IMAGE
 };
@@ -77,7 +76,8 @@ static int each_partial(struct image_dir *dir, int (*fn)(struct image_dir *dir, 
 
 static int remove_partial(struct image_dir *dir, const char *name)
 {
-	return unlinkat(dir->partial_fd, name, 0) ? log_errno(errno, "can't remove %s/" PARTIAL "/%s", dir->path, name) : 0;
+	return unlinkat(dir->partial_fd, name, 0) ? log_errno(errno, "can't remove %s/" PARTIAL "/%s", dir->path, name)
+						  : 0;
 }
 
 static int finish_partial(struct image_dir *dir, const char *name)
@@ -121,9 +121,9 @@ void image_dir_abort(struct image_dir *dir)
 
 void image_create(struct image_writer *w, const struct image_dir *dir, enum image_kind kind, unsigned long id)
 {
-	uint32_t common = kind == IMG_STATS_DUMP || kind == IMG_STATS_RESTORE || kind == IMG_IRMAP_CACHE ?
-				  IMAGE_SERVICE_MAGIC :
-				  IMAGE_COMMON_MAGIC;
+	uint32_t common = kind == IMG_STATS_DUMP || kind == IMG_STATS_RESTORE || kind == IMG_IRMAP_CACHE
+				  ? IMAGE_SERVICE_MAGIC
+				  : IMAGE_COMMON_MAGIC;
 
 	*w = (struct image_writer){ .dir = dir, .kind = kind, .id = id };
 	if (kind != IMG_INVENTORY)
@@ -200,7 +200,8 @@ int image_close(struct image_writer *w)
 	return err ? log_errno(-err, "can't write %s/%s", w->dir->path, name) : 0;
 }
 
-int image_write_one(const struct image_dir *dir, enum image_kind kind, unsigned long id, const ProtobufCMessage *message)
+int image_write_one(const struct image_dir *dir, enum image_kind kind, unsigned long id,
+		    const ProtobufCMessage *message)
 {
 	struct image_writer w;
 
@@ -249,9 +250,11 @@ static int check_magic(struct image_reader *r)
 	if (r->len < head)
 		return image_bad(r, "shorter than its magic");
 	if (head == 8 && get_u32(r, 0) != common)
-		return image_bad(r, "magic is 0x%08x instead of 0x%08x: not an image of version 1.1 or 2", get_u32(r, 0), common);
+		return image_bad(r, "magic is 0x%08x instead of 0x%08x: not an image of version 1.1 or 2",
+				 get_u32(r, 0), common);
 	if (get_u32(r, head - 4) != image_info[r->kind].magic)
-		return image_bad(r, "magic is 0x%08x instead of 0x%08x", get_u32(r, head - 4), image_info[r->kind].magic);
+		return image_bad(r, "magic is 0x%08x instead of 0x%08x", get_u32(r, head - 4),
+				 image_info[r->kind].magic);
 	r->pos = head;
 	return 0;
 }

@@ -45,11 +45,11 @@ static inline int take_fd(int *fd)
 }
 
 /* Hands the pointer over to the caller; the variable no longer owns it. */
-#define take_ptr(p)                     \
-	({                              \
-		__typeof__(p) _t = (p); \
-		(p) = NULL;             \
-		_t;                     \
+#define take_ptr(p)                                                                                                    \
+	({                                                                                                             \
+		__typeof__(p) _t = (p);                                                                                \
+		(p) = NULL;                                                                                            \
+		_t;                                                                                                    \
 	})
 
 #endif

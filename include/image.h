@@ -24,10 +24,10 @@ enum image_kind {
 };
 
 enum image_shape {
-	IMAGE_ONE, /* exactly one entry */
+	IMAGE_ONE,  /* exactly one entry */
 	IMAGE_MANY, /* any number of entries */
 	IMAGE_HEAD, /* a pagemap_head, then any number of entries */
-	IMAGE_RAW, /* no head, no entries */
+	IMAGE_RAW,  /* no head, no entries */
 };
 
 struct image_info {
@@ -45,9 +45,9 @@ extern const struct image_info image_info[IMG_KINDS];
 #define IMAGE_VERSION 2 /* inventory_entry.img_version */
 
 struct image_dir {
-	int fd; /* the directory */
+	int fd;		/* the directory */
 	int partial_fd; /* its ".ckpt-partial" while a dump writes, else -1 */
-	char *path; /* for messages */
+	char *path;	/* for messages */
 };
 
 /* Opens the directory. Returns 0 or -errno (logged). */
@@ -82,8 +82,10 @@ void image_put_bytes(struct image_writer *w, const void *bytes, size_t len);
 /* Writes the image in one go and frees its memory. Returns 0 or -errno (logged). */
 int image_close(struct image_writer *w);
 /* An image of exactly one entry. Returns 0 or -errno (logged). */
-int image_write_one(const struct image_dir *dir, enum image_kind kind, unsigned long id, const ProtobufCMessage *message);
-/* Creates an empty raw image (pages, tar, netlink) open for read and write. Returns the descriptor or -errno (logged). */
+int image_write_one(const struct image_dir *dir, enum image_kind kind, unsigned long id,
+		    const ProtobufCMessage *message);
+/* Creates an empty raw image (pages, tar, netlink) open for read and write. Returns the descriptor or -errno (logged).
+ */
 int image_create_raw(const struct image_dir *dir, enum image_kind kind, unsigned long id);
 
 struct image_reader {

@@ -44,11 +44,11 @@ int log_fd(void);
 #define log_debug(...) log_print(LOG_DEBUG, LOG_WHERE, __VA_ARGS__)
 
 /* Logs an error that ends in ": strerror(err)" and yields -err. err is positive. */
-#define log_errno(err, fmt, ...)                                                       \
-	({                                                                             \
-		int _err = (err);                                                      \
-		log_print(LOG_ERR, LOG_WHERE, fmt ": %s", ##__VA_ARGS__, strerror(_err)); \
-		-_err;                                                                 \
+#define log_errno(err, fmt, ...)                                                                                       \
+	({                                                                                                             \
+		int _err = (err);                                                                                      \
+		log_print(LOG_ERR, LOG_WHERE, fmt ": %s", ##__VA_ARGS__, strerror(_err));                              \
+		-_err;                                                                                                 \
 	})
 
 #endif

@@ -1,0 +1,203 @@
+/* Threads held by ptrace(2). Works on seized threads only; never single-steps, never uses debug registers. */
+#include "tracee.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "log.h"
+
+int tracee_seize(pid_t tid, unsigned long options)
+{
+	return ptrace(PTRACE_SEIZE, tid, 0, options) ? -errno : 0;
+}
+
+int tracee_interrupt(pid_t tid)
+{
+	return ptrace(PTRACE_INTERRUPT, tid, 0, 0) ? -errno : 0;
+}
+
+static enum tracee_stop classify(const siginfo_t *si, int *sig)
+{
+	int event = si->si_status >> 8, signo = si->si_status & 0xff;
+
+	if (si->si_code == CLD_EXITED || si->si_code == CLD_KILLED || si->si_code == CLD_DUMPED)
+		return STOP_EXITED;
+	if (sig)
+		*sig = signo;
+	if (event == PTRACE_EVENT_STOP)
+		return signo == SIGTRAP ? STOP_EVENT : STOP_GROUP;
+	return signo == (SIGTRAP | 0x80) ? STOP_SYSCALL : STOP_SIGNAL;
+}
+
+int tracee_poll(pid_t tid, bool block, int *sig)
+{
+	int options = WEXITED | WSTOPPED | __WALL | (block ? 0 : WNOHANG);
+	siginfo_t si = {};
+
+	while (waitid(P_PID, tid, &si, options | WNOWAIT))
+		if (errno != EINTR)
+			return errno == ECHILD ? -ESRCH : log_errno(errno, "can't wait for thread %d", tid);
+	if (!si.si_pid)
+		return STOP_NONE;
+	enum tracee_stop stop = classify(&si, sig);
+	/* A signal-delivery stop keeps its signal for the case that we die. */
+	if (stop != STOP_SIGNAL && waitid(P_PID, tid, &si, options | WNOHANG))
+		return -errno;
+	return stop;
+}
+
+/* Lets a thread at a signal-delivery stop have its signal. */
+static int deliver(pid_t tid, int request, int sig)
+{
+	if (ptrace(request, tid, 0, sig))
+		return errno == ESRCH ? -ESRCH : log_errno(errno, "can't continue thread %d with signal %d", tid, sig);
+	return 0;
+}
+
+int tracee_settle(pid_t tid, bool block, int *sig)
+{
+	for (;;) {
+		int signo = 0, stop = tracee_poll(tid, block, &signo);
+
+		if (stop == STOP_SIGNAL || stop == STOP_SYSCALL) {
+			int err = deliver(tid, PTRACE_CONT, stop == STOP_SIGNAL ? signo : 0);
+
+			if (err)
+				return err;
+			continue;
+		}
+		if (sig)
+			*sig = signo;
+		return stop;
+	}
+}
+
+int tracee_detach(pid_t tid)
+{
+	if (ptrace(PTRACE_DETACH, tid, 0, 0))
+		return errno == ESRCH ? -ESRCH : log_errno(errno, "can't detach from thread %d", tid);
+	return 0;
+}
+
+static int regset(int request, pid_t tid, int which, struct iovec *iov, const char *what)
+{
+	if (!ptrace(request, tid, which, iov))
+		return 0;
+	return errno == ESRCH ? -ESRCH : log_errno(errno, "can't %s of thread %d", what, tid);
+}
+
+int tracee_get_regs(pid_t tid, struct user_regs_struct *regs)
+{
+	struct iovec iov = { regs, sizeof(*regs) };
+
+	return regset(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov, "read the registers");
+}
+
+int tracee_set_regs(pid_t tid, const struct user_regs_struct *regs)
+{
+	struct iovec iov = { (void *)regs, sizeof(*regs) };
+
+	return regset(PTRACE_SETREGSET, tid, NT_PRSTATUS, &iov, "set the registers");
+}
+
+int tracee_get_xstate(pid_t tid, void *buf, size_t *len)
+{
+	struct iovec iov = { buf, *len };
+	int err = regset(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &iov, "read the extended registers");
+
+	*len = iov.iov_len;
+	return err;
+}
+
+int tracee_set_xstate(pid_t tid, const void *buf, size_t len)
+{
+	struct iovec iov = { (void *)buf, len };
+
+	return regset(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &iov, "set the extended registers");
+}
+
+int tracee_get_sigmask(pid_t tid, kernel_sigset *mask)
+{
+	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(*mask), mask))
+		return errno == ESRCH ? -ESRCH : log_errno(errno, "can't read the signal mask of thread %d", tid);
+	return 0;
+}
+
+int tracee_set_sigmask(pid_t tid, kernel_sigset mask)
+{
+	if (ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask))
+		return errno == ESRCH ? -ESRCH : log_errno(errno, "can't set the signal mask of thread %d", tid);
+	return 0;
+}
+
+int tracee_read(pid_t tid, uint64_t from, void *to, size_t len)
+{
+	struct iovec local = { to, len }, remote = { (void *)from, len };
+	ssize_t n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
+
+	return n < 0 ? -errno : (size_t)n < len ? -EFAULT : 0;
+}
+
+int tracee_write(pid_t tid, uint64_t to, const void *from, size_t len)
+{
+	struct iovec local = { (void *)from, len }, remote = { (void *)to, len };
+	ssize_t n = process_vm_writev(tid, &local, 1, &remote, 1, 0);
+
+	return n < 0 ? -errno : (size_t)n < len ? -EFAULT : 0;
+}
+
+/*
+ * Runs to the next entry or exit of a system call. All signals are blocked then, but SIGSTOP cannot be:
+ * it is delivered, which puts the thread into a group stop, and the thread is made to go on nevertheless.
+ * The kernel stops it again when it is detached.
+ */
+static int run_to_syscall_stop(pid_t tid)
+{
+	int sig = 0;
+
+	for (;;) {
+		int err = deliver(tid, PTRACE_SYSCALL, sig);
+
+		if (err)
+			return err;
+		sig = 0;
+		int stop = tracee_poll(tid, true, &sig);
+		if (stop == STOP_SYSCALL || stop < 0)
+			return stop < 0 ? stop : 0;
+		if (stop == STOP_EXITED) {
+			log_err("thread %d was killed while it worked for us", tid);
+			return -ESRCH;
+		}
+		if (stop != STOP_SIGNAL)
+			sig = 0;
+	}
+}
+
+int tracee_syscall(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
+		   const uint64_t args[6], int64_t *result)
+{
+	struct user_regs_struct regs = *base;
+
+	regs.rip = ip;
+	regs.rsp = sp;
+	regs.rax = nr;
+	regs.orig_rax = -1; /* no restart of the call that the stop interrupted */
+	regs.rdi = args[0];
+	regs.rsi = args[1];
+	regs.rdx = args[2];
+	regs.r10 = args[3];
+	regs.r8 = args[4];
+	regs.r9 = args[5];
+	int err = tracee_set_regs(tid, &regs);
+	if (!err)
+		err = run_to_syscall_stop(tid);
+	if (!err)
+		err = run_to_syscall_stop(tid);
+	if (!err)
+		err = tracee_get_regs(tid, &regs);
+	*result = regs.rax;
+	return err;
+}

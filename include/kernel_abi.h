@@ -1,0 +1,47 @@
+/*
+ * Kernel interfaces newer than Debian 12's headers (Linux 6.1). Numbers and layouts from the kernel's uapi
+ * headers, each with the version that brought it. Whoever uses one has a fallback for 5.15.
+ */
+#ifndef CKPT_KERNEL_ABI_H
+#define CKPT_KERNEL_ABI_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* PAGEMAP_SCAN, linux/fs.h, 6.7 */
+#ifndef PAGEMAP_SCAN
+#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
+
+#define PAGE_IS_WPALLOWED (1 << 0)
+#define PAGE_IS_WRITTEN (1 << 1)
+#define PAGE_IS_FILE (1 << 2)
+#define PAGE_IS_PRESENT (1 << 3)
+#define PAGE_IS_SWAPPED (1 << 4)
+#define PAGE_IS_PFNZERO (1 << 5)
+#define PAGE_IS_HUGE (1 << 6)
+#define PAGE_IS_SOFT_DIRTY (1 << 7)
+#define PAGE_IS_GUARD (1 << 8) /* 6.15 */
+
+struct page_region {
+	__u64 start;
+	__u64 end;
+	__u64 categories;
+};
+
+struct pm_scan_arg {
+	__u64 size;
+	__u64 flags;
+	__u64 start;
+	__u64 end;
+	__u64 walk_end;
+	__u64 vec;
+	__u64 vec_len;
+	__u64 max_pages;
+	__u64 category_inverted;
+	__u64 category_mask;
+	__u64 category_anyof_mask;
+	__u64 return_mask;
+};
+#endif
+
+#endif
