@@ -43,7 +43,7 @@ int regs_from_image(const ThreadInfoX86 *info, struct user_regs_struct *regs, vo
 /* What waits for a thread that is stopped inside a system call, as far as the call is concerned. */
 enum pending_signal {
 	SIGNAL_NONE,
-	SIGNAL_RESTARTS, /* a handler with SA_RESTART */
+	SIGNAL_RESTARTS,   /* a handler with SA_RESTART */
 	SIGNAL_INTERRUPTS, /* a handler without */
 };
 

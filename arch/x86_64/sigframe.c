@@ -1,0 +1,150 @@
+/*
+ * Signal frames as rt_sigreturn of Linux on x86_64 reads them (arch/x86/include/uapi/asm/sigcontext.h,
+ * arch/x86/include/asm/sigframe.h), and the instructions that lead there. Does not handle 32-bit threads.
+ */
+#include "sigframe.h"
+
+#include <stdbool.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "xstate.h"
+
+struct frame_context {
+	uint64_t r8, r9, r10, r11, r12, r13, r14, r15, di, si, bp, bx, dx, ax, cx, sp, ip, flags;
+	uint16_t cs, gs, fs, ss;
+	uint64_t err, trapno, oldmask, cr2, fpstate, reserved[8];
+};
+
+struct frame {
+	uint64_t return_address;
+	uint64_t uc_flags, uc_link;
+	struct {
+		uint64_t sp;
+		int32_t flags;
+		uint64_t size;
+	} uc_stack;
+	struct frame_context context;
+	uint64_t sigmask;
+	uint8_t siginfo[128];
+};
+
+/* What the kernel keeps in the part of the FXSAVE area that software may use. */
+struct fpx_sw_bytes {
+	uint32_t magic1, extended_size;
+	uint64_t xfeatures;
+	uint32_t xstate_size, padding[7];
+};
+
+#define FP_XSTATE_MAGIC1 0x46505853u
+#define FP_XSTATE_MAGIC2 0x46505845u
+#define UC_FLAGS 7	  /* UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS */
+#define SS_INVALID 0x7fff /* sigaltstack refuses these flags, which leaves the alternate stack as it is */
+#define POP_WORDS 2	  /* words before the frame when pop_rax leads home */
+
+/* syscall, any number of xor reg,reg, ret */
+static bool is_syscall_ret(const uint8_t *c, size_t len)
+{
+	size_t i = 2;
+
+	if (len < 3 || c[0] != 0x0f || c[1] != 0x05)
+		return false;
+	while (i + 3 < len) {
+		if ((c[i] == 0x31 || c[i] == 0x33) && c[i + 1] >= 0xc0)
+			i += 2;
+		else if (c[i] >= 0x40 && c[i] <= 0x4f && (c[i + 1] == 0x31 || c[i + 1] == 0x33) && c[i + 2] >= 0xc0)
+			i += 3;
+		else
+			break;
+	}
+	return i < len && c[i] == 0xc3;
+}
+
+void gadgets_scan(struct gadgets *g, const uint8_t *code, size_t len, uint64_t address)
+{
+	static const uint8_t call[] = { 0x0f, 0x05 };
+	static const uint8_t mov32[] = { 0xb8, SYS_rt_sigreturn, 0, 0, 0 };
+	static const uint8_t mov64[] = { 0x48, 0xc7, 0xc0, SYS_rt_sigreturn, 0, 0, 0 };
+	static const uint8_t pop[] = { 0x58, 0xc3 };
+	const uint8_t *end = code + len;
+
+	for (const uint8_t *c = code; (c = memmem(c, end - c, call, sizeof(call))); c++) {
+		if (!g->syscall_ret && is_syscall_ret(c, end - c))
+			g->syscall_ret = address + (c - code);
+		if (!g->sigreturn && c - code >= 7 && !memcmp(c - 7, mov64, sizeof(mov64)))
+			g->sigreturn = address + (c - code) - 7;
+		if (!g->sigreturn && c - code >= 5 && !memcmp(c - 5, mov32, sizeof(mov32)))
+			g->sigreturn = address + (c - code) - 5;
+		if (g->syscall_ret && g->sigreturn)
+			return;
+	}
+	const uint8_t *p = g->pop_rax ? NULL : memmem(code, len, pop, sizeof(pop));
+	if (p)
+		g->pop_rax = address + (p - code);
+}
+
+int gadgets_complete(const struct gadgets *g)
+{
+	return g->syscall_ret && (g->sigreturn || g->pop_rax);
+}
+
+size_t sigframe_size(size_t xstate_len)
+{
+	return POP_WORDS * 8 + sizeof(struct frame) + 64 + xstate_len + 4;
+}
+
+static void fill_context(struct frame_context *c, const struct user_regs_struct *regs, uint64_t fpstate)
+{
+	*c = (struct frame_context){
+		.r8 = regs->r8,
+		.r9 = regs->r9,
+		.r10 = regs->r10,
+		.r11 = regs->r11,
+		.r12 = regs->r12,
+		.r13 = regs->r13,
+		.r14 = regs->r14,
+		.r15 = regs->r15,
+		.di = regs->rdi,
+		.si = regs->rsi,
+		.bp = regs->rbp,
+		.bx = regs->rbx,
+		.dx = regs->rdx,
+		.ax = regs->rax,
+		.cx = regs->rcx,
+		.sp = regs->rsp,
+		.ip = regs->rip,
+		.flags = regs->eflags,
+		.cs = regs->cs,
+		.gs = regs->gs,
+		.fs = regs->fs,
+		.ss = regs->ss,
+		.fpstate = fpstate,
+	};
+}
+
+size_t sigframe_build(void *buf, uint64_t address, const struct gadgets *g, const struct user_regs_struct *regs,
+		      uint64_t sigmask, const void *xstate, size_t xstate_len)
+{
+	size_t before = g->sigreturn ? 0 : POP_WORDS * 8;
+	uint64_t fpstate = (address + before + sizeof(struct frame) + 63) & ~63ul;
+	uint8_t *fp = (uint8_t *)buf + (fpstate - address);
+	struct frame f = {
+		.return_address = g->sigreturn ? g->sigreturn : g->syscall_ret,
+		.uc_flags = UC_FLAGS,
+		.uc_stack.flags = SS_INVALID,
+		.sigmask = sigmask,
+	};
+	uint64_t features;
+
+	if (before)
+		memcpy(buf, (uint64_t[]){ g->pop_rax, SYS_rt_sigreturn }, before);
+	fill_context(&f.context, regs, fpstate);
+	memcpy((uint8_t *)buf + before, &f, sizeof(f));
+	memcpy(fp, xstate, xstate_len);
+	memcpy(&features, (const uint8_t *)xstate + XSTATE_SW_FEATURES, sizeof(features));
+	struct fpx_sw_bytes sw = { .magic1 = FP_XSTATE_MAGIC1, .xfeatures = features, .xstate_size = xstate_len };
+	sw.extended_size = xstate_len + sizeof(FP_XSTATE_MAGIC2);
+	memcpy(fp + XSTATE_SW_FEATURES, &sw, sizeof(sw));
+	memcpy(fp + xstate_len, &(uint32_t){ FP_XSTATE_MAGIC2 }, 4);
+	return fp + xstate_len + 4 - (uint8_t *)buf;
+}

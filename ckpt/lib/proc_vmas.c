@@ -1,0 +1,169 @@
+/* Memory areas from /proc/PID/smaps or maps. */
+#include "proc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+
+#include "cleanup.h"
+#include "log.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+/* Hexadecimal digits at *at; moves *at behind them. Much faster than sscanf, and areas are many. */
+static uint64_t hex(const char **at)
+{
+	uint64_t value = 0;
+
+	for (;; ++*at) {
+		char c = **at;
+
+		if (c >= '0' && c <= '9')
+			value = value * 16 + c - '0';
+		else if (c >= 'a' && c <= 'f')
+			value = value * 16 + c - 'a' + 10;
+		else
+			return value;
+	}
+}
+
+/* "start-end rwxp pgoff major:minor inode   name", ended by a zero byte. */
+static int parse_area(const char *line, struct vma *v)
+{
+	memset(v, 0, sizeof(*v));
+	v->start = hex(&line);
+	if (*line++ != '-')
+		return -EBADMSG;
+	v->end = hex(&line);
+	if (*line++ != ' ' || strlen(line) < 5)
+		return -EBADMSG;
+	v->prot = (line[0] == 'r' ? PROT_READ : 0) | (line[1] == 'w' ? PROT_WRITE : 0) |
+		  (line[2] == 'x' ? PROT_EXEC : 0);
+	v->shared = line[3] == 's';
+	line += 5;
+	v->pgoff = hex(&line);
+	if (*line++ != ' ')
+		return -EBADMSG;
+	unsigned int major = hex(&line);
+	if (*line++ != ':')
+		return -EBADMSG;
+	unsigned int minor = hex(&line);
+	v->dev = makedev(major, minor);
+	char *end;
+	v->ino = strtoull(line, &end, 10);
+	end += strspn(end, " ");
+	if (v->start >= v->end)
+		return -EBADMSG;
+	v->name = strdup(end);
+	return v->name ? 0 : -ENOMEM;
+}
+
+/* "VmFlags: rd wr mr ..." (Documentation/filesystems/proc.rst). */
+static void parse_flags(const char *at, struct vma *v)
+{
+	static const struct {
+		char name[3];
+		int advice;
+	} advices[] = {
+		{ "sr", MADV_SEQUENTIAL }, { "rr", MADV_RANDOM },     { "dc", MADV_DONTFORK },
+		{ "dd", MADV_DONTDUMP },   { "mg", MADV_MERGEABLE },  { "hg", MADV_HUGEPAGE },
+		{ "nh", MADV_NOHUGEPAGE }, { "wf", MADV_WIPEONFORK },
+	};
+
+	for (; at[0] && at[1]; at += 3) {
+		for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
+			if (!strncmp(at, advices[i].name, 2))
+				v->madv |= 1u << advices[i].advice;
+		v->grows_down |= !strncmp(at, "gd", 2);
+		v->io |= !strncmp(at, "io", 2) || !strncmp(at, "pf", 2);
+		v->locked |= !strncmp(at, "lo", 2);
+		v->lock_on_fault |= !strncmp(at, "lf", 2);
+		v->hugetlb |= !strncmp(at, "ht", 2);
+		v->uffd |= !strncmp(at, "um", 2) || !strncmp(at, "uw", 2) || !strncmp(at, "ui", 2);
+		if (!at[2])
+			break;
+	}
+}
+
+static int append(struct vma_list *list, const char *line)
+{
+	if (!(list->n & (list->n - 1)) && (list->n >= 64 || !list->n)) {
+		struct vma *v = realloc(list->v, (list->n ? list->n * 2 : 64) * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		list->v = v;
+	}
+	int err = parse_area(line, &list->v[list->n]);
+	if (!err)
+		list->n++;
+	return err;
+}
+
+int proc_parse_vmas(char *text, struct vma_list *list)
+{
+	int err = 0;
+
+	*list = (struct vma_list){};
+	for (char *line = text, *next; line && *line && !err; line = next) {
+		struct vma *last = list->n ? &list->v[list->n - 1] : NULL;
+
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		if ((*line >= '0' && *line <= '9') || (*line >= 'a' && *line <= 'f'))
+			err = append(list, line);
+		else if (!last)
+			err = -EBADMSG;
+		else if (!strncmp(line, "VmFlags: ", 9))
+			parse_flags(line + 9, last);
+		else if (!strncmp(line, "Rss:", 4))
+			last->rss = strtoull(line + 4, NULL, 10) * 1024;
+		else if (!strncmp(line, "Swap:", 5))
+			last->swap = strtoull(line + 5, NULL, 10) * 1024;
+	}
+	if (err)
+		vma_list_free(list);
+	return err;
+}
+
+int proc_vmas(int dir, bool flags, struct vma_list *list)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *name = flags ? "smaps" : "maps";
+	int err = proc_read(dir, name, &text, NULL);
+
+	if (!err)
+		err = proc_parse_vmas(text, list);
+	if (err && err != -ESRCH)
+		log_err("can't read /proc/.../%s: %s", name, strerror(-err));
+	return err;
+}
+
+void vma_list_free(struct vma_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		free(list->v[i].name);
+	free(take_ptr(list->v));
+	list->n = 0;
+}
+
+const struct vma *vma_find(const struct vma_list *list, uint64_t address)
+{
+	size_t low = 0, high = list->n;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (address >= list->v[middle].end)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < list->n && list->v[low].start <= address ? &list->v[low] : NULL;
+}

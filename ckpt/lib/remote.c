@@ -1,0 +1,318 @@
+/*
+ * Remote calls over ptrace(2), with a way home that survives our death.
+ * Does not handle: 32-bit threads, threads under a seccomp filter (judged before), shadow stacks.
+ */
+#include "remote.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "xstate.h"
+
+#define RED_ZONE 128 /* bytes below the stack pointer that belong to the function that runs (x86-64 psABI) */
+#define ALL_SIGNALS (~0ull)
+#define SCAN_CHUNK (1ul << 20)
+
+static bool found_all(const struct gadgets *g)
+{
+	return g->syscall_ret && g->sigreturn;
+}
+
+static void scan_area(pid_t pid, const struct vma *v, uint8_t *buf, struct gadgets *g)
+{
+	/* chunks overlap, so that no gadget hides on their border */
+	for (uint64_t at = v->start; at < v->end && !found_all(g);) {
+		size_t len = v->end - at < SCAN_CHUNK ? v->end - at : SCAN_CHUNK;
+
+		if (tracee_read(pid, at, buf, len))
+			return; /* pages that cannot be read (beyond the end of the file) hold no code */
+		gadgets_scan(g, buf, len, at);
+		at += len == SCAN_CHUNK ? len - 32 : len;
+	}
+}
+
+/* libc holds the return path of every signal handler: look there before large programs are read. */
+static int rank(const struct vma *v)
+{
+	if (!strcmp(v->name, "[vdso]"))
+		return 0;
+	return strstr(v->name, "/libc.") || strstr(v->name, "/libc-") || strstr(v->name, "/ld-musl") ? 1 : 2;
+}
+
+/* Whether the sigreturn that another task has in the same file stands in this area too. */
+static bool recall(pid_t pid, const struct vma *v, const struct gadget_cache *cache, struct gadgets *g)
+{
+	uint64_t offset = cache->sigreturn_offset;
+	uint8_t code[16];
+	struct gadgets here = {};
+
+	if (!cache->ino || v->ino != cache->ino || v->dev != cache->dev || v->pgoff != cache->pgoff ||
+	    v->end - v->start < offset + sizeof(code) || tracee_read(pid, v->start + offset, code, sizeof(code)))
+		return false;
+	gadgets_scan(&here, code, sizeof(code), v->start + offset);
+	if (here.sigreturn == v->start + offset)
+		g->sigreturn = here.sigreturn;
+	return here.sigreturn == v->start + offset;
+}
+
+static void search(pid_t pid, const struct vma *v, uint8_t *buf, struct gadget_cache *cache, struct gadgets *g)
+{
+	bool had = g->sigreturn;
+
+	if (recall(pid, v, cache, g) && found_all(g))
+		return;
+	scan_area(pid, v, buf, g);
+	if (!had && g->sigreturn && v->ino)
+		*cache = (struct gadget_cache){ v->dev, v->ino, v->pgoff, g->sigreturn - v->start };
+}
+
+int remote_find_gadgets(pid_t pid, const struct vma_list *vmas, struct gadget_cache *cache, struct gadgets *g)
+{
+	_cleanup_free_ uint8_t *buf = malloc(SCAN_CHUNK);
+
+	memset(g, 0, sizeof(*g));
+	if (!buf)
+		return -ENOMEM;
+	for (int wanted = 0; wanted <= 2; wanted++) {
+		for (size_t i = 0; i < vmas->n && !found_all(g); i++) {
+			const struct vma *v = &vmas->v[i];
+
+			if ((v->prot & PROT_EXEC) && (v->prot & PROT_READ) && v->start < 1ul << 47 && rank(v) == wanted)
+				search(pid, v, buf, cache, g);
+		}
+	}
+	return gadgets_complete(g) ? 0 : -ENOEXEC;
+}
+
+/* struct rseq_cs of linux/rseq.h; defined here for its fixed layout. */
+struct critical_section {
+	uint32_t version, flags;
+	uint64_t start, length, abort;
+};
+
+/*
+ * A thread that runs elsewhere in between would leave its critical section half done without an abort: do
+ * what the kernel does on preemption, go to the abort handler. Then nothing of the section may be pending
+ * while the thread works for us.
+ */
+static int leave_critical_section(struct remote *r)
+{
+	uint64_t pointer = r->rseq_area + 8, section = 0, zero = 0; /* offset of rseq_cs in struct rseq */
+	struct critical_section cs;
+
+	if (tracee_read(r->tid, pointer, &section, 8) || !section)
+		return 0;
+	if (!tracee_read(r->tid, section, &cs, sizeof(cs)) && r->regs.rip - cs.start < cs.length) {
+		r->regs.rip = cs.abort;
+		int err = tracee_set_regs(r->tid, &r->regs);
+		if (err)
+			return err;
+	}
+	if (tracee_write(r->tid, pointer, &zero, 8))
+		return log_errno(EFAULT, "can't clear the rseq critical section of thread %d", r->tid);
+	return 0;
+}
+
+static int capture_rseq(struct remote *r)
+{
+	struct {
+		uint64_t area;
+		uint32_t size, signature, flags, pad;
+	} conf = {};
+
+	/* 5.13; before that rseq cannot be seen from outside */
+	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, r->tid, sizeof(conf), &conf) < 0)
+		return errno == ESRCH ? -ESRCH : 0;
+	r->rseq_area = conf.area;
+	r->rseq_size = conf.size;
+	r->rseq_signature = conf.signature;
+	return conf.area ? leave_critical_section(r) : 0;
+}
+
+/* Whether a signal that the thread does not block waits for it. */
+static bool signal_waits(pid_t tid, kernel_sigset mask)
+{
+	for (int shared = 0; shared <= 1; shared++) {
+		struct __ptrace_peeksiginfo_args args = { .flags = shared ? PTRACE_PEEKSIGINFO_SHARED : 0, .nr = 16 };
+		siginfo_t si[16];
+		long n;
+
+		while ((n = ptrace(PTRACE_PEEKSIGINFO, tid, &args, si)) > 0) {
+			for (long i = 0; i < n; i++)
+				if (!(mask & (1ull << (si[i].si_signo - 1))))
+					return true;
+			args.off += n;
+		}
+	}
+	return false;
+}
+
+/*
+ * Some calls come back with EINTR only because of our stop. They are set to be issued again at once, so that
+ * nobody sees it, even if we die before the thread is released.
+ */
+static int hide_eintr(struct remote *r)
+{
+	struct user_regs_struct again = r->regs;
+
+	if ((long)r->regs.orig_rax < 0 || (long)r->regs.rax != -EINTR || signal_waits(r->tid, r->mask))
+		return 0;
+	regs_restart_call(&again, SIGNAL_NONE);
+	if (again.rip == r->regs.rip)
+		return 0;
+	r->regs = again;
+	return tracee_set_regs(r->tid, &again);
+}
+
+int remote_capture(struct remote *r, pid_t tid)
+{
+	uint8_t xstate[XSTATE_MAX];
+	uint64_t features;
+
+	*r = (struct remote){ .tid = tid, .xstate_len = sizeof(xstate) };
+	int err = tracee_get_regs(tid, &r->regs);
+	if (!err)
+		err = tracee_get_sigmask(tid, &r->mask);
+	if (!err)
+		err = tracee_get_xstate(tid, xstate, &r->xstate_len);
+	if (!err)
+		err = hide_eintr(r);
+	if (!err)
+		err = capture_rseq(r);
+	if (err)
+		return err;
+	memcpy(&features, xstate + XSTATE_SW_FEATURES, sizeof(features));
+	if (features && xstate_size(features) < r->xstate_len)
+		r->xstate_len = xstate_size(features);
+	r->xstate = malloc(r->xstate_len);
+	if (!r->xstate)
+		return -ENOMEM;
+	memcpy(r->xstate, xstate, r->xstate_len);
+	return 0;
+}
+
+static bool is_stack_like(const struct vma *v)
+{
+	return v && !v->shared && (v->prot & PROT_WRITE) && (v->prot & PROT_READ) && !v->io && v->start < 1ul << 47;
+}
+
+/* A place for size bytes: below the red zone, else in the main stack far below what is in use. */
+static uint64_t find_place(const struct remote *r, const struct vma_list *vmas, size_t size, unsigned int slot)
+{
+	uint64_t top = (r->regs.rsp - RED_ZONE) & ~63ul;
+	const struct vma *v = vma_find(vmas, r->regs.rsp);
+
+	if (is_stack_like(v) && top >= v->start && top - v->start >= size)
+		return top - size;
+	for (size_t i = 0; i < vmas->n; i++) {
+		v = &vmas->v[i];
+		if (strcmp(v->name, "[stack]") || !is_stack_like(v))
+			continue;
+		uint64_t place = v->start + (uint64_t)slot * ((size + 63) & ~63ul);
+
+		/* half of what is mapped may be in use */
+		return place + size <= v->start + (v->end - v->start) / 2 ? place : 0;
+	}
+	return 0;
+}
+
+int remote_prepare(struct remote *r, const struct gadgets *g, const struct vma_list *vmas, unsigned int slot)
+{
+	uint8_t frame[SIGFRAME_MAX];
+	size_t size = (sigframe_size(r->xstate_len) + 63) & ~63ul;
+	struct user_regs_struct home_regs = r->regs;
+	uint64_t place = find_place(r, vmas, size, slot);
+
+	if (!place || size > sizeof(frame))
+		return -ENOSPC;
+	regs_restart_call(&home_regs, SIGNAL_NONE);
+	memset(frame, 0, size);
+	size_t len = sigframe_build(frame, place, g, &home_regs, r->mask, r->xstate, r->xstate_len);
+	int err = tracee_write(r->tid, place, frame, len);
+	if (err)
+		return err == -ESRCH ? err
+				     : log_errno(-err, "can't write to the stack of thread %d at %#lx", r->tid, place);
+	r->gadgets = g;
+	r->home = place;
+	return 0;
+}
+
+int remote_call(struct remote *r, int64_t *result, long nr, const uint64_t args[6])
+{
+	struct user_regs_struct base = r->regs;
+
+	if (!r->used) {
+		/* First the registers, then the mask: at each moment between, both together are safe. */
+		base.rip = r->gadgets->syscall_ret;
+		base.rsp = r->home;
+		base.rax = -1; /* no such call, should we die here */
+		base.orig_rax = -1;
+		int err = tracee_set_regs(r->tid, &base);
+
+		r->used = true;
+		if (!err)
+			err = tracee_set_sigmask(r->tid, ALL_SIGNALS);
+		if (err)
+			return err;
+	}
+	base.eflags &= ~0x100ul; /* TF: the call must not trap */
+	return tracee_syscall(r->tid, &base, r->gadgets->syscall_ret, r->home, nr, args, result);
+}
+
+int remote_do_args(struct remote *r, int64_t *result, long nr, const uint64_t args[6])
+{
+	int64_t ret = 0;
+	int err = remote_call(r, &ret, nr, args);
+
+	if (!err && ret < 0 && ret >= -4095)
+		err = ret;
+	if (result)
+		*result = ret;
+	return err;
+}
+
+int remote_enter(struct remote *r, uint64_t ip, uint64_t sp, uint64_t arg)
+{
+	struct user_regs_struct regs = r->regs;
+
+	regs.rip = ip;
+	regs.rsp = sp;
+	regs.rdi = arg;
+	regs.orig_rax = -1;
+	regs.eflags = 0x202; /* interrupts on, direction up, no trap */
+	int err = tracee_set_regs(r->tid, &regs);
+	if (!err && ptrace(PTRACE_CONT, r->tid, 0, 0))
+		err = log_errno(errno, "can't let thread %d run the parasite", r->tid);
+	return err;
+}
+
+int remote_cure(struct remote *r)
+{
+	if (!r->used)
+		return 0;
+	/* From an exit stop or from the running blob to an event stop: only from there restarts work. */
+	tracee_interrupt(r->tid);
+	if (ptrace(PTRACE_CONT, r->tid, 0, 0) && errno != ESRCH)
+		return log_errno(errno, "can't move thread %d to an event stop", r->tid);
+	int stop = tracee_settle(r->tid, true, NULL);
+	if (stop < 0)
+		return stop;
+	if (stop == STOP_EXITED)
+		return -ESRCH;
+	int err = tracee_set_sigmask(r->tid, r->mask);
+	if (!err)
+		err = tracee_set_regs(r->tid, &r->regs);
+	r->used = err;
+	return err;
+}
+
+void remote_free(struct remote *r)
+{
+	free(take_ptr(r->xstate));
+}

@@ -1,0 +1,75 @@
+/*
+ * Remote calls: system calls that a stopped thread of another process makes for us.
+ *
+ * No instruction of the target is overwritten: the call is made by a syscall instruction that is already
+ * there, and before the first one a complete way home (sigframe.h) lies on the thread's stack. When this
+ * process disappears at any moment, the kernel takes the thread home.
+ */
+#ifndef CKPT_REMOTE_H
+#define CKPT_REMOTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/user.h>
+
+#include "proc.h"
+#include "regs.h"
+#include "sigframe.h"
+#include "tracee.h"
+
+/* A thread's state when it was stopped, and how to make it work for us. */
+struct remote {
+	pid_t tid;
+	struct user_regs_struct regs; /* to go on with; a critical section of rseq is already aborted */
+	kernel_sigset mask;
+	uint8_t *xstate;    /* NT_X86_XSTATE; owned */
+	size_t xstate_len;  /* bytes */
+	uint64_t rseq_area; /* address of struct rseq; 0: not registered */
+	uint32_t rseq_size, rseq_signature;
+	const struct gadgets *gadgets;
+	uint64_t home; /* where the way home lies; 0: none yet */
+	bool used;     /* it was made to run: registers and mask must be put back */
+};
+
+/* Where the last task had its sigreturn: most tasks of a tree map the same libc. Zeroed at first. */
+struct gadget_cache {
+	dev_t dev;
+	uint64_t ino, pgoff, sigreturn_offset;
+};
+
+/* Finds the gadgets of a task in its executable areas. Returns 0, -ENOMEM, or -ENOEXEC when there are none (not
+ * logged). */
+int remote_find_gadgets(pid_t pid, const struct vma_list *vmas, struct gadget_cache *cache, struct gadgets *g);
+
+/*
+ * Reads the state of a thread at an event or group stop. A critical section of rseq is aborted, a call that
+ * failed with EINTR because of the stop is set to be issued again; both as if the stop had not been. Returns 0 or
+ * -errno.
+ */
+int remote_capture(struct remote *r, pid_t tid);
+
+/*
+ * Puts the way home onto the thread's stack, below the red zone, or, when its stack pointer does not point
+ * into a stack, to slot number slot at the low end of the main stack. Returns 0 or -errno; -ENOSPC when
+ * there is no place (not logged).
+ */
+int remote_prepare(struct remote *r, const struct gadgets *g, const struct vma_list *vmas, unsigned int slot);
+
+/* Makes a system call with up to six arguments. Returns 0 with its result in *result, or -errno. */
+int remote_call(struct remote *r, int64_t *result, long nr, const uint64_t args[6]);
+/* The same, with the arguments listed; a result of -4095 .. -1 is returned as -errno (not logged). */
+#define remote_do(r, result, nr, ...) remote_do_args(r, result, nr, (const uint64_t[6]){ __VA_ARGS__ })
+int remote_do_args(struct remote *r, int64_t *result, long nr, const uint64_t args[6]);
+
+/* Lets the thread run on its own at ip with its first argument in rdi, on the stack that ends at sp. Returns 0 or
+ * -errno. */
+int remote_enter(struct remote *r, uint64_t ip, uint64_t sp, uint64_t arg);
+
+/*
+ * Stops the thread if it runs and gives it back the state that it was captured with. It stays stopped, and
+ * a detach lets it go on as if nothing had happened. Returns 0 or -errno.
+ */
+int remote_cure(struct remote *r);
+void remote_free(struct remote *r);
+
+#endif

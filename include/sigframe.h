@@ -1,0 +1,36 @@
+/*
+ * The way home: a signal frame on a thread's stack whose return address leads into rt_sigreturn. Whoever
+ * returns (`ret`) with the stack pointer at its start gets all registers, the signal mask and the extended
+ * registers back that the frame holds. It needs no help from a tracer. See man 2 sigreturn.
+ */
+#ifndef CKPT_SIGFRAME_H
+#define CKPT_SIGFRAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/user.h>
+
+/* Instructions that are already in a task and that injection uses. Addresses are the task's; 0: not found. */
+struct gadgets {
+	uint64_t syscall_ret; /* syscall; any number of xor reg,reg; ret */
+	uint64_t sigreturn;   /* mov $15,%eax; syscall */
+	uint64_t pop_rax;     /* pop %rax; ret: with a stack word 15 and syscall_ret it replaces sigreturn */
+};
+
+/* Looks for gadgets that are still missing in the code that stands at the address. */
+void gadgets_scan(struct gadgets *g, const uint8_t *code, size_t len, uint64_t address);
+/* Whether they suffice for remote calls with a way home. */
+int gadgets_complete(const struct gadgets *g);
+
+#define SIGFRAME_MAX (16384 + 1024) /* bytes, with AMX */
+
+/* How many bytes a way home takes, alignment included, for an XSAVE area of xstate_len bytes. */
+size_t sigframe_size(size_t xstate_len);
+/*
+ * Builds the way home that is to lie at the address (8-byte aligned) into buf, which has room for
+ * sigframe_size(xstate_len). xstate is as ptrace returns it (NT_X86_XSTATE). Returns the bytes to write.
+ */
+size_t sigframe_build(void *buf, uint64_t address, const struct gadgets *g, const struct user_regs_struct *regs,
+		      uint64_t sigmask, const void *xstate, size_t xstate_len);
+
+#endif
