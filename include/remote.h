@@ -17,6 +17,8 @@
 #include "sigframe.h"
 #include "tracee.h"
 
+#define REMOTE_CHAIN 64 /* bytes below the way home for one more step of it (remote_map) */
+
 /* A thread's state when it was stopped, and how to make it work for us. */
 struct remote {
 	pid_t tid;
@@ -34,7 +36,7 @@ struct remote {
 /* Where the last task had its sigreturn: most tasks of a tree map the same libc. Zeroed at first. */
 struct gadget_cache {
 	dev_t dev;
-	uint64_t ino, pgoff, sigreturn_offset;
+	uint64_t ino, pgoff, sigreturn_offset, pop_rax_offset;
 };
 
 /* Finds the gadgets of a task in its executable areas. Returns 0, -ENOMEM, or -ENOEXEC when there are none (not
@@ -50,10 +52,11 @@ int remote_capture(struct remote *r, pid_t tid);
 
 /*
  * Puts the way home onto the thread's stack, below the red zone, or, when its stack pointer does not point
- * into a stack, to slot number slot at the low end of the main stack. Returns 0 or -errno; -ENOSPC when
- * there is no place (not logged).
+ * into a stack, to slot number slot at the low end of the main stack. The below bytes under r->home -
+ * REMOTE_CHAIN are free for use then. Returns 0 or -errno; -ENOSPC when there is no place (not logged).
  */
-int remote_prepare(struct remote *r, const struct gadgets *g, const struct vma_list *vmas, unsigned int slot);
+int remote_prepare(struct remote *r, const struct gadgets *g, const struct vma_list *vmas, unsigned int slot,
+		   size_t below);
 
 /* Makes a system call with up to six arguments. Returns 0 with its result in *result, or -errno. */
 int remote_call(struct remote *r, int64_t *result, long nr, const uint64_t args[6]);
@@ -61,8 +64,16 @@ int remote_call(struct remote *r, int64_t *result, long nr, const uint64_t args[
 #define remote_do(r, result, nr, ...) remote_do_args(r, result, nr, (const uint64_t[6]){ __VA_ARGS__ })
 int remote_do_args(struct remote *r, int64_t *result, long nr, const uint64_t args[6]);
 
-/* Lets the thread run on its own at ip with its first argument in rdi, on the stack that ends at sp. Returns 0 or
- * -errno. */
+/*
+ * Maps private anonymous memory at an address that is free. Should we die right then, the thread unmaps it
+ * again on its way home (where the task has the gadget pop_rax). Returns 0 or -errno (not logged).
+ */
+int remote_map(struct remote *r, uint64_t address, size_t size, int prot);
+
+/*
+ * Points the thread at code at ip, with its first argument in rdi and a stack that ends at sp. It runs when
+ * it is continued. Returns 0 or -errno.
+ */
 int remote_enter(struct remote *r, uint64_t ip, uint64_t sp, uint64_t arg);
 
 /*

@@ -1,6 +1,187 @@
+/*
+ * The parasite: runs inside a task that is being dumped and answers what only the inside knows; makes the
+ * task write its own memory to the image, which is faster than reading it from outside and leaves pages
+ * shared that a fork shares.
+ *
+ * It never blocks on anything but its socket, and when the other end of that is gone, for whatever reason,
+ * it undoes itself. It has no writable data: what it keeps lies on its stack.
+ */
+#include "parasite_abi.h"
+
+#include <linux/prctl.h>
+#include <linux/socket.h>
+#include <linux/time.h>
+#include <linux/uio.h>
+
 #include "runtime.h"
-void blob_main(void *arg);
-void blob_main(void *arg)
+
+/* Not in the uapi headers; values of the kernel's include/linux/socket.h. */
+#define AF_UNIX 1
+#define SOCK_SEQPACKET 5
+#define SOCK_CLOEXEC 02000000
+#define SOL_SOCKET 1
+#define SCM_RIGHTS 1
+#define MSG_NOSIGNAL 0x4000
+#define MSG_CMSG_CLOEXEC 0x40000000
+#define MEMBARRIER_CMD_GET_REGISTRATIONS (1 << 9)
+#define PR_GET_MDWE_ 66
+
+#define EINTR 4
+#define EAGAIN 11
+
+struct message {
+	void *name;
+	int name_len;
+	struct iovec *iov;
+	size_t iov_len;
+	void *control;
+	size_t control_len;
+	unsigned int flags;
+};
+
+struct control {
+	size_t len;
+	int level, type;
+	int fd, pad;
+};
+
+struct parasite {
+	struct parasite_arg *arg;
+	int file; /* descriptor of PARASITE_TAKE_FILE, or -1 */
+};
+
+/* Waits for a request, takes the descriptor that comes with it. Returns the bytes, 0 when the dumper is gone. */
+static long receive(struct parasite *p, struct parasite_request *request)
 {
-	sys(exit_group, 1);
+	struct iovec iov = { request, sizeof(*request) };
+	struct control control = {};
+	struct message m = { .iov = &iov, .iov_len = 1, .control = &control, .control_len = sizeof(control) };
+	long n;
+
+	do
+		n = sys(recvmsg, p->arg->sockets[0], &m, MSG_CMSG_CLOEXEC);
+	while (n == -EINTR || n == -EAGAIN);
+	if (n > 0 && m.control_len >= sizeof(control) - 4 && control.level == SOL_SOCKET &&
+	    control.type == SCM_RIGHTS) {
+		if (p->file >= 0)
+			sys(close, p->file);
+		p->file = control.fd;
+	}
+	return n;
+}
+
+static void answer(const struct parasite *p, const void *reply, size_t len)
+{
+	sys6(sendto, p->arg->sockets[0], reply, len, MSG_NOSIGNAL, 0, 0);
+}
+
+static void get_task(const struct parasite *p)
+{
+	struct parasite_task t;
+
+	memset(&t, 0, sizeof(t));
+	for (int i = 0; i < PARASITE_SIGNALS; i++) {
+		long err = sys(rt_sigaction, i + 1, 0, &t.actions[i], 8);
+
+		if (err && !t.result)
+			t.result = err;
+	}
+	for (int i = 0; i < 3; i++)
+		sys(getitimer, i, t.itimers[i]);
+	t.brk = sys(brk, 0);
+	t.dumpable = sys(prctl, PR_GET_DUMPABLE, 0, 0, 0, 0);
+	t.child_subreaper = 0;
+	sys(prctl, PR_GET_CHILD_SUBREAPER, &t.child_subreaper, 0, 0, 0);
+	t.thp_disable = sys(prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
+	t.mdwe = sys(prctl, PR_GET_MDWE_, 0, 0, 0, 0);
+	t.io_flusher = sys(prctl, PR_GET_IO_FLUSHER, 0, 0, 0, 0);
+	t.securebits = sys(prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
+	t.keep_caps = sys(prctl, PR_GET_KEEPCAPS, 0, 0, 0, 0);
+	t.timer_slack = sys(prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
+	t.membarrier = sys(membarrier, MEMBARRIER_CMD_GET_REGISTRATIONS, 0, 0);
+	answer(p, &t, sizeof(t));
+}
+
+/* Writes the first count ranges to the file, all bytes of each. */
+static void write_ranges(const struct parasite *p, uint32_t count)
+{
+	const struct iovec *ranges = (const void *)(p->arg->base + PARASITE_MAX);
+	struct parasite_reply reply = {};
+	uint32_t i = 0;
+	uint64_t done = 0; /* bytes of ranges[i] */
+
+	while (i < count && i < PARASITE_RANGES) {
+		long n;
+
+		if (done) { /* the rest of a range that was written in part */
+			struct iovec rest = { ranges[i].iov_base + done, ranges[i].iov_len - done };
+
+			n = sys(writev, p->file, &rest, 1);
+		} else {
+			n = sys(writev, p->file, &ranges[i], count - i);
+		}
+		if (n == -EINTR)
+			continue;
+		if (n <= 0) {
+			reply.result = n ? n : -5;
+			break;
+		}
+		reply.result += n;
+		for (done += n; i < count && done >= ranges[i].iov_len; i++)
+			done -= ranges[i].iov_len;
+	}
+	answer(p, &reply, sizeof(reply));
+}
+
+static void serve(struct parasite *p)
+{
+	struct parasite_request request;
+
+	for (;;) {
+		long n = receive(p, &request);
+
+		if (n != sizeof(request) || request.command == PARASITE_QUIT)
+			return;
+		switch (request.command) {
+		case PARASITE_GET_TASK:
+			get_task(p);
+			break;
+		case PARASITE_TAKE_FILE:
+			break;
+		case PARASITE_WRITE:
+			write_ranges(p, request.count);
+			break;
+		default:
+			return;
+		}
+	}
+}
+
+/* The last instruction of the parasite is the munmap of itself, made by code of the target, with home behind it. */
+static void __attribute__((noreturn)) go_home(const struct parasite_arg *arg)
+{
+	__asm__ volatile("movq %[home], %%rsp\n\tjmpq *%[call]"
+			 :
+			 : [home] "r"(arg->home), [call] "r"(arg->syscall_ret), "a"(__NR_munmap), "D"(arg->base),
+			   "S"(arg->size)
+			 : "memory");
+	__builtin_unreachable();
+}
+
+void blob_main(struct parasite_arg *arg);
+void blob_main(struct parasite_arg *arg)
+{
+	struct parasite p = { .arg = arg, .file = -1 };
+	long err = sys(socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, arg->sockets);
+
+	if (!err) {
+		/* the dumper fetched its end while we stood at the exit of socketpair; if not, the first receive says
+		 * so */
+		sys(close, arg->sockets[1]);
+		serve(&p);
+		sys(close, arg->sockets[0]);
+	}
+	if (p.file >= 0)
+		sys(close, p.file);
+	go_home(arg);
 }

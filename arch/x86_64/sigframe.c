@@ -76,7 +76,7 @@ void gadgets_scan(struct gadgets *g, const uint8_t *code, size_t len, uint64_t a
 		if (!g->sigreturn && c - code >= 5 && !memcmp(c - 5, mov32, sizeof(mov32)))
 			g->sigreturn = address + (c - code) - 5;
 		if (g->syscall_ret && g->sigreturn)
-			return;
+			break;
 	}
 	const uint8_t *p = g->pop_rax ? NULL : memmem(code, len, pop, sizeof(pop));
 	if (p)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "cleanup.h"
@@ -21,7 +22,7 @@
 
 static bool found_all(const struct gadgets *g)
 {
-	return g->syscall_ret && g->sigreturn;
+	return g->syscall_ret && g->sigreturn && g->pop_rax;
 }
 
 static void scan_area(pid_t pid, const struct vma *v, uint8_t *buf, struct gadgets *g)
@@ -45,31 +46,40 @@ static int rank(const struct vma *v)
 	return strstr(v->name, "/libc.") || strstr(v->name, "/libc-") || strstr(v->name, "/ld-musl") ? 1 : 2;
 }
 
-/* Whether the sigreturn that another task has in the same file stands in this area too. */
-static bool recall(pid_t pid, const struct vma *v, const struct gadget_cache *cache, struct gadgets *g)
+/* Whether the bytes that another task has in the same file stand in this area too; they may have been changed. */
+static void recall(pid_t pid, const struct vma *v, const struct gadget_cache *cache, struct gadgets *g)
 {
-	uint64_t offset = cache->sigreturn_offset;
+	uint64_t offsets[] = { cache->sigreturn_offset, cache->pop_rax_offset };
 	uint8_t code[16];
-	struct gadgets here = {};
 
-	if (!cache->ino || v->ino != cache->ino || v->dev != cache->dev || v->pgoff != cache->pgoff ||
-	    v->end - v->start < offset + sizeof(code) || tracee_read(pid, v->start + offset, code, sizeof(code)))
-		return false;
-	gadgets_scan(&here, code, sizeof(code), v->start + offset);
-	if (here.sigreturn == v->start + offset)
-		g->sigreturn = here.sigreturn;
-	return here.sigreturn == v->start + offset;
+	if (!cache->ino || v->ino != cache->ino || v->dev != cache->dev || v->pgoff != cache->pgoff)
+		return;
+	for (int i = 0; i < 2; i++) {
+		uint64_t address = v->start + offsets[i];
+		struct gadgets here = {};
+
+		if (!offsets[i] || address + sizeof(code) > v->end || tracee_read(pid, address, code, sizeof(code)))
+			continue;
+		gadgets_scan(&here, code, sizeof(code), address);
+		if (!g->sigreturn && here.sigreturn == address)
+			g->sigreturn = address;
+		if (!g->pop_rax && here.pop_rax == address)
+			g->pop_rax = address;
+	}
 }
 
 static void search(pid_t pid, const struct vma *v, uint8_t *buf, struct gadget_cache *cache, struct gadgets *g)
 {
-	bool had = g->sigreturn;
-
-	if (recall(pid, v, cache, g) && found_all(g))
+	recall(pid, v, cache, g);
+	if (found_all(g))
 		return;
+	struct gadgets before = *g;
 	scan_area(pid, v, buf, g);
-	if (!had && g->sigreturn && v->ino)
-		*cache = (struct gadget_cache){ v->dev, v->ino, v->pgoff, g->sigreturn - v->start };
+	if (!v->ino || before.sigreturn == g->sigreturn)
+		return;
+	*cache = (struct gadget_cache){ v->dev, v->ino, v->pgoff, g->sigreturn - v->start };
+	if (before.pop_rax != g->pop_rax)
+		cache->pop_rax_offset = g->pop_rax - v->start;
 }
 
 int remote_find_gadgets(pid_t pid, const struct vma_list *vmas, struct gadget_cache *cache, struct gadgets *g)
@@ -222,15 +232,17 @@ static uint64_t find_place(const struct remote *r, const struct vma_list *vmas, 
 	return 0;
 }
 
-int remote_prepare(struct remote *r, const struct gadgets *g, const struct vma_list *vmas, unsigned int slot)
+int remote_prepare(struct remote *r, const struct gadgets *g, const struct vma_list *vmas, unsigned int slot,
+		   size_t below)
 {
 	uint8_t frame[SIGFRAME_MAX];
 	size_t size = (sigframe_size(r->xstate_len) + 63) & ~63ul;
 	struct user_regs_struct home_regs = r->regs;
-	uint64_t place = find_place(r, vmas, size, slot);
+	uint64_t place = find_place(r, vmas, size + below + REMOTE_CHAIN, slot);
 
 	if (!place || size > sizeof(frame))
 		return -ENOSPC;
+	place += below + REMOTE_CHAIN;
 	regs_restart_call(&home_regs, SIGNAL_NONE);
 	memset(frame, 0, size);
 	size_t len = sigframe_build(frame, place, g, &home_regs, r->mask, r->xstate, r->xstate_len);
@@ -243,17 +255,16 @@ int remote_prepare(struct remote *r, const struct gadgets *g, const struct vma_l
 	return 0;
 }
 
-int remote_call(struct remote *r, int64_t *result, long nr, const uint64_t args[6])
+/* Points the thread at the call and blocks its signals; it does not run yet. */
+static int borrow(struct remote *r, struct user_regs_struct *base)
 {
-	struct user_regs_struct base = r->regs;
-
 	if (!r->used) {
 		/* First the registers, then the mask: at each moment between, both together are safe. */
-		base.rip = r->gadgets->syscall_ret;
-		base.rsp = r->home;
-		base.rax = -1; /* no such call, should we die here */
-		base.orig_rax = -1;
-		int err = tracee_set_regs(r->tid, &base);
+		base->rip = r->gadgets->syscall_ret;
+		base->rsp = r->home;
+		base->rax = -1; /* no such call, should we die here */
+		base->orig_rax = -1;
+		int err = tracee_set_regs(r->tid, base);
 
 		r->used = true;
 		if (!err)
@@ -261,8 +272,35 @@ int remote_call(struct remote *r, int64_t *result, long nr, const uint64_t args[
 		if (err)
 			return err;
 	}
-	base.eflags &= ~0x100ul; /* TF: the call must not trap */
-	return tracee_syscall(r->tid, &base, r->gadgets->syscall_ret, r->home, nr, args, result);
+	base->eflags &= ~0x100ul; /* TF: the call must not trap */
+	return 0;
+}
+
+int remote_call(struct remote *r, int64_t *result, long nr, const uint64_t args[6])
+{
+	struct user_regs_struct base = r->regs;
+	int err = borrow(r, &base);
+
+	return err ? err : tracee_syscall(r->tid, &base, r->gadgets->syscall_ret, r->home, nr, args, result);
+}
+
+int remote_map(struct remote *r, uint64_t address, size_t size, int prot)
+{
+	/* Behind the mmap lies a munmap of the same area (rdi and rsi still hold it), behind that the way home. */
+	uint64_t chain[3] = { r->gadgets->pop_rax, SYS_munmap, r->gadgets->syscall_ret };
+	const uint64_t args[6] = { address, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0 };
+	struct user_regs_struct base = r->regs;
+	uint64_t sp = r->gadgets->pop_rax ? r->home - sizeof(chain) : r->home;
+	int64_t result;
+
+	int err = sp == r->home ? 0 : tracee_write(r->tid, sp, chain, sizeof(chain));
+	if (!err)
+		err = borrow(r, &base);
+	if (!err)
+		err = tracee_syscall(r->tid, &base, r->gadgets->syscall_ret, sp, SYS_mmap, args, &result);
+	if (!err && (uint64_t)result != address) /* before 4.17 the flag is only a hint */
+		err = result < 0 && result >= -4095 ? result : -EEXIST;
+	return err;
 }
 
 int remote_do_args(struct remote *r, int64_t *result, long nr, const uint64_t args[6])
@@ -286,10 +324,7 @@ int remote_enter(struct remote *r, uint64_t ip, uint64_t sp, uint64_t arg)
 	regs.rdi = arg;
 	regs.orig_rax = -1;
 	regs.eflags = 0x202; /* interrupts on, direction up, no trap */
-	int err = tracee_set_regs(r->tid, &regs);
-	if (!err && ptrace(PTRACE_CONT, r->tid, 0, 0))
-		err = log_errno(errno, "can't let thread %d run the parasite", r->tid);
-	return err;
+	return tracee_set_regs(r->tid, &regs);
 }
 
 int remote_cure(struct remote *r)

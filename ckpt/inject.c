@@ -1,0 +1,295 @@
+/*
+ * Puts the parasite into a task and talks to it. Drives ptrace(2), process_vm_writev(2), /proc/PID/mem and a
+ * UNIX socket whose other end was made by the task itself.
+ */
+#include "inject.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "fault.h"
+#include "log.h"
+
+#define STACK_GUARD (1ul << 20) /* the kernel keeps this below growing stacks: 256 pages by default */
+#define LOW_LIMIT (1ul << 20)	/* above any vm.mmap_min_addr in use */
+#define HIGH_LIMIT ((1ul << 47) - 4096)
+
+extern const uint8_t parasite_blob[], parasite_blob_end[];
+
+/* The middle of the largest hole between the areas, or 0. */
+static uint64_t find_hole(const struct vma_list *vmas, size_t size)
+{
+	uint64_t from = LOW_LIMIT, best = 0, best_size = size + 2 * STACK_GUARD;
+
+	for (size_t i = 0; i <= vmas->n; i++) {
+		uint64_t to = i < vmas->n ? vmas->v[i].start : HIGH_LIMIT;
+
+		if (to > HIGH_LIMIT)
+			to = HIGH_LIMIT;
+		if (to > from && to - from > best_size) {
+			best_size = to - from;
+			best = from + best_size / 2;
+		}
+		if (i < vmas->n && vmas->v[i].end > from)
+			from = vmas->v[i].end;
+	}
+	return best & ~4095ul;
+}
+
+static int write_blob(struct parasite *p)
+{
+	size_t len = parasite_blob_end - parasite_blob;
+
+	if (pwrite(p->mem, parasite_blob, len, p->base) != (ssize_t)len)
+		return log_errno(errno, "can't write the parasite into thread %d at %#lx", p->thread->tid, p->base);
+	return 0;
+}
+
+/* Lets the thread run to its next stop at a system call. */
+static int next_syscall_stop(struct parasite *p)
+{
+	pid_t tid = p->thread->tid;
+
+	for (int sig = 0;;) {
+		if (ptrace(PTRACE_SYSCALL, tid, 0, sig))
+			return log_errno(errno, "can't continue thread %d in the parasite", tid);
+		int stop = tracee_poll(tid, true, &sig);
+
+		if (stop < 0 || stop == STOP_SYSCALL)
+			return stop < 0 ? stop : 0;
+		if (stop == STOP_EXITED)
+			return log_errno(ESRCH, "thread %d was killed inside the parasite", tid);
+		if (stop != STOP_SIGNAL)
+			sig = 0;
+	}
+}
+
+/* Fetches our end of the socket pair while the parasite stands at the exit of socketpair(2). */
+static int fetch_socket(struct parasite *p, pid_t pid, uint64_t arg_address)
+{
+	struct parasite_arg arg;
+	struct user_regs_struct regs;
+	_cleanup_close_ int pidfd = pidfd_open(pid, 0);
+
+	int err = tracee_get_regs(p->thread->tid, &regs);
+	if (err)
+		return err;
+	if (regs.rax)
+		return log_errno(-(long)regs.rax, "task %d can't make a socket pair for the parasite%s", pid,
+				 (long)regs.rax == -EMFILE
+					 ? " (its descriptor table is full: raise its RLIMIT_NOFILE by 3)"
+					 : "");
+	err = tracee_read(p->thread->tid, arg_address, &arg, sizeof(arg));
+	if (err)
+		return log_errno(-err, "can't read the parasite's argument in task %d", pid);
+	p->socket = pidfd < 0 ? -1 : pidfd_getfd(pidfd, arg.sockets[1], 0);
+	return p->socket < 0 ? log_errno(errno, "can't fetch the parasite's socket of task %d", pid) : 0;
+}
+
+/* At the entry of the blob; its argument lies at the top of its stack. */
+static int start_blob(struct parasite *p, pid_t pid)
+{
+	struct remote *r = p->thread;
+	struct parasite_arg arg = {
+		.abi = PARASITE_ABI,
+		.base = p->base,
+		.size = p->size,
+		.syscall_ret = r->gadgets->syscall_ret,
+		.home = r->home,
+	};
+	uint64_t sp = (r->home - REMOTE_CHAIN - sizeof(arg)) & ~63ul;
+
+	int err = tracee_write(r->tid, sp, &arg, sizeof(arg));
+	if (err)
+		return log_errno(-err, "can't write to the stack of thread %d", r->tid);
+	err = remote_enter(r, p->base, sp, sp);
+	p->started = !err;
+	if (!err)
+		err = next_syscall_stop(p); /* socketpair: entry */
+	if (!err)
+		err = next_syscall_stop(p); /* and exit */
+	if (!err)
+		err = fetch_socket(p, pid, sp);
+	if (!err && ptrace(PTRACE_CONT, r->tid, 0, 0))
+		err = log_errno(errno, "can't let thread %d run the parasite", r->tid);
+	return err;
+}
+
+int parasite_inject(struct parasite *p, struct remote *thread, int proc, pid_t pid, const struct vma_list *vmas)
+{
+	size_t size = PARASITE_MAX + PARASITE_RANGES * sizeof(struct iovec);
+	uint64_t base = find_hole(vmas, size);
+
+	*p = (struct parasite){ .thread = thread, .socket = -1 };
+	p->mem = openat(proc, "mem", O_RDWR | O_CLOEXEC);
+	if (p->mem < 0)
+		return log_errno(errno, "can't open the memory of task %d", pid);
+	if (!base)
+		return log_errno(ENOMEM, "task %d has no hole of %zu bytes for the parasite", pid, size);
+	int err = fault_point(FAULT_dump_call_ready);
+	if (err)
+		return err;
+	err = remote_map(thread, base, size, PROT_READ | PROT_EXEC);
+	if (err)
+		return log_errno(-err, "can't map the parasite into task %d at %#lx", pid, base);
+	p->base = base;
+	p->size = size;
+	err = fault_point(FAULT_dump_blob_mapped);
+	if (!err)
+		err = write_blob(p);
+	if (!err)
+		err = start_blob(p, pid);
+	return err ? err : fault_point(FAULT_dump_blob_running);
+}
+
+/* A stopped or dead thread does not answer: looks after it while we wait for its answer. */
+static int look_after(struct parasite *p)
+{
+	int sig = 0, stop = tracee_poll(p->thread->tid, false, &sig);
+
+	if (stop == STOP_NONE)
+		return 0;
+	if (stop < 0 || stop == STOP_EXITED)
+		return log_errno(ESRCH, "thread %d was killed while it ran the parasite", p->thread->tid);
+	/* a SIGSTOP, which cannot be blocked: the kernel stops the task again when it is detached */
+	if (ptrace(PTRACE_CONT, p->thread->tid, 0, stop == STOP_SIGNAL ? sig : 0))
+		return log_errno(errno, "can't continue thread %d in the parasite", p->thread->tid);
+	return 0;
+}
+
+static int ask(struct parasite *p, struct parasite_request request, int fd)
+{
+	struct iovec iov = { &request, sizeof(request) };
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {};
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		m.msg_control = &control;
+		m.msg_controllen = sizeof(control);
+		control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)),
+						 .cmsg_level = SOL_SOCKET,
+						 .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	}
+	if (sendmsg(p->socket, &m, MSG_NOSIGNAL) != sizeof(request))
+		return log_errno(errno, "can't send to the parasite in thread %d", p->thread->tid);
+	return 0;
+}
+
+/* Waits for an answer of exactly len bytes. */
+static int hear(struct parasite *p, void *reply, size_t len)
+{
+	struct pollfd pfd = { .fd = p->socket, .events = POLLIN };
+
+	for (;;) {
+		int n = poll(&pfd, 1, 20);
+
+		if (n < 0 && errno != EINTR)
+			return log_errno(errno, "can't wait for the parasite in thread %d", p->thread->tid);
+		if (n > 0)
+			break;
+		int err = look_after(p);
+		if (err)
+			return err;
+	}
+	ssize_t n = recv(p->socket, reply, len, MSG_TRUNC);
+	if (n == (ssize_t)len)
+		return 0;
+	log_err("the parasite in thread %d answered %zd bytes instead of %zu", p->thread->tid, n, len);
+	return n == 0 ? -ESRCH : -EBADMSG;
+}
+
+int parasite_get_task(struct parasite *p, struct parasite_task *task)
+{
+	int err = ask(p, (struct parasite_request){ .command = PARASITE_GET_TASK }, -1);
+
+	if (!err)
+		err = hear(p, task, sizeof(*task));
+	if (!err && task->result)
+		err = log_errno(-(int)task->result, "the parasite in thread %d can't read signal actions",
+				p->thread->tid);
+	return err;
+}
+
+int parasite_take_file(struct parasite *p, int fd)
+{
+	return ask(p, (struct parasite_request){ .command = PARASITE_TAKE_FILE }, fd);
+}
+
+int parasite_write(struct parasite *p, const struct iovec *ranges, unsigned int n)
+{
+	struct parasite_reply reply;
+	size_t len = n * sizeof(*ranges);
+	int64_t wanted = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		wanted += ranges[i].iov_len;
+	/* the area is not writable, for the parasite as for anybody else in the task */
+	if (pwrite(p->mem, ranges, len, p->base + PARASITE_MAX) != (ssize_t)len)
+		return log_errno(errno, "can't hand ranges to the parasite in thread %d", p->thread->tid);
+	int err = ask(p, (struct parasite_request){ .command = PARASITE_WRITE, .count = n }, -1);
+	if (!err)
+		err = hear(p, &reply, sizeof(reply));
+	if (!err && reply.result != wanted)
+		err = log_errno(reply.result < 0 ? -(int)reply.result : EIO,
+				"task of thread %d can't write its memory from %p on to the image", p->thread->tid,
+				ranges[0].iov_base);
+	return err;
+}
+
+/* Runs the thread through the parasite's own undoing to the exit of the munmap that is its last act. */
+static int run_home(struct parasite *p)
+{
+	struct user_regs_struct regs;
+	bool leaving = false;
+
+	for (;;) {
+		int err = next_syscall_stop(p);
+
+		if (!err)
+			err = tracee_get_regs(p->thread->tid, &regs);
+		if (err)
+			return err;
+		bool at_munmap = regs.orig_rax == SYS_munmap && regs.rdi == p->base;
+		if (at_munmap && leaving)
+			return 0;
+		leaving = at_munmap;
+	}
+}
+
+int parasite_remove(struct parasite *p)
+{
+	int err = 0;
+
+	if (p->socket >= 0) {
+		/* stop it first, so that it does not run beyond its end */
+		tracee_interrupt(p->thread->tid);
+		int stop = tracee_settle(p->thread->tid, true, NULL);
+
+		err = stop < 0 ? stop : stop == STOP_EXITED ? -ESRCH : 0;
+		if (!err)
+			err = ask(p, (struct parasite_request){ .command = PARASITE_QUIT }, -1);
+	}
+	if (p->started && !err) /* without our end of the socket it undoes itself unasked */
+		err = run_home(p);
+	else if (p->size && !err)
+		err = remote_do(p->thread, NULL, SYS_munmap, p->base, p->size);
+	if (p->socket >= 0)
+		close(p->socket);
+	if (p->mem >= 0)
+		close(p->mem);
+	*p = (struct parasite){ .socket = -1, .mem = -1 };
+	return err;
+}

@@ -1,0 +1,20 @@
+/* Memory that is freed all at once: what the messages of one image point to. */
+#ifndef CKPT_ARENA_H
+#define CKPT_ARENA_H
+
+#include <stddef.h>
+
+struct arena {
+	struct arena_block *blocks;
+};
+
+/* Zeroed memory that lives until arena_free, or NULL. */
+void *arena_get(struct arena *a, size_t size);
+/* A copy of the string, or NULL. */
+char *arena_strdup(struct arena *a, const char *s);
+/* Frees all; the arena can be used again. */
+void arena_free(struct arena *a);
+
+#define _cleanup_arena_ __attribute__((cleanup(arena_free)))
+
+#endif

@@ -1,0 +1,230 @@
+/*
+ * A dump in progress: the tree as it was found, and the contracts of the kinds and parts that describe it.
+ *
+ * Order of a dump (ckpt/README.md): freeze, collect from outside, collect from inside, judge, write, release.
+ */
+#ifndef CKPT_DUMP_H
+#define CKPT_DUMP_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "arena.h"
+#include "core.pb-c.h"
+#include "fdinfo.pb-c.h"
+#include "image.h"
+#include "inject.h"
+#include "proc.h"
+#include "remote.h"
+#include "undo.h"
+
+struct opts;
+
+enum task_state { /* values of task_core_entry.task_state */
+	TASK_ALIVE = 1,
+	TASK_DEAD = 2,
+	TASK_STOPPED = 3,
+};
+
+/* Pending signals of one queue. */
+struct signal_queue {
+	siginfo_t *info; /* owned */
+	size_t n;
+};
+
+struct dump_thread {
+	pid_t tid;
+	struct remote remote; /* registers, mask, rseq */
+	char comm[32];
+	struct proc_status status; /* credentials */
+	struct signal_queue pending;
+	uint64_t clear_child_tid, robust_list, robust_len;
+	stack_t altstack;
+	int pdeath_signal;
+	int nice;
+	unsigned int policy, priority;
+};
+
+struct dump_file;
+
+struct dump_fd {
+	int fd; /* number in the task */
+	bool cloexec;
+	struct dump_file *file;
+};
+
+struct dump_task {
+	struct dump *dump;
+	pid_t pid;
+	struct dump_task *parent; /* NULL: the root */
+	enum task_state state;
+	int stop_signal; /* of a stopped task */
+	int proc; /* descriptor of /proc/PID */
+	int pidfd;
+	struct proc_stat stat;
+	struct dump_thread *threads; /* [0] is the leader; none for a zombie */
+	size_t n_threads;
+	struct vma_list vmas;
+	uint32_t *vma_file_ids; /* file behind vmas.v[i]; segment of shared anonymous memory; 0: none */
+	struct gadgets gadgets;
+	struct parasite parasite;
+	struct parasite_task inside;
+	struct proc_limit limits[PROC_LIMITS];
+	struct signal_queue shared_pending;
+	struct dump_fd *fds;
+	size_t n_fds;
+	struct dump_file *exe, *cwd, *root;
+	uint32_t ids; /* number of its own vm, files, fs and sighand objects */
+	uint32_t cg_set;
+};
+
+/* What stands in the way of a dump. All strings are owned. */
+struct blocker {
+	pid_t pid;
+	char *where; /* "fd 3", "7f00-7f10", "thread 12" */
+	char *kind; /* "inotify" */
+	char *reason;
+	char *remedy;
+};
+
+/* Microseconds, counts: what stats-dump tells. */
+struct dump_stats {
+	uint64_t freezing_time, frozen_time, memdump_time, memwrite_time; /* us */
+	uint64_t pages_scanned, pages_written, shpages_scanned, shpages_written;
+};
+
+struct dump {
+	const struct opts *opts;
+	struct image_dir images;
+	struct dump_task **tasks; /* parents before children; [0] is the root */
+	size_t n_tasks;
+	size_t n_threads;
+	struct blocker *blockers;
+	size_t n_blockers;
+	struct files *files;
+	struct shmem *shmem;
+	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
+	struct gadget_cache gadget_cache;
+	struct undo undo;
+	struct dump_stats stats;
+	uint64_t freeze_start; /* CLOCK_MONOTONIC, us */
+};
+
+/* A descriptor that is being looked at, with our own duplicate of it. */
+struct fd_info {
+	struct dump_task *task; /* who holds it */
+	int number; /* in the task; -1: it is not a descriptor (cwd, root, exe, mapping) */
+	int fd; /* ours */
+	struct stat st;
+	const char *link; /* what /proc/PID/fd/N says */
+	unsigned int flags; /* O_*, without O_CLOEXEC */
+	uint64_t pos;
+};
+
+/* One open file description, however many descriptors refer to it. */
+struct dump_file {
+	uint32_t id;
+	const struct dump_fd_kind *kind; /* NULL: nobody knows it; it is a blocker */
+	pid_t pid; /* a holder */
+	int number; /* its descriptor; -1: none */
+	struct stat st;
+	char *link; /* owned */
+	unsigned int flags;
+	uint64_t pos;
+	FownEntry fown;
+	void *data; /* of the kind; freed with free(3) */
+};
+
+/* A kind of descriptor: dump half. Functions return 0 or -errno (logged). NULL where there is nothing to do. */
+struct dump_fd_kind {
+	const char *name;
+	FdTypes type;
+	/* Is it mine? */
+	bool (*match)(const struct fd_info *info);
+	/* Reads the state of a file that is seen for the first time; no side effect on the target. */
+	int (*collect)(struct dump *d, struct dump_file *f, const struct fd_info *info);
+	/* Says with blocker_add what cannot be dumped. */
+	int (*judge)(struct dump *d, const struct dump_file *f);
+	/* Fills the entry of files.img; what it allocates comes from the arena. */
+	int (*fill)(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena);
+	/* Writes images of its own, once for all files of the kind. */
+	int (*write)(struct dump *d);
+};
+
+#define FD_KIND(name, type) extern const struct dump_fd_kind dump_fd_##name;
+#include "fd_kinds.def"
+#undef FD_KIND
+
+/* A part of a task: dump half. */
+struct dump_part {
+	const char *name;
+	/* From outside, while the task stands still. */
+	int (*collect)(struct dump_task *t);
+	int (*collect_thread)(struct dump_task *t, struct dump_thread *th);
+	/* With the help of the thread itself (its remote is ready for calls). */
+	int (*collect_inside)(struct dump_task *t, struct dump_thread *th);
+	int (*judge)(struct dump_task *t);
+	/* Fills its fields of the core image of a task (t's leader) and of each thread; memory from the arena. */
+	int (*fill)(const struct dump_task *t, CoreEntry *core, struct arena *arena);
+	int (*fill_thread)(const struct dump_task *t, const struct dump_thread *th, CoreEntry *core, struct arena *arena);
+	/* Writes images of its own for the task. */
+	int (*write)(struct dump_task *t);
+};
+
+#define TASK_PART(name) extern const struct dump_part dump_part_##name;
+#include "task_parts.def"
+#undef TASK_PART
+
+/* Adds a blocker; fmt says where ("fd %d"). Returns 0 or -ENOMEM (logged). */
+int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt, ...)
+	__attribute__((format(printf, 6, 7)));
+/* Asks every kind and part. Returns 0 even when there are blockers. */
+int judge(struct dump *d);
+/* Tells the blockers as text (errors of the log) or, on stdout, as JSON. */
+void blockers_log(const struct dump *d);
+void blockers_print(const struct dump *d, bool json);
+
+/* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */
+int freeze_tree(struct dump *d);
+/* Lets everything go on as it was before, or, when kill, ends it. */
+int kill_tree(struct dump *d);
+
+/* Reads all state of the stopped tree: first from outside, then with the parasite in each task. */
+int collect_outside(struct dump *d);
+int collect_inside(struct dump *d);
+/* Takes the parasites out again; the threads have their registers back but stay stopped. */
+int cure_tree(struct dump *d);
+
+/* Descriptors and other references to files (files.c). */
+int files_collect(struct dump *d);
+int files_judge(struct dump *d);
+int files_write(struct dump *d);
+void files_free(struct dump *d);
+/* The file entry for what a path in /proc/PID ("exe", "cwd", "map_files/..") leads to; *file is the registry's. */
+int files_add_link(struct dump_task *t, const char *link_name, unsigned int flags, struct dump_file **file);
+/* Whether any descriptor of the tree refers to another file of the same inode, and with which open mode. */
+bool files_has_inode(const struct dump *d, const struct stat *st, int access_mode);
+/* Calls fn for each file of a kind. Stops at the first error. */
+int files_each(struct dump *d, const struct dump_fd_kind *kind, int (*fn)(struct dump *d, struct dump_file *f));
+/* Our own duplicate of a file of the tree. Returns the descriptor or -errno (logged). */
+int files_get(const struct dump *d, const struct dump_file *f);
+
+/* Memory (memory.c, pages.c, shmem.c). */
+int memory_collect(struct dump_task *t);
+int memory_judge(struct dump_task *t);
+int memory_write(struct dump_task *t);
+int shmem_collect(struct dump_task *t, const struct vma *v, uint32_t *shmid);
+int shmem_write(struct dump *d);
+void shmem_free(struct dump *d);
+
+/* Everything but memory and files (write_images.c). */
+int write_tree_images(struct dump *d);
+int write_stats(struct dump *d);
+
+/* -EINTR (logged) when the user asked us to stop by SIGINT, SIGTERM or SIGHUP; these are blocked during a dump. */
+int interrupted(void);
+
+#endif
