@@ -193,8 +193,8 @@ int freeze_tree(struct dump *d);
 int kill_tree(struct dump *d);
 
 /* Reads all state of the stopped tree: first from outside, then with the parasite in each task. */
-int collect_outside(struct dump *d);
-int collect_inside(struct dump *d);
+int collect_tree_outside(struct dump *d);
+int collect_tree_inside(struct dump *d);
 /* Takes the parasites out again; the threads have their registers back but stay stopped. */
 int cure_tree(struct dump *d);
 
@@ -207,8 +207,9 @@ void files_free(struct dump *d);
 int files_add_link(struct dump_task *t, const char *link_name, unsigned int flags, struct dump_file **file);
 /* Whether any descriptor of the tree refers to another file of the same inode, and with which open mode. */
 bool files_has_inode(const struct dump *d, const struct stat *st, int access_mode);
-/* Calls fn for each file of a kind. Stops at the first error. */
-int files_each(struct dump *d, const struct dump_fd_kind *kind, int (*fn)(struct dump *d, struct dump_file *f));
+/* Calls fn for each file of a kind, in the order of their inodes. Stops at the first error. */
+int files_each(struct dump *d, const struct dump_fd_kind *kind, int (*fn)(struct dump *d, struct dump_file *f, void *arg),
+	       void *arg);
 /* Our own duplicate of a file of the tree. Returns the descriptor or -errno (logged). */
 int files_get(const struct dump *d, const struct dump_file *f);
 

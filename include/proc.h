@@ -23,6 +23,8 @@ struct proc_stat {
 	char state; /* R S D Z T t X I */
 	pid_t ppid, pgid, sid;
 	int tty;	     /* device number of the controlling terminal, 0: none */
+	pid_t tty_pgrp; /* foreground group of that terminal, -1: none */
+	unsigned int flags; /* PF_* */
 	uint64_t start_time; /* clock ticks since boot */
 	uint64_t start_code, end_code, start_stack, start_data, end_data, start_brk;
 	uint64_t arg_start, arg_end, env_start, env_end;
@@ -70,7 +72,7 @@ struct vma {
 	dev_t dev;
 	uint8_t prot; /* PROT_* */
 	bool shared;
-	bool grows_down, io, locked, hugetlb, uffd, lock_on_fault;
+	bool grows_down, io, locked, noreserve, hugetlb, uffd, lock_on_fault;
 	uint32_t madv;	    /* bit N: madvise advice N is in force */
 	uint64_t rss, swap; /* bytes */
 	char *name;	    /* behind the inode: path, [heap], ...; "" when anonymous */

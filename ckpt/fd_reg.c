@@ -1,0 +1,116 @@
+/*
+ * Regular files, directories and plain devices (null, zero, full, random, urandom, kmsg is not one): kept as
+ * the path that leads to them. Also what tasks map, execute, and have as working and root directory.
+ *
+ * Does not handle: deleted files, and paths that now lead to something else (both judged); O_TMPFILE.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#include "dump.h"
+#include "log.h"
+
+static bool is_plain_device(const struct stat *st)
+{
+	static const unsigned int minors[] = { 3, 5, 7, 8, 9 }; /* null, zero, full, random, urandom: man 4 */
+
+	if (!S_ISCHR(st->st_mode) || major(st->st_rdev) != 1)
+		return false;
+	for (size_t i = 0; i < sizeof(minors) / sizeof(minors[0]); i++)
+		if (minor(st->st_rdev) == minors[i])
+			return true;
+	return false;
+}
+
+static bool match(const struct fd_info *info)
+{
+	const struct stat *st = &info->st;
+
+	if (info->link[0] != '/')
+		return false;
+	if (!strncmp(info->link, "/memfd:", 7) || !strncmp(info->link, "/dev/zero (deleted)", 19))
+		return false;
+	return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode) || is_plain_device(st) ||
+	       (((info->flags & O_PATH) || info->number < 0) && S_ISCHR(st->st_mode));
+}
+
+static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
+{
+	struct statfs *fs = malloc(sizeof(*fs));
+
+	if (!fs)
+		return log_errno(ENOMEM, "%s", f->link);
+	f->data = fs;
+	if (fstatfs(info->fd, fs))
+		return log_errno(errno, "can't tell the file system of %s", f->link);
+	return 0;
+}
+
+/* Where a file is, as the user knows it. */
+static void where(const struct dump_file *f, char *buf, size_t size)
+{
+	if (f->number >= 0)
+		snprintf(buf, size, "fd %d", f->number);
+	else
+		snprintf(buf, size, "%s", f->flags & O_DIRECTORY ? "working or root directory" : "mapped or executed file");
+}
+
+static int judge_file(struct dump *d, const struct dump_file *f)
+{
+	const struct statfs *fs = f->data;
+	char place[64], reason[PATH_MAX + 128];
+	struct stat st;
+
+	where(f, place, sizeof(place));
+	if (fs->f_type == PROC_SUPER_MAGIC && f->link[6] >= '0' && f->link[6] <= '9') {
+		snprintf(reason, sizeof(reason), "%s belongs to a process", f->link);
+		return blocker_add(d, f->pid, "proc file", reason, "not supported yet; close it before the dump", "%s", place);
+	}
+	int missing = stat(f->link, &st) ? errno : 0;
+	if (!missing && st.st_ino == f->st.st_ino && st.st_dev == f->st.st_dev)
+		return 0;
+	if (f->st.st_nlink == 0)
+		snprintf(reason, sizeof(reason), "%s: its contents would be lost", f->link);
+	else
+		snprintf(reason, sizeof(reason), "%s %s", f->link,
+			 missing ? "is not reachable by this path" : "is now another file");
+	return blocker_add(d, f->pid, f->st.st_nlink == 0 ? "deleted file" : "renamed file", reason,
+			   f->st.st_nlink == 0 ? "not supported yet; close it, or link it again before the dump" :
+						 "not supported yet; move the file back before the dump",
+			   "%s", place);
+}
+
+static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena)
+{
+	RegFileEntry *r = arena_get(arena, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	reg_file_entry__init(r);
+	r->id = f->id;
+	r->flags = f->number >= 0 ? f->flags : f->flags & O_ACCMODE;
+	r->pos = f->pos;
+	r->fown = (FownEntry *)&f->fown;
+	r->name = f->link;
+	r->has_mode = true;
+	r->mode = f->st.st_mode;
+	r->has_size = S_ISREG(f->st.st_mode);
+	r->size = f->st.st_size;
+	e->reg = r;
+	return 0;
+}
+
+const struct dump_fd_kind dump_fd_reg = {
+	.name = "reg",
+	.type = FD_TYPES__REG,
+	.match = match,
+	.collect = collect,
+	.judge = judge_file,
+	.fill = fill,
+};

@@ -1,0 +1,393 @@
+/*
+ * Descriptors of the tree, and the registry of open file descriptions behind them: each is described once,
+ * however many descriptors and tasks share it (kcmp(2) KCMP_FILE tells). A descriptor is looked at through
+ * our own duplicate (pidfd_getfd(2)), which shares all state with it and changes none.
+ *
+ * What a descriptor refers to is the business of the kinds (fd_KIND.c, include/fd_kinds.def).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/kcmp.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "dump.h"
+#include "log.h"
+
+#ifndef F_GETOWNER_UIDS
+#define F_GETOWNER_UIDS 17
+#endif
+
+struct files {
+	struct dump_file **list; /* in the order of their ids, from 1 */
+	size_t n;
+	void *descriptions; /* tsearch(3): files behind descriptors */
+	void *links; /* tsearch(3): files behind exe, cwd, root and mappings */
+};
+
+static const struct dump_fd_kind *const kinds[] = {
+#define FD_KIND(name, type) &dump_fd_##name,
+#include "fd_kinds.def"
+#undef FD_KIND
+};
+#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+#define LESS_MORE(a, b)           \
+	do {                      \
+		if ((a) != (b))   \
+			return (a) < (b) ? -1 : 1; \
+	} while (0)
+
+/* Total order of open file descriptions: by inode, then as the kernel orders them. */
+static int compare_descriptions(const void *a, const void *b)
+{
+	const struct dump_file *x = a, *y = b;
+
+	LESS_MORE(x->st.st_ino, y->st.st_ino);
+	LESS_MORE(x->st.st_dev, y->st.st_dev);
+	if (x->pid == y->pid && x->number == y->number)
+		return 0;
+	long order = syscall(SYS_kcmp, x->pid, y->pid, KCMP_FILE, x->number, y->number);
+	if (order == 0 || order == 1)
+		return -order;
+	if (order == 2)
+		return 1;
+	LESS_MORE(x->pid, y->pid);
+	LESS_MORE(x->number, y->number);
+	return 0;
+}
+
+static int compare_links(const void *a, const void *b)
+{
+	const struct dump_file *x = a, *y = b;
+
+	LESS_MORE(x->st.st_ino, y->st.st_ino);
+	LESS_MORE(x->st.st_dev, y->st.st_dev);
+	LESS_MORE(x->flags, y->flags);
+	return strcmp(x->link, y->link);
+}
+
+/* The registry's file that equals probe, made from it when there is none yet (*is_new). */
+static struct dump_file *look_up(struct dump *d, void **tree, int (*compare)(const void *, const void *),
+				 const struct dump_file *probe, bool *is_new)
+{
+	struct files *files = d->files;
+	struct dump_file **found = tfind(probe, tree, compare);
+
+	*is_new = !found;
+	if (found)
+		return *found;
+	if (!(files->n & (files->n - 1))) {
+		struct dump_file **list = realloc(files->list, (files->n ? files->n * 2 : 1) * sizeof(*list));
+
+		if (!list)
+			return NULL;
+		files->list = list;
+	}
+	struct dump_file *f = malloc(sizeof(*f));
+	if (!f)
+		return NULL;
+	*f = *probe;
+	f->link = strdup(probe->link);
+	if (!f->link || !tsearch(f, tree, compare)) {
+		free(f->link);
+		free(f);
+		return NULL;
+	}
+	files->list[files->n++] = f;
+	f->id = files->n;
+	return f;
+}
+
+static int collect_owner(struct dump_file *f, int fd)
+{
+	struct f_owner_ex owner = {};
+	uid_t uids[2] = {};
+
+	fown_entry__init(&f->fown);
+	if (fcntl(fd, F_GETOWN_EX, &owner) < 0) /* O_PATH descriptors have no owner */
+		return errno == EBADF ? 0 : log_errno(errno, "can't read the owner of fd %d of task %d", f->number, f->pid);
+	if (owner.pid && fcntl(fd, F_GETOWNER_UIDS, uids) < 0)
+		return log_errno(errno, "can't read the owner's uids of fd %d of task %d", f->number, f->pid);
+	f->fown.signum = fcntl(fd, F_GETSIG);
+	f->fown.pid_type = owner.pid ? owner.type : 0;
+	f->fown.pid = owner.pid;
+	f->fown.uid = uids[0];
+	f->fown.euid = uids[1];
+	return 0;
+}
+
+/* A file that is seen for the first time: finds its kind and lets it look. */
+static int describe(struct dump *d, struct dump_file *f, const struct fd_info *info)
+{
+	for (size_t i = 0; i < N_KINDS && !f->kind; i++)
+		if (kinds[i]->match(info))
+			f->kind = kinds[i];
+	int err = info->number >= 0 ? collect_owner(f, info->fd) : 0;
+	if (info->number < 0)
+		fown_entry__init(&f->fown);
+	if (!err && f->kind && f->kind->collect)
+		err = f->kind->collect(d, f, info);
+	return err;
+}
+
+/* Position, flags and FD_CLOEXEC as fdinfo shows them; FD_CLOEXEC belongs to the descriptor and is nowhere else. */
+static int read_fdinfo(struct dump_task *t, int number, struct fd_info *info, bool *cloexec)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned long pos;
+	unsigned int flags;
+	char name[32];
+
+	snprintf(name, sizeof(name), "fdinfo/%d", number);
+	int err = proc_read(t->proc, name, &text, NULL);
+	if (err)
+		return log_errno(-err, "can't read fdinfo of fd %d of task %d", number, t->pid);
+	if (sscanf(text, "pos: %lu flags: %o", &pos, &flags) != 2)
+		return log_errno(EBADMSG, "fdinfo of fd %d of task %d", number, t->pid);
+	info->pos = pos;
+	info->flags = flags & ~O_CLOEXEC;
+	*cloexec = flags & O_CLOEXEC;
+	return 0;
+}
+
+static int collect_fd(struct dump_task *t, int number, struct dump_fd *entry)
+{
+	char link[PATH_MAX], name[32];
+	_cleanup_close_ int fd = pidfd_getfd(t->pidfd, number, 0);
+	struct fd_info info = { .task = t, .number = number, .fd = fd, .link = link };
+	bool is_new;
+
+	if (fd < 0 || fstat(fd, &info.st))
+		return log_errno(errno, "can't look at fd %d of task %d", number, t->pid);
+	snprintf(name, sizeof(name), "fd/%d", number);
+	int err = proc_link(t->proc, name, link, sizeof(link));
+	if (err)
+		return log_errno(-err, "can't read the link of fd %d of task %d", number, t->pid);
+	err = read_fdinfo(t, number, &info, &entry->cloexec);
+	if (err)
+		return err;
+	struct dump_file probe = {
+		.pid = t->pid, .number = number, .st = info.st, .link = link, .flags = info.flags, .pos = info.pos
+	};
+	entry->fd = number;
+	entry->file = look_up(t->dump, &t->dump->files->descriptions, compare_descriptions, &probe, &is_new);
+	if (!entry->file)
+		return log_errno(ENOMEM, "fd %d of task %d", number, t->pid);
+	return is_new ? describe(t->dump, entry->file, &info) : 0;
+}
+
+static int collect_fds(struct dump_task *t)
+{
+	_cleanup_free_ int *numbers = NULL;
+	size_t n;
+	int err = proc_list(t->proc, "fd", &numbers, &n);
+
+	if (err)
+		return err;
+	t->fds = calloc(n + 1, sizeof(*t->fds));
+	if (!t->fds)
+		return log_errno(ENOMEM, "descriptors of task %d", t->pid);
+	for (size_t i = 0; i < n && !err; i++) {
+		err = collect_fd(t, numbers[i], &t->fds[i]);
+		t->n_fds += !err;
+	}
+	return err;
+}
+
+static int get_registry(struct dump *d)
+{
+	if (!d->files)
+		d->files = calloc(1, sizeof(*d->files));
+	return d->files ? 0 : log_errno(ENOMEM, "registry of files");
+}
+
+int files_collect(struct dump *d)
+{
+	int err = get_registry(d);
+
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		if (d->tasks[i]->state != TASK_DEAD)
+			err = collect_fds(d->tasks[i]);
+	return err;
+}
+
+int files_add_link(struct dump_task *t, const char *link_name, unsigned int flags, struct dump_file **file)
+{
+	char link[PATH_MAX];
+	_cleanup_close_ int fd = openat(t->proc, link_name, O_PATH | O_CLOEXEC);
+	struct fd_info info = { .task = t, .number = -1, .fd = fd, .link = link, .flags = flags };
+	bool is_new;
+
+	*file = NULL;
+	int err = get_registry(t->dump);
+	if (err)
+		return err;
+	if (fd < 0 || fstat(fd, &info.st))
+		return log_errno(errno, "can't look at /proc/%d/%s", t->pid, link_name);
+	err = proc_link(t->proc, link_name, link, sizeof(link));
+	if (err)
+		return log_errno(-err, "can't read the link /proc/%d/%s", t->pid, link_name);
+	struct dump_file probe = { .pid = t->pid, .number = -1, .st = info.st, .link = link, .flags = flags };
+	*file = look_up(t->dump, &t->dump->files->links, compare_links, &probe, &is_new);
+	if (!*file)
+		return log_errno(ENOMEM, "/proc/%d/%s", t->pid, link_name);
+	return is_new ? describe(t->dump, *file, &info) : 0;
+}
+
+bool files_has_inode(const struct dump *d, const struct stat *st, int access_mode)
+{
+	for (size_t i = 0; i < d->files->n; i++) {
+		const struct dump_file *f = d->files->list[i];
+		int mode = f->flags & O_ACCMODE;
+
+		if (f->st.st_ino == st->st_ino && f->st.st_dev == st->st_dev && (mode == access_mode || mode == O_RDWR))
+			return true;
+	}
+	return false;
+}
+
+static int compare_inodes(const void *a, const void *b)
+{
+	const struct dump_file *const *x = a, *const *y = b;
+
+	LESS_MORE((*x)->st.st_ino, (*y)->st.st_ino);
+	LESS_MORE((*x)->id, (*y)->id);
+	return 0;
+}
+
+int files_each(struct dump *d, const struct dump_fd_kind *kind, int (*fn)(struct dump *d, struct dump_file *f, void *arg),
+	       void *arg)
+{
+	_cleanup_free_ struct dump_file **list = malloc(d->files->n * sizeof(*list) + 1);
+	size_t n = 0;
+	int err = 0;
+
+	if (!list)
+		return log_errno(ENOMEM, "files");
+	for (size_t i = 0; i < d->files->n; i++)
+		if (d->files->list[i]->kind == kind)
+			list[n++] = d->files->list[i];
+	qsort(list, n, sizeof(*list), compare_inodes);
+	for (size_t i = 0; i < n && !err; i++)
+		err = fn(d, list[i], arg);
+	return err;
+}
+
+int files_get(const struct dump *d, const struct dump_file *f)
+{
+	_cleanup_close_ int pidfd = pidfd_open(f->pid, 0);
+	int fd = pidfd < 0 ? -1 : pidfd_getfd(pidfd, f->number, 0);
+
+	return fd < 0 ? log_errno(errno, "can't get fd %d of task %d", f->number, f->pid) : fd;
+}
+
+/* The word that names what nobody knows: "eventfd" of "anon_inode:[eventfd]", "socket" of "socket:[123]". */
+static void unknown_kind(const struct dump_file *f, char *buf, size_t size)
+{
+	const char *at = f->link;
+
+	if (!strncmp(at, "anon_inode:", 11))
+		at += 11;
+	if (*at == '[')
+		at++;
+	if (at[0] == '/')
+		snprintf(buf, size, "%s", S_ISFIFO(f->st.st_mode) ? "FIFO" : S_ISCHR(f->st.st_mode) ? "character device" :
+				 S_ISBLK(f->st.st_mode)		    ? "block device" : "file");
+	else
+		snprintf(buf, size, "%.*s", (int)strcspn(at, "]:["), at);
+}
+
+static int judge_unknown(struct dump *d, const struct dump_file *f)
+{
+	char kind[64], reason[128 + PATH_MAX];
+
+	unknown_kind(f, kind, sizeof(kind));
+	snprintf(reason, sizeof(reason), "descriptors of this kind are not supported yet (%s)", f->link);
+	return blocker_add(d, f->pid, kind, reason, "close it before the dump", "fd %d", f->number);
+}
+
+int files_judge(struct dump *d)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < d->files->n && !err; i++) {
+		const struct dump_file *f = d->files->list[i];
+
+		if (!f->kind)
+			err = judge_unknown(d, f);
+		else if (f->kind->judge)
+			err = f->kind->judge(d, f);
+	}
+	return err;
+}
+
+static int write_fdinfo(const struct dump_task *t)
+{
+	struct image_writer w;
+
+	image_create(&w, &t->dump->images, IMG_FDINFO, t->ids);
+	for (size_t i = 0; i < t->n_fds; i++) {
+		const struct dump_fd *fd = &t->fds[i];
+		FdinfoEntry e = FDINFO_ENTRY__INIT;
+
+		e.id = fd->file->id;
+		e.flags = fd->cloexec ? FD_CLOEXEC : 0;
+		e.type = fd->file->kind->type;
+		e.fd = fd->fd;
+		image_put(&w, &e.base);
+	}
+	return image_close(&w);
+}
+
+int files_write(struct dump *d)
+{
+	struct image_writer w;
+	int err = 0;
+
+	image_create(&w, &d->images, IMG_FILES, 0);
+	for (size_t i = 0; i < d->files->n && !err; i++) {
+		_cleanup_arena_ struct arena arena = {};
+		const struct dump_file *f = d->files->list[i];
+		FileEntry e = FILE_ENTRY__INIT;
+
+		e.id = f->id;
+		e.type = f->kind->type;
+		err = f->kind->fill(d, f, &e, &arena);
+		if (!err)
+			image_put(&w, &e.base);
+	}
+	int closed = image_close(&w);
+	for (size_t i = 0; i < N_KINDS && !err; i++)
+		err = kinds[i]->write ? kinds[i]->write(d) : 0;
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		if (d->tasks[i]->state != TASK_DEAD)
+			err = write_fdinfo(d->tasks[i]);
+	return err ? err : closed;
+}
+
+static void free_nothing(void *node)
+{
+}
+
+void files_free(struct dump *d)
+{
+	if (!d->files)
+		return;
+	tdestroy(d->files->descriptions, free_nothing);
+	tdestroy(d->files->links, free_nothing);
+	for (size_t i = 0; i < d->files->n; i++) {
+		free(d->files->list[i]->data);
+		free(d->files->list[i]->link);
+		free(d->files->list[i]);
+	}
+	free(d->files->list);
+	free(take_ptr(d->files));
+}

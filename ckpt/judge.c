@@ -1,0 +1,136 @@
+/*
+ * Judges whether a tree can be dumped: asks every kind and part, and collects all that stands in the way.
+ * A dump that is refused says everything at once: which task, where, what it is, why not, and what helps.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dump.h"
+#include "fault.h"
+#include "log.h"
+#include "opts.h"
+
+int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt, ...)
+{
+	struct blocker b = { .pid = pid };
+	va_list args;
+
+	struct blocker *list = realloc(d->blockers, (d->n_blockers + 1) * sizeof(b));
+	if (!list)
+		return log_errno(ENOMEM, "list of blockers");
+	d->blockers = list;
+	va_start(args, fmt);
+	int n = vasprintf(&b.where, fmt, args);
+	va_end(args);
+	b.kind = strdup(kind);
+	b.reason = strdup(reason);
+	b.remedy = strdup(remedy);
+	if (n < 0 || !b.kind || !b.reason || !b.remedy)
+		return log_errno(ENOMEM, "list of blockers");
+	list[d->n_blockers++] = b;
+	return 0;
+}
+
+/* Sessions and groups must be led from inside the tree; the terminal's session of a shell job is the exception. */
+static int judge_session(struct dump *d, const struct dump_task *t)
+{
+	const struct dump_task *root = d->tasks[0];
+	bool foreign_sid = true, foreign_pgid = true;
+
+	for (size_t i = 0; i < d->n_tasks; i++) {
+		foreign_sid &= d->tasks[i]->pid != t->stat.sid;
+		foreign_pgid &= d->tasks[i]->pid != t->stat.pgid;
+	}
+	if (t == root && (foreign_sid || foreign_pgid) && !d->opts->shell_job)
+		return blocker_add(d, t->pid, "session",
+				   foreign_sid ? "its session leader is outside the tree" :
+						 "its process group leader is outside the tree",
+				   "dump from the session leader on, start the program with setsid, or use --shell-job",
+				   "session %d, group %d", t->stat.sid, t->stat.pgid);
+	if (foreign_sid && t->stat.sid != root->stat.sid)
+		return blocker_add(d, t->pid, "session", "its session leader has ended or is outside the tree",
+				   "not supported yet; keep the leader running", "session %d", t->stat.sid);
+	if (foreign_pgid && t->stat.pgid != root->stat.pgid)
+		return blocker_add(d, t->pid, "process group", "its leader has ended or is outside the tree",
+				   "not supported yet; keep the leader running", "group %d", t->stat.pgid);
+	return 0;
+}
+
+static int judge_task(struct dump *d, struct dump_task *t)
+{
+	static const struct dump_part *const parts[] = {
+#define TASK_PART(name) &dump_part_##name,
+#include "task_parts.def"
+#undef TASK_PART
+	};
+	int err = judge_session(d, t);
+
+	if (t->state == TASK_DEAD)
+		return err;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !err; i++)
+		err = parts[i]->judge ? parts[i]->judge(t) : 0;
+	return err ? err : memory_judge(t);
+}
+
+int judge(struct dump *d)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		err = judge_task(d, d->tasks[i]);
+	return err ? err : files_judge(d);
+}
+
+void blockers_log(const struct dump *d)
+{
+	if (d->n_blockers)
+		log_err("%zu thing%s in the tree of process %d cannot be dumped:", d->n_blockers, d->n_blockers > 1 ? "s" : "",
+			d->opts->tree);
+	for (size_t i = 0; i < d->n_blockers; i++) {
+		const struct blocker *b = &d->blockers[i];
+
+		log_err("task %d, %s: %s: %s. Remedy: %s", b->pid, b->where, b->kind, b->reason, b->remedy);
+	}
+}
+
+/* A JSON string; control characters and quotes escaped. */
+static void print_string(const char *name, const char *s, const char *end)
+{
+	printf("\"%s\": \"", name);
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			printf("\\%c", *s);
+		else if ((unsigned char)*s < 0x20)
+			printf("\\u%04x", *s);
+		else
+			putchar(*s);
+	}
+	printf("\"%s", end);
+}
+
+void blockers_print(const struct dump *d, bool json)
+{
+	if (json)
+		printf("{ \"pid\": %d, \"tasks\": %zu, \"threads\": %zu, \"dumpable\": %s, \"blockers\": [", d->opts->tree,
+		       d->n_tasks, d->n_threads, d->n_blockers ? "false" : "true");
+	for (size_t i = 0; i < d->n_blockers; i++) {
+		const struct blocker *b = &d->blockers[i];
+
+		if (!json) {
+			printf("task %d, %s: %s: %s.\n\tRemedy: %s\n", b->pid, b->where, b->kind, b->reason, b->remedy);
+			continue;
+		}
+		printf("%s\n  { \"pid\": %d, ", i ? "," : "", b->pid);
+		print_string("where", b->where, ", ");
+		print_string("kind", b->kind, ", ");
+		print_string("reason", b->reason, ", ");
+		print_string("remedy", b->remedy, " }");
+	}
+	if (json)
+		printf("%s] }\n", d->n_blockers ? "\n" : "");
+	else if (!d->n_blockers)
+		printf("process %d with its %zu tasks and %zu threads can be dumped\n", d->opts->tree, d->n_tasks, d->n_threads);
+}

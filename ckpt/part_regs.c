@@ -1,0 +1,80 @@
+/*
+ * Registers of each thread, general and extended: ptrace(2) PTRACE_GETREGSET, done when the thread stopped.
+ * Does not handle: 32-bit threads, AMX tiles, shadow stacks.
+ */
+#include <errno.h>
+#include <sys/ptrace.h>
+
+#include "dump.h"
+#include "log.h"
+#include "regs.h"
+#include "xstate.h"
+
+#define CS_64BIT 0x33 /* __USER_CS */
+
+/* What the first signal that the thread does not block does to a system call that it interrupts. */
+static enum pending_signal pending_signal(const struct dump_task *t, const struct dump_thread *th)
+{
+	const struct signal_queue *queues[] = { &th->pending, &t->shared_pending };
+
+	for (int q = 0; q < 2; q++) {
+		for (size_t i = 0; i < queues[q]->n; i++) {
+			int sig = queues[q]->info[i].si_signo;
+
+			if (sig < 1 || sig > PARASITE_SIGNALS || (th->remote.mask & (1ull << (sig - 1))))
+				continue;
+			const struct parasite_sigaction *a = &t->inside.actions[sig - 1];
+			if (a->handler > 1) /* neither SIG_DFL nor SIG_IGN */
+				return a->flags & SA_RESTART ? SIGNAL_RESTARTS : SIGNAL_INTERRUPTS;
+		}
+	}
+	return SIGNAL_NONE;
+}
+
+static int judge_thread(struct dump_task *t, struct dump_thread *th)
+{
+	const struct remote *r = &th->remote;
+	uint64_t used = 0;
+
+	if (r->regs.cs != CS_64BIT)
+		return blocker_add(t->dump, t->pid, "32-bit thread", "it runs 32-bit code, which is not supported yet",
+				   "use a 64-bit build of the program", "thread %d", th->tid);
+	if (r->xstate_len > XSTATE_HEADER)
+		used = *(const uint64_t *)(r->xstate + XSTATE_HEADER);
+	if (used & XSTATE_BIT(XSTATE_TILEDATA))
+		return blocker_add(t->dump, t->pid, "AMX registers", "the image format has no place for AMX tiles",
+				   "dump it when it has released its tiles (tilerelease)", "thread %d", th->tid);
+	return 0;
+}
+
+static int judge_regs(struct dump_task *t)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < t->n_threads && !err; i++)
+		err = judge_thread(t, &t->threads[i]);
+	return err;
+}
+
+static int fill_thread(const struct dump_task *t, const struct dump_thread *th, CoreEntry *core, struct arena *arena)
+{
+	struct regs_image *img = arena_get(arena, sizeof(*img));
+	struct user_regs_struct regs = th->remote.regs;
+	struct user_desc tls[TLS_ENTRIES] = {};
+
+	if (!img)
+		return -ENOMEM;
+	for (int i = 0; i < TLS_ENTRIES; i++)
+		if (ptrace(PTRACE_GET_THREAD_AREA, th->tid, TLS_FIRST + i, &tls[i]))
+			return log_errno(errno, "can't read TLS descriptor %d of thread %d", i, th->tid);
+	regs_restart_call(&regs, pending_signal(t, th));
+	int err = regs_to_image(img, &regs, th->remote.xstate, th->remote.xstate_len, tls, th->clear_child_tid);
+	core->thread_info = &img->info;
+	return err;
+}
+
+const struct dump_part dump_part_regs = {
+	.name = "regs",
+	.judge = judge_regs,
+	.fill_thread = fill_thread,
+};

@@ -1,0 +1,53 @@
+/* Interval timers (getitimer(2), asked inside). POSIX timers are not supported yet: /proc/PID/timers names them. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "cleanup.h"
+#include "dump.h"
+
+static int judge_timers(struct dump_task *t)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	int err = proc_read(t->proc, "timers", &text, &len);
+
+	if (err || !len) /* without CONFIG_CHECKPOINT_RESTORE there is no such file */
+		return err == -ESRCH ? 0 : err;
+	return blocker_add(t->dump, t->pid, "POSIX timer", "timers of timer_create(2) are not supported yet",
+			   "use setitimer, timerfd comes later; or dump it when it has deleted them", "%.40s",
+			   text);
+}
+
+static ItimerEntry *fill_timer(const uint64_t timer[4], struct arena *arena)
+{
+	ItimerEntry *e = arena_get(arena, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	itimer_entry__init(e);
+	e->isec = timer[0];
+	e->iusec = timer[1];
+	e->vsec = timer[2];
+	e->vusec = timer[3];
+	return e;
+}
+
+static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
+{
+	TaskTimersEntry *e = arena_get(arena, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	task_timers_entry__init(e);
+	e->real = fill_timer(t->inside.itimers[0], arena);
+	e->virt = fill_timer(t->inside.itimers[1], arena);
+	e->prof = fill_timer(t->inside.itimers[2], arena);
+	core->tc->timers = e;
+	return e->real && e->virt && e->prof ? 0 : -ENOMEM;
+}
+
+const struct dump_part dump_part_timers = {
+	.name = "timers",
+	.judge = judge_timers,
+	.fill = fill,
+};
