@@ -1,6 +1,176 @@
+/*
+ * ckpt dump: freeze, collect, judge, write, release. ckpt explain is a dump that ends after judging.
+ *
+ * Signals that ask us to stop are blocked and looked for at safe points (interrupted()): whatever stops a
+ * dump, the undo stack is the one way out of it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "cmd.h"
+#include "dump.h"
+#include "fault.h"
+#include "log.h"
+#include "opts.h"
+#include "time_us.h"
+
+static void block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL); /* an inherited SIG_IGN would hide the stops of our tracees */
+}
+
+/* Each task costs two descriptors, each image one for a moment. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* Stops the tree, learns all about it and judges it. */
+static int examine(struct dump *d)
+{
+	int err = freeze_tree(d);
+
+	if (!err)
+		err = collect_tree_outside(d);
+	if (!err)
+		err = collect_tree_inside(d);
+	return err ? err : judge(d);
+}
+
+static int write_images(struct dump *d)
+{
+	int err = fault_point(FAULT_dump_judged);
+
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		if (d->tasks[i]->state != TASK_DEAD)
+			err = pages_write(d->tasks[i]);
+	if (!err)
+		err = shmem_write(d);
+	if (!err)
+		err = fault_point(FAULT_dump_memory_written);
+	if (!err)
+		err = write_tree_images(d);
+	return err ? err : fault_point(FAULT_dump_images_written);
+}
+
+/* Lets a whole tree stay stopped by job control, as --leave-stopped asks. */
+static int stop_tree(struct dump *d)
+{
+	for (size_t i = 0; i < d->n_tasks; i++)
+		if (d->tasks[i]->state != TASK_DEAD && kill(d->tasks[i]->pid, SIGSTOP))
+			return log_errno(errno, "can't stop task %d", d->tasks[i]->pid);
+	return 0;
+}
+
+static int dump_tree(struct dump *d)
+{
+	int err = image_dir_begin(&d->images);
+
+	if (!err)
+		err = fault_point(FAULT_dump_begun);
+	if (!err)
+		err = examine(d);
+	if (!err && d->n_blockers) {
+		blockers_log(d);
+		err = -ENOTSUP;
+	}
+	if (!err)
+		err = write_images(d);
+	if (!err)
+		err = cure_tree(d);
+	if (!err)
+		err = interrupted();
+	d->stats.frozen_time = time_us() - d->freeze_start;
+	if (!err)
+		err = write_stats(d);
+	if (!err)
+		err = image_dir_commit(&d->images);
+	if (err || d->opts->leave_running)
+		return err;
+	return d->opts->leave_stopped ? stop_tree(d) : kill_tree(d);
+}
+
+static void free_dump(struct dump *d)
+{
+	undo_free(&d->undo);
+	files_free(d);
+	shmem_free(d);
+	for (size_t i = 0; i < d->n_blockers; i++) {
+		free(d->blockers[i].where);
+		free(d->blockers[i].kind);
+		free(d->blockers[i].reason);
+		free(d->blockers[i].remedy);
+	}
+	free(d->blockers);
+}
+
+static void show_stats(const struct dump *d)
+{
+	const struct dump_stats *s = &d->stats;
+
+	printf("Displaying dump stats:\nFreezing time: %lu us\nFrozen time: %lu us\nMemory dump time: %lu us\n"
+	       "Memory write time: %lu us\nMemory pages scanned: %lu (0x%lx)\nMemory pages written: %lu (0x%lx)\n",
+	       s->freezing_time, s->frozen_time, s->memdump_time, s->memwrite_time, s->pages_scanned, s->pages_scanned,
+	       s->pages_written + s->shpages_written, s->pages_written + s->shpages_written);
+}
 
 int cmd_dump(const struct opts *opts)
 {
-	return 1;
+	struct dump d = { .opts = opts, .images.fd = -1, .images.partial_fd = -1, .next_pages_id = 1 };
+
+	if (!opts->tree) {
+		log_err("no process given: say which with --tree PID");
+		return 1;
+	}
+	block_signals();
+	raise_descriptor_limit();
+	int err = image_dir_open(&d.images, opts->images_dir);
+	if (!err)
+		err = dump_tree(&d);
+	free_dump(&d);
+	image_dir_close(&d.images);
+	if (!err && opts->display_stats)
+		show_stats(&d);
+	if (!err)
+		log_info("dumped process %d with %zu us frozen", opts->tree, (size_t)d.stats.frozen_time);
+	return err ? 1 : 0;
+}
+
+int cmd_explain(const struct opts *opts)
+{
+	struct dump d = { .opts = opts, .images.fd = -1, .images.partial_fd = -1 };
+
+	if (!opts->tree) {
+		log_err("no process given: ckpt explain PID");
+		return 1;
+	}
+	block_signals();
+	raise_descriptor_limit();
+	int err = examine(&d);
+	undo_to(&d.undo, 0);
+	if (!err)
+		blockers_print(&d, opts->json);
+	bool dumpable = !err && !d.n_blockers;
+	free_dump(&d);
+	return dumpable ? 0 : 1;
 }

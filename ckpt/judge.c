@@ -70,6 +70,8 @@ static int judge_task(struct dump *d, struct dump_task *t)
 
 	if (t->state == TASK_DEAD)
 		return err;
+	err = err ? err : namespaces_judge(t);
+	err = err ? err : sharing_judge(t);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !err; i++)
 		err = parts[i]->judge ? parts[i]->judge(t) : 0;
 	return err ? err : memory_judge(t);

@@ -68,7 +68,7 @@ struct dump_task {
 	struct dump_thread *threads; /* [0] is the leader; none for a zombie */
 	size_t n_threads;
 	struct vma_list vmas;
-	uint32_t *vma_file_ids; /* file behind vmas.v[i]; segment of shared anonymous memory; 0: none */
+	struct dump_file **vma_files; /* the file behind vmas.v[i], or NULL */
 	struct gadgets gadgets;
 	struct parasite parasite;
 	struct parasite_task inside;
@@ -213,11 +213,38 @@ int files_each(struct dump *d, const struct dump_fd_kind *kind, int (*fn)(struct
 /* Our own duplicate of a file of the tree. Returns the descriptor or -errno (logged). */
 int files_get(const struct dump *d, const struct dump_file *f);
 
-/* Memory (memory.c, pages.c, shmem.c). */
+/* Blockers by namespaces, and by objects that clone(2) made tasks share (namespaces.c). */
+int namespaces_judge(struct dump_task *t);
+int sharing_judge(struct dump_task *t);
+
+/* Memory areas (memory.c). */
 int memory_collect(struct dump_task *t);
 int memory_judge(struct dump_task *t);
-int memory_write(struct dump_task *t);
-int shmem_collect(struct dump_task *t, const struct vma *v, uint32_t *shmid);
+int memory_write(struct dump_task *t); /* mm-PID.img */
+/* Whether private pages of the area belong into the image. */
+bool memory_is_private(const struct vma *v);
+
+/* A stretch of pages that goes into an image. */
+struct run {
+	uint64_t start, end;
+	bool lazy; /* anonymous: may be restored later */
+	bool readable; /* by the task itself */
+};
+
+struct run_list {
+	struct run *r; /* owned */
+	size_t n;
+};
+
+/* Appends a run, to the last one where both meet. Returns 0 or -ENOMEM. */
+int run_add(struct run_list *list, struct run run);
+/* Writes a pagemap image of the runs, whose data is in pages-PAGES_ID.img. Returns 0 or -errno (logged). */
+int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32_t pages_id, const struct run_list *list);
+
+/* Pages (pages.c, shmem.c): pagemap-PID.img, pagemap-shmem-ID.img and their pages-N.img. */
+int pages_write(struct dump_task *t);
+/* Makes the segment behind an area of shared anonymous memory known; its id is the inode number. */
+int shmem_collect(struct dump_task *t, const struct vma *v);
 int shmem_write(struct dump *d);
 void shmem_free(struct dump *d);
 

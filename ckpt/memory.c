@@ -1,0 +1,244 @@
+/*
+ * Memory areas: what each is, from /proc/PID/smaps and map_files, and mm-PID.img.
+ * Does not handle (judged): SysV segments, memfd, hugetlb, device and AIO mappings, userfaultfd.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cleanup.h"
+#include "dump.h"
+#include "log.h"
+#include "mm.pb-c.h"
+
+/* Values of vma_entry.status. */
+enum {
+	AREA_REGULAR = 0x1,
+	AREA_VSYSCALL = 0x4,
+	AREA_VDSO = 0x8,
+	AREA_HEAP = 0x20,
+	AREA_FILE_PRIVATE = 0x40,
+	AREA_FILE_SHARED = 0x80,
+	AREA_ANON_SHARED = 0x100,
+	AREA_ANON_PRIVATE = 0x200,
+	AREA_VVAR = 0x1000,
+};
+
+static bool is_vvar(const struct vma *v)
+{
+	return !strcmp(v->name, "[vvar]") || !strcmp(v->name, "[vvar_vclock]"); /* the latter since 6.13 */
+}
+
+static bool is_kernel_area(const struct vma *v)
+{
+	return is_vvar(v) || !strcmp(v->name, "[vdso]") || !strcmp(v->name, "[vsyscall]");
+}
+
+static bool is_shared_anonymous(const struct vma *v)
+{
+	return v->shared && (!strcmp(v->name, "/dev/zero (deleted)") || !strncmp(v->name, "[anon_shmem:", 12));
+}
+
+static bool is_file(const struct vma *v)
+{
+	static const char *const others[] = { "/memfd:", "/SYSV", "/[aio]", "/anon_hugepage", "/[uprobes]" };
+
+	if (!v->ino || v->name[0] != '/' || is_shared_anonymous(v))
+		return false;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (!strncmp(v->name, others[i], strlen(others[i])))
+			return false;
+	return true;
+}
+
+bool memory_is_private(const struct vma *v)
+{
+	return !v->shared && !is_vvar(v) && strcmp(v->name, "[vsyscall]");
+}
+
+static uint32_t file_flags(const struct vma *v)
+{
+	return v->shared && v->may_write ? O_RDWR : O_RDONLY;
+}
+
+/* The file behind an area; areas that follow each other mostly share it. */
+static int collect_file(struct dump_task *t, size_t i)
+{
+	const struct vma *v = &t->vmas.v[i], *before = i ? v - 1 : NULL;
+	char link[64];
+
+	if (before && t->vma_files[i - 1] && before->ino == v->ino && before->dev == v->dev &&
+	    file_flags(before) == file_flags(v) && !strcmp(before->name, v->name)) {
+		t->vma_files[i] = t->vma_files[i - 1];
+		return 0;
+	}
+	snprintf(link, sizeof(link), "map_files/%lx-%lx", v->start, v->end);
+	return files_add_link(t, link, file_flags(v), &t->vma_files[i]);
+}
+
+int memory_collect(struct dump_task *t)
+{
+	int err = files_add_link(t, "exe", O_RDONLY, &t->exe);
+
+	t->vma_files = calloc(t->vmas.n + 1, sizeof(*t->vma_files));
+	if (!t->vma_files)
+		return log_errno(ENOMEM, "areas of task %d", t->pid);
+	for (size_t i = 0; i < t->vmas.n && !err; i++) {
+		if (is_shared_anonymous(&t->vmas.v[i]))
+			err = shmem_collect(t, &t->vmas.v[i]);
+		else if (is_file(&t->vmas.v[i]))
+			err = collect_file(t, i);
+	}
+	return err;
+}
+
+static int judge_area(struct dump_task *t, const struct vma *v)
+{
+	static const struct {
+		const char *prefix, *kind;
+	} named[] = {
+		{ "/memfd:", "memfd" },		{ "/SYSV", "SysV shared memory" }, { "/[aio]", "AIO ring" },
+		{ "/[uprobes]", "uprobes area" }, { "[uprobes]", "uprobes area" },   { "socket:", "packet socket ring" },
+		{ "anon_inode:", "device memory" },
+	};
+	const char *kind = NULL;
+
+	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]) && !kind; i++)
+		if (!strncmp(v->name, named[i].prefix, strlen(named[i].prefix)))
+			kind = named[i].kind;
+	if (v->hugetlb)
+		kind = "huge page mapping";
+	else if (v->uffd)
+		kind = "userfaultfd area";
+	else if (v->lock_on_fault)
+		kind = "memory locked on fault";
+	else if (!kind && v->io && !is_kernel_area(v))
+		kind = "device memory";
+	else if (!kind && v->start >= 1ul << 47 && strcmp(v->name, "[vsyscall]"))
+		kind = "address above 47 bits";
+	if (!kind)
+		return 0;
+	return blocker_add(t->dump, t->pid, kind, "memory of this kind is not supported yet",
+			   "dump the program when it has unmapped it", "area %lx-%lx %s", v->start, v->end, v->name);
+}
+
+int memory_judge(struct dump_task *t)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < t->vmas.n && !err; i++)
+		err = judge_area(t, &t->vmas.v[i]);
+	return err;
+}
+
+static uint32_t area_status(const struct vma *v)
+{
+	if (!strcmp(v->name, "[vsyscall]"))
+		return AREA_VSYSCALL | AREA_ANON_PRIVATE;
+	if (!strcmp(v->name, "[vdso]"))
+		return AREA_REGULAR | AREA_VDSO | AREA_ANON_PRIVATE;
+	if (is_vvar(v))
+		return AREA_REGULAR | AREA_VVAR | AREA_ANON_PRIVATE;
+	if (is_shared_anonymous(v))
+		return AREA_REGULAR | AREA_ANON_SHARED;
+	if (v->ino)
+		return AREA_REGULAR | (v->shared ? AREA_FILE_SHARED : AREA_FILE_PRIVATE);
+	return AREA_REGULAR | AREA_ANON_PRIVATE | (!strcmp(v->name, "[heap]") ? AREA_HEAP : 0);
+}
+
+static void fill_area(VmaEntry *e, const struct vma *v, const struct dump_file *file)
+{
+	vma_entry__init(e);
+	e->start = v->start;
+	e->end = v->end;
+	e->status = area_status(v);
+	e->prot = v->prot;
+	e->flags = v->shared ? MAP_SHARED : MAP_PRIVATE;
+	if (e->status & (AREA_ANON_PRIVATE | AREA_ANON_SHARED))
+		e->flags |= MAP_ANONYMOUS;
+	if (v->grows_down)
+		e->flags |= MAP_GROWSDOWN;
+	if (v->noreserve)
+		e->flags |= MAP_NORESERVE;
+	if (v->locked)
+		e->flags |= MAP_LOCKED;
+	e->fd = -1;
+	if (file) {
+		e->pgoff = v->pgoff;
+		e->shmid = file->id;
+		e->has_fdflags = true;
+		e->fdflags = file_flags(v);
+	} else if (e->status & AREA_ANON_SHARED) {
+		e->pgoff = v->pgoff;
+		e->shmid = v->ino;
+	}
+	e->has_madv = v->madv != 0;
+	e->madv = v->madv;
+}
+
+static int fill_areas(const struct dump_task *t, MmEntry *mm, struct arena *arena)
+{
+	VmaEntry *e = arena_get(arena, t->vmas.n * sizeof(*e) + 1);
+
+	mm->vmas = arena_get(arena, t->vmas.n * sizeof(*mm->vmas) + 1);
+	if (!e || !mm->vmas)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->vmas.n; i++) {
+		const struct vma *v = &t->vmas.v[i];
+		VmaEntry *last = mm->n_vmas ? mm->vmas[mm->n_vmas - 1] : NULL;
+
+		if (is_vvar(v) && last && (last->status & AREA_VVAR) && last->end == v->start) {
+			last->end = v->end; /* one area in the image, however many the kernel shows */
+			continue;
+		}
+		fill_area(&e[i], v, t->vma_files[i]);
+		mm->vmas[mm->n_vmas++] = &e[i];
+	}
+	return 0;
+}
+
+static void fill_numbers(const struct dump_task *t, MmEntry *mm)
+{
+	const struct proc_stat *st = &t->stat;
+
+	mm->mm_start_code = st->start_code;
+	mm->mm_end_code = st->end_code;
+	mm->mm_start_data = st->start_data;
+	mm->mm_end_data = st->end_data;
+	mm->mm_start_stack = st->start_stack;
+	mm->mm_start_brk = st->start_brk;
+	mm->mm_brk = t->inside.brk;
+	mm->mm_arg_start = st->arg_start;
+	mm->mm_arg_end = st->arg_end;
+	mm->mm_env_start = st->env_start;
+	mm->mm_env_end = st->env_end;
+	mm->exe_file_id = t->exe->id;
+	mm->has_dumpable = true;
+	mm->dumpable = t->inside.dumpable;
+	mm->has_thp_disabled = true;
+	mm->thp_disabled = t->inside.thp_disable > 0;
+}
+
+int memory_write(struct dump_task *t)
+{
+	_cleanup_arena_ struct arena arena = {};
+	_cleanup_free_ char *auxv = NULL;
+	MmEntry mm = MM_ENTRY__INIT;
+	size_t len = 0;
+
+	int err = proc_read(t->proc, "auxv", &auxv, &len);
+	if (err)
+		return log_errno(-err, "can't read the auxiliary vector of task %d", t->pid);
+	err = fill_areas(t, &mm, &arena);
+	if (err)
+		return log_errno(-err, "areas of task %d", t->pid);
+	fill_numbers(t, &mm);
+	mm.mm_saved_auxv = (uint64_t *)auxv;
+	mm.n_mm_saved_auxv = len / sizeof(uint64_t);
+	if (mm.n_mm_saved_auxv >= 2 && !mm.mm_saved_auxv[mm.n_mm_saved_auxv - 2])
+		mm.n_mm_saved_auxv -= 2; /* AT_NULL goes without saying */
+	return image_write_one(&t->dump->images, IMG_MM, t->pid, &mm.base);
+}

@@ -1,0 +1,277 @@
+/*
+ * Private pages of a task: found by PAGEMAP_SCAN (6.7), before that by reading /proc/PID/pagemap, and written
+ * to pages-N.img by the task itself (parasite_write): faster than reading them from outside, and pages that a
+ * fork shares stay shared. Pages of areas without PROT_READ come through /proc/PID/mem.
+ *
+ * Only pages that the task made its own are written: not the zero page, not clean pages of files.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "dump.h"
+#include "fault.h"
+#include "kernel_abi.h"
+#include "log.h"
+#include "pagemap.pb-c.h"
+#include "time_us.h"
+
+#define BATCH_BYTES (64ul << 20) /* written at once; between batches the user can interrupt us */
+#define PE_LAZY 0x2
+#define PE_PRESENT 0x4
+#define ADDRESS_END (1ul << 47)
+
+int run_add(struct run_list *list, struct run run)
+{
+	struct run *last = list->n ? &list->r[list->n - 1] : NULL;
+
+	if (run.start >= run.end)
+		return 0;
+	if (last && last->end == run.start && last->lazy == run.lazy && last->readable == run.readable) {
+		last->end = run.end;
+		return 0;
+	}
+	if (!(list->n & (list->n - 1))) {
+		struct run *r = realloc(list->r, (list->n ? list->n * 2 : 1) * sizeof(*r));
+
+		if (!r)
+			return -ENOMEM;
+		list->r = r;
+	}
+	list->r[list->n++] = run;
+	return 0;
+}
+
+/* Cuts a range of private pages at the borders of areas. *area moves along: ranges ascend. */
+static int add_range(struct run_list *list, const struct dump_task *t, size_t *area, uint64_t start, uint64_t end)
+{
+	for (; *area < t->vmas.n && t->vmas.v[*area].start < end; ++*area) {
+		const struct vma *v = &t->vmas.v[*area];
+		struct run run = {
+			.start = start > v->start ? start : v->start,
+			.end = end < v->end ? end : v->end,
+			.lazy = !v->ino,
+			.readable = v->prot & PROT_READ,
+		};
+		int err = memory_is_private(v) ? run_add(list, run) : 0;
+
+		if (err || v->end > end)
+			return err;
+	}
+	return 0;
+}
+
+/* Pages of the vDSO belong to the kernel, but are written so that a restore elsewhere can tell what it was. */
+static const struct vma *find_vdso(const struct dump_task *t)
+{
+	for (size_t i = 0; i < t->vmas.n; i++)
+		if (!strcmp(t->vmas.v[i].name, "[vdso]"))
+			return &t->vmas.v[i];
+	return NULL;
+}
+
+static int add_vdso_before(struct run_list *list, const struct vma **vdso, uint64_t end)
+{
+	if (!*vdso || (*vdso)->start >= end)
+		return 0;
+	struct run run = { .start = (*vdso)->start, .end = (*vdso)->end, .readable = true };
+	*vdso = NULL;
+	return run_add(list, run);
+}
+
+static int scan_new(int fd, const struct dump_task *t, bool with_guards, struct run_list *list)
+{
+	struct page_region regions[512];
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.end = ADDRESS_END,
+		.vec = (uint64_t)regions,
+		.vec_len = sizeof(regions) / sizeof(regions[0]),
+		/* present or swapped, and neither of a file, nor the zero page, nor a guard */
+		.category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+		.category_mask = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | (with_guards ? PAGE_IS_GUARD : 0),
+	};
+	const struct vma *vdso = find_vdso(t);
+	size_t area = 0;
+	int err = 0;
+
+	do {
+		long n = ioctl(fd, PAGEMAP_SCAN, &arg);
+
+		if (n < 0)
+			return -errno;
+		for (long i = 0; i < n && !err; i++) {
+			if (regions[i].categories & PAGE_IS_GUARD)
+				continue;
+			err = add_vdso_before(list, &vdso, regions[i].start);
+			err = err ? err : add_range(list, t, &area, regions[i].start, regions[i].end);
+		}
+		arg.start = arg.walk_end;
+	} while (!err && arg.walk_end < ADDRESS_END);
+	return err ? err : add_vdso_before(list, &vdso, ADDRESS_END);
+}
+
+/* Before 6.7: one word a page. */
+static int scan_old(int fd, const struct dump_task *t, struct run_list *list)
+{
+	_cleanup_free_ uint64_t *words = malloc(65536);
+	const struct vma *vdso = find_vdso(t);
+	int err = words ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < t->vmas.n && !err; i++) {
+		const struct vma *v = &t->vmas.v[i];
+
+		if (v == vdso)
+			err = run_add(list, (struct run){ .start = v->start, .end = v->end, .readable = true });
+		if (!memory_is_private(v) || v == vdso)
+			continue;
+		for (uint64_t at = v->start; at < v->end && !err;) {
+			size_t pages = (v->end - at) / 4096 < 8192 ? (v->end - at) / 4096 : 8192;
+			ssize_t got = pread(fd, words, pages * 8, at / 4096 * 8);
+
+			if (got <= 0)
+				return got ? -errno : -EIO;
+			for (size_t p = 0; p < got / sizeof(uint64_t) && !err; p++, at += 4096) {
+				bool mine = (words[p] >> 62) && !(words[p] >> 61 & 1);
+				size_t area = i;
+
+				err = mine ? add_range(list, t, &area, at, at + 4096) : 0;
+			}
+		}
+	}
+	return err;
+}
+
+static int scan(struct dump_task *t, struct run_list *list)
+{
+	_cleanup_close_ int fd = openat(t->proc, "pagemap", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return log_errno(errno, "can't open the pagemap of task %d", t->pid);
+	int err = scan_new(fd, t, true, list);
+	if (err == -EINVAL) /* guards came with 6.15 */
+		err = scan_new(fd, t, false, list);
+	if (err == -ENOTTY)
+		err = scan_old(fd, t, list);
+	return err ? log_errno(-err, "can't find the pages of task %d", t->pid) : 0;
+}
+
+int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32_t pages_id,
+			 const struct run_list *list)
+{
+	PagemapHead head = PAGEMAP_HEAD__INIT;
+	struct image_writer w;
+
+	head.pages_id = pages_id;
+	image_create(&w, &d->images, kind, id);
+	image_put(&w, &head.base);
+	for (size_t i = 0; i < list->n; i++) {
+		PagemapEntry e = PAGEMAP_ENTRY__INIT;
+
+		e.vaddr = list->r[i].start;
+		e.has_nr_pages = true;
+		e.nr_pages = (list->r[i].end - list->r[i].start) / IMAGE_PAGE_SIZE;
+		e.has_flags = true;
+		e.flags = PE_PRESENT | (list->r[i].lazy ? PE_LAZY : 0);
+		image_put(&w, &e.base);
+	}
+	return image_close(&w);
+}
+
+/* Pages that the task cannot read itself, through /proc/PID/mem. */
+static int copy_unreadable(struct dump_task *t, int out, const struct run *run)
+{
+	_cleanup_free_ char *buf = malloc(1 << 20);
+
+	if (!buf)
+		return log_errno(ENOMEM, "task %d", t->pid);
+	for (uint64_t at = run->start; at < run->end;) {
+		size_t len = run->end - at < 1 << 20 ? run->end - at : 1 << 20;
+		ssize_t n = pread(t->parasite.mem, buf, len, at);
+
+		if (n <= 0)
+			return log_errno(n ? errno : EIO, "can't read the memory of task %d at %#lx", t->pid, at);
+		for (ssize_t done = 0, w; done < n; done += w) {
+			w = write(out, buf + done, n - done);
+			if (w <= 0)
+				return log_errno(w ? errno : EIO, "can't write pages of task %d", t->pid);
+		}
+		at += n;
+	}
+	return 0;
+}
+
+/* Writes runs from *i on, up to a batch or a run that the task cannot read. Long runs are split: *done bytes of r[*i]. */
+static int write_batch(struct dump_task *t, const struct run_list *list, size_t *i, uint64_t *done)
+{
+	struct iovec ranges[PARASITE_RANGES];
+	unsigned int n = 0;
+	uint64_t bytes = 0;
+
+	while (*i < list->n && list->r[*i].readable && n < PARASITE_RANGES && bytes < BATCH_BYTES) {
+		const struct run *r = &list->r[*i];
+		uint64_t left = r->end - r->start - *done, len = left < BATCH_BYTES - bytes ? left : BATCH_BYTES - bytes;
+
+		ranges[n++] = (struct iovec){ (void *)(r->start + *done), len };
+		bytes += len;
+		*done += len;
+		if (len == left) {
+			++*i;
+			*done = 0;
+		}
+	}
+	return parasite_write(&t->parasite, ranges, n);
+}
+
+static int write_runs(struct dump_task *t, int out, const struct run_list *list)
+{
+	uint64_t done = 0;
+	int err = parasite_take_file(&t->parasite, out);
+
+	for (size_t i = 0; i < list->n && !err;) {
+		if (list->r[i].readable) {
+			err = write_batch(t, list, &i, &done);
+		} else {
+			err = copy_unreadable(t, out, &list->r[i]);
+			i++;
+		}
+		if (!err)
+			err = interrupted();
+		if (!err)
+			err = fault_point(FAULT_dump_memory_half);
+	}
+	return err;
+}
+
+int pages_write(struct dump_task *t)
+{
+	struct run_list list = {};
+	uint64_t pages = 0, start = time_us();
+	uint32_t id = t->dump->next_pages_id++;
+
+	int err = scan(t, &list);
+	_cleanup_free_ struct run *owned = list.r;
+	if (!err)
+		err = pagemap_write(t->dump, IMG_PAGEMAP, t->pid, id, &list);
+	_cleanup_close_ int out = err ? -1 : image_create_raw(&t->dump->images, IMG_PAGES, id);
+	if (err || out < 0)
+		return err ? err : out;
+	uint64_t write_start = time_us();
+	err = write_runs(t, out, &list);
+	for (size_t i = 0; i < list.n; i++)
+		pages += (list.r[i].end - list.r[i].start) / IMAGE_PAGE_SIZE;
+	t->dump->stats.memwrite_time += time_us() - write_start;
+	t->dump->stats.memdump_time += time_us() - start;
+	t->dump->stats.pages_written += pages;
+	for (size_t i = 0; i < t->vmas.n; i++)
+		if (memory_is_private(&t->vmas.v[i]))
+			t->dump->stats.pages_scanned += (t->vmas.v[i].end - t->vmas.v[i].start) / IMAGE_PAGE_SIZE;
+	return err;
+}

@@ -1,0 +1,178 @@
+/*
+ * The images that describe the tree as a whole and each task: inventory, pstree, ids, core; statistics.
+ * What stands in a core image is the business of the parts (part_NAME.c).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "dump.h"
+#include "fault.h"
+#include "inventory.pb-c.h"
+#include "log.h"
+#include "opts.h"
+#include "pstree.pb-c.h"
+#include "stats.pb-c.h"
+
+static const struct dump_part *const parts[] = {
+#define TASK_PART(name) &dump_part_##name,
+#include "task_parts.def"
+#undef TASK_PART
+};
+#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
+
+/* Objects that only the task has get its number; namespaces are those of the caller, numbered by kind. */
+static void fill_ids(TaskKobjIdsEntry *e, uint32_t own)
+{
+	task_kobj_ids_entry__init(e);
+	e->vm_id = e->files_id = e->fs_id = e->sighand_id = own;
+	e->has_pid_ns_id = e->has_net_ns_id = e->has_ipc_ns_id = e->has_uts_ns_id = true;
+	e->has_mnt_ns_id = e->has_user_ns_id = e->has_cgroup_ns_id = e->has_time_ns_id = true;
+	e->pid_ns_id = 1;
+	e->net_ns_id = 2;
+	e->ipc_ns_id = 3;
+	e->uts_ns_id = 4;
+	e->time_ns_id = 5;
+	e->mnt_ns_id = 6;
+	e->user_ns_id = 7;
+	e->cgroup_ns_id = 8;
+}
+
+static int write_inventory(struct dump *d)
+{
+	InventoryEntry e = INVENTORY_ENTRY__INIT;
+	TaskKobjIdsEntry ids;
+
+	fill_ids(&ids, 1);
+	e.img_version = IMAGE_VERSION;
+	e.has_fdinfo_per_id = e.fdinfo_per_id = true;
+	e.has_ns_per_id = e.ns_per_id = true;
+	e.root_ids = &ids;
+	e.has_lsmtype = true;
+	e.lsmtype = LSMTYPE__NO_LSM;
+	return image_write_one(&d->images, IMG_INVENTORY, 0, &e.base);
+}
+
+static int put_task(struct image_writer *w, const struct dump_task *t)
+{
+	_cleanup_arena_ struct arena arena = {};
+	PstreeEntry e = PSTREE_ENTRY__INIT;
+	size_t n = t->n_threads ?: 1; /* a zombie is its own only thread */
+
+	e.pid = t->pid;
+	e.ppid = t->parent ? t->parent->pid : 0;
+	e.pgid = t->stat.pgid;
+	e.sid = t->stat.sid;
+	e.threads = arena_get(&arena, n * sizeof(*e.threads));
+	if (!e.threads)
+		return log_errno(ENOMEM, "task %d", t->pid);
+	e.n_threads = n;
+	e.threads[0] = t->pid;
+	for (size_t i = 1; i < t->n_threads; i++)
+		e.threads[i] = t->threads[i].tid;
+	image_put(w, &e.base);
+	return 0;
+}
+
+static int write_pstree(struct dump *d)
+{
+	struct image_writer w;
+	int err = 0;
+
+	image_create(&w, &d->images, IMG_PSTREE, 0);
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		err = put_task(&w, d->tasks[i]);
+	int closed = image_close(&w);
+	return err ? err : closed;
+}
+
+static int write_dead_core(struct dump_task *t)
+{
+	CoreEntry core = CORE_ENTRY__INIT;
+	TaskCoreEntry tc = TASK_CORE_ENTRY__INIT;
+
+	core.mtype = CORE_ENTRY__MARCH__X86_64;
+	core.tc = &tc;
+	tc.task_state = TASK_DEAD;
+	tc.exit_code = t->stat.exit_code;
+	tc.comm = t->stat.comm;
+	return image_write_one(&t->dump->images, IMG_CORE, t->pid, &core.base);
+}
+
+static int write_thread_core(struct dump_task *t, struct dump_thread *th)
+{
+	_cleanup_arena_ struct arena arena = {};
+	CoreEntry core = CORE_ENTRY__INIT;
+	TaskCoreEntry tc = TASK_CORE_ENTRY__INIT;
+	ThreadCoreEntry thread = THREAD_CORE_ENTRY__INIT;
+	bool leader = th == &t->threads[0];
+	int err = 0;
+
+	core.mtype = CORE_ENTRY__MARCH__X86_64;
+	core.thread_core = &thread;
+	if (leader) {
+		core.tc = &tc;
+		tc.task_state = t->state;
+		tc.has_stop_signo = t->state == TASK_STOPPED;
+		tc.stop_signo = t->stop_signal;
+	}
+	for (size_t i = 0; i < N_PARTS && !err; i++) {
+		if (leader && parts[i]->fill)
+			err = parts[i]->fill(t, &core, &arena);
+		if (!err && parts[i]->fill_thread)
+			err = parts[i]->fill_thread(t, th, &core, &arena);
+		if (err)
+			return log_errno(-err, "can't describe the %s of thread %d", parts[i]->name, th->tid);
+	}
+	return image_write_one(&t->dump->images, IMG_CORE, th->tid, &core.base);
+}
+
+static int write_task(struct dump_task *t)
+{
+	TaskKobjIdsEntry ids;
+	int err = 0;
+
+	if (t->state == TASK_DEAD)
+		return write_dead_core(t);
+	for (size_t i = 0; i < t->n_threads && !err; i++)
+		err = write_thread_core(t, &t->threads[i]);
+	fill_ids(&ids, t->ids);
+	if (!err)
+		err = image_write_one(&t->dump->images, IMG_IDS, t->pid, &ids.base);
+	for (size_t i = 0; i < N_PARTS && !err; i++)
+		err = parts[i]->write ? parts[i]->write(t) : 0;
+	return err ? err : memory_write(t);
+}
+
+int write_tree_images(struct dump *d)
+{
+	int err = write_pstree(d);
+
+	for (size_t i = 0; i < d->n_tasks && !err; i++) {
+		err = write_task(d->tasks[i]);
+		if (!err && i == d->n_tasks / 2)
+			err = fault_point(FAULT_dump_metadata_half);
+		if (!err)
+			err = interrupted();
+	}
+	if (!err)
+		err = files_write(d);
+	return err ? err : write_inventory(d);
+}
+
+int write_stats(struct dump *d)
+{
+	DumpStatsEntry s = DUMP_STATS_ENTRY__INIT;
+	StatsEntry e = STATS_ENTRY__INIT;
+
+	s.freezing_time = d->stats.freezing_time;
+	s.frozen_time = d->stats.frozen_time;
+	s.memdump_time = d->stats.memdump_time;
+	s.memwrite_time = d->stats.memwrite_time;
+	s.pages_scanned = d->stats.pages_scanned;
+	s.pages_written = d->stats.pages_written;
+	s.has_shpages_scanned = s.has_shpages_written = s.has_shpages_skipped_parent = true;
+	s.shpages_scanned = d->stats.shpages_scanned;
+	s.shpages_written = d->stats.shpages_written;
+	e.dump = &s;
+	return image_write_one(&d->images, IMG_STATS_DUMP, 0, &e.base);
+}
