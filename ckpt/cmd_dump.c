@@ -167,9 +167,10 @@ int cmd_explain(const struct opts *opts)
 	block_signals();
 	raise_descriptor_limit();
 	int err = examine(&d);
-	undo_to(&d.undo, 0);
+	size_t tasks = d.n_tasks, threads = d.n_threads;
+	undo_to(&d.undo, 0); /* nobody waits for our printing */
 	if (!err)
-		blockers_print(&d, opts->json);
+		blockers_print(&d, tasks, threads);
 	bool dumpable = !err && !d.n_blockers;
 	free_dump(&d);
 	return dumpable ? 0 : 1;

@@ -113,11 +113,13 @@ static void print_string(const char *name, const char *s, const char *end)
 	printf("\"%s", end);
 }
 
-void blockers_print(const struct dump *d, bool json)
+void blockers_print(const struct dump *d, size_t tasks, size_t threads)
 {
+	bool json = d->opts->json;
+
 	if (json)
 		printf("{ \"pid\": %d, \"tasks\": %zu, \"threads\": %zu, \"dumpable\": %s, \"blockers\": [", d->opts->tree,
-		       d->n_tasks, d->n_threads, d->n_blockers ? "false" : "true");
+		       tasks, threads, d->n_blockers ? "false" : "true");
 	for (size_t i = 0; i < d->n_blockers; i++) {
 		const struct blocker *b = &d->blockers[i];
 
@@ -134,5 +136,5 @@ void blockers_print(const struct dump *d, bool json)
 	if (json)
 		printf("%s] }\n", d->n_blockers ? "\n" : "");
 	else if (!d->n_blockers)
-		printf("process %d with its %zu tasks and %zu threads can be dumped\n", d->opts->tree, d->n_tasks, d->n_threads);
+		printf("process %d with its %zu tasks and %zu threads can be dumped\n", d->opts->tree, tasks, threads);
 }

@@ -31,6 +31,15 @@ static enum pending_signal pending_signal(const struct dump_task *t, const struc
 	return SIGNAL_NONE;
 }
 
+/* The stop captured all but the TLS descriptors of set_thread_area(2). */
+static int collect_thread(struct dump_task *t, struct dump_thread *th)
+{
+	for (int i = 0; i < TLS_ENTRIES; i++)
+		if (ptrace(PTRACE_GET_THREAD_AREA, th->tid, TLS_FIRST + i, &th->tls[i]))
+			return log_errno(errno, "can't read TLS descriptor %d of thread %d", i, th->tid);
+	return 0;
+}
+
 static int judge_thread(struct dump_task *t, struct dump_thread *th)
 {
 	const struct remote *r = &th->remote;
@@ -60,21 +69,18 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 {
 	struct regs_image *img = arena_get(arena, sizeof(*img));
 	struct user_regs_struct regs = th->remote.regs;
-	struct user_desc tls[TLS_ENTRIES] = {};
 
 	if (!img)
 		return -ENOMEM;
-	for (int i = 0; i < TLS_ENTRIES; i++)
-		if (ptrace(PTRACE_GET_THREAD_AREA, th->tid, TLS_FIRST + i, &tls[i]))
-			return log_errno(errno, "can't read TLS descriptor %d of thread %d", i, th->tid);
 	regs_restart_call(&regs, pending_signal(t, th));
-	int err = regs_to_image(img, &regs, th->remote.xstate, th->remote.xstate_len, tls, th->clear_child_tid);
+	int err = regs_to_image(img, &regs, th->remote.xstate, th->remote.xstate_len, th->tls, th->clear_child_tid);
 	core->thread_info = &img->info;
 	return err;
 }
 
 const struct dump_part dump_part_regs = {
 	.name = "regs",
+	.collect_thread = collect_thread,
 	.judge = judge_regs,
 	.fill_thread = fill_thread,
 };

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "dump.h"
 #include "fault.h"
@@ -12,6 +13,7 @@
 #include "opts.h"
 #include "pstree.pb-c.h"
 #include "stats.pb-c.h"
+#include "timens.pb-c.h"
 
 static const struct dump_part *const parts[] = {
 #define TASK_PART(name) &dump_part_##name,
@@ -50,6 +52,24 @@ static int write_inventory(struct dump *d)
 	e.has_lsmtype = true;
 	e.lsmtype = LSMTYPE__NO_LSM;
 	return image_write_one(&d->images, IMG_INVENTORY, 0, &e.base);
+}
+
+/* What the clocks showed; a restore elsewhere needs it for time namespaces. 0: that of the caller. */
+static int write_clocks(struct dump *d)
+{
+	TimensEntry e = TIMENS_ENTRY__INIT;
+	Timespec monotonic = TIMESPEC__INIT, boottime = TIMESPEC__INIT;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	monotonic.tv_sec = now.tv_sec;
+	monotonic.tv_nsec = now.tv_nsec;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	boottime.tv_sec = now.tv_sec;
+	boottime.tv_nsec = now.tv_nsec;
+	e.monotonic = &monotonic;
+	e.boottime = &boottime;
+	return image_write_one(&d->images, IMG_TIMENS, 0, &e.base);
 }
 
 static int put_task(struct image_writer *w, const struct dump_task *t)
@@ -156,6 +176,8 @@ int write_tree_images(struct dump *d)
 	}
 	if (!err)
 		err = files_write(d);
+	if (!err)
+		err = write_clocks(d);
 	return err ? err : write_inventory(d);
 }
 

@@ -18,6 +18,7 @@
 #include "image.h"
 #include "inject.h"
 #include "proc.h"
+#include "regs.h"
 #include "remote.h"
 #include "undo.h"
 
@@ -38,6 +39,7 @@ struct signal_queue {
 struct dump_thread {
 	pid_t tid;
 	struct remote remote; /* registers, mask, rseq */
+	struct user_desc tls[TLS_ENTRIES];
 	char comm[32];
 	struct proc_status status; /* credentials */
 	struct signal_queue pending;
@@ -183,9 +185,10 @@ int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason,
 	__attribute__((format(printf, 6, 7)));
 /* Asks every kind and part. Returns 0 even when there are blockers. */
 int judge(struct dump *d);
-/* Tells the blockers as text (errors of the log) or, on stdout, as JSON. */
+/* Tells the blockers as errors of the log. */
 void blockers_log(const struct dump *d);
-void blockers_print(const struct dump *d, bool json);
+/* Tells them on stdout, as text or as opts->json asks, of a tree that had so many tasks and threads. */
+void blockers_print(const struct dump *d, size_t tasks, size_t threads);
 
 /* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */
 int freeze_tree(struct dump *d);
