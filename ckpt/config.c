@@ -108,8 +108,9 @@ int config_read(struct opts *opts, const char *path)
 		int err;
 
 		snprintf(place, sizeof(place), "%s:%u: ", path, number);
-		line[strcspn(line, "\r\n")] = 0;
-		if (len >= CONFIG_LINE_MAX || memchr(line, 0, len) < (void *)(line + strlen(line)))
+		while (len && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+			line[--len] = 0;
+		if (len >= CONFIG_LINE_MAX || memchr(line, 0, len))
 			err = bad_line(place, "not a line of text");
 		else
 			err = read_line(opts, place, line);

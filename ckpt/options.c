@@ -114,6 +114,8 @@ static bool is_one_of(const char *words, const char *word)
 {
 	size_t len = strlen(word);
 
+	if (strchr(word, '|'))
+		return false;
 	for (const char *w = words; w; w = strchr(w, '|') ? strchr(w, '|') + 1 : NULL)
 		if (len && !strncmp(w, word, len) && (!w[len] || w[len] == '|'))
 			return true;

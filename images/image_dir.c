@@ -112,8 +112,12 @@ int image_dir_begin(struct image_dir *dir)
  */
 static int move_in(struct image_dir *dir, const char *name)
 {
+	struct stat st;
+
 	if (!renameat2(dir->partial_fd, name, dir->fd, name, RENAME_NOREPLACE))
 		return 0;
+	if (errno == EEXIST && !fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode))
+		return -EISDIR;
 	if (errno == EEXIST && !renameat2(dir->partial_fd, name, dir->fd, name, RENAME_EXCHANGE))
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)

@@ -136,9 +136,7 @@ int image_walk(struct image_reader *r, int (*fn)(void *arg, const struct image_i
 		int err = image_get(r, &message);
 
 		if (err <= 0)
-			return err
-				       ?: one && r->entries != 1 ? image_bad(r, "%u entries instead of one", r->entries)
-								 : 0;
+			return err ?: one && entries != 1 ? image_bad(r, "%u entries instead of one", entries) : 0;
 		item.message = message;
 		err = fn(arg, &item);
 		if (!err && behind[r->kind])
