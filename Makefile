@@ -4,7 +4,8 @@
 #   make demo       the tutorial: a loop is dumped and restored
 #   make test       all tests                    (SAN=address,undefined: under the sanitizers)
 #   make bench      measurements                 (CRIU=/path/to/criu: the peer beside it)
-#   make lint format fuzz install clean
+#   make fuzz       image readers on hostile bytes (FUZZ_TIME=seconds)
+#   make lint format install clean
 #
 # V=1 shows the commands, WERROR=0 lets warnings pass, COV=1 builds for gcov. Each flavour has its own tree.
 
@@ -91,11 +92,11 @@ $(B)/obj/blobs.o: parasite/blobs.S $(BLOBS:%=$(B)/blob/%.bin)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -I$(B)/blob -c -o $@ $<
 
-# Tests
+# Tests. -rdynamic: the schema test finds descriptors by their names.
 $(B)/test/unit/%: $(B)/obj/test/unit/%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $$(pkg-config --libs check)
+	$(Q)$(CC) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS) $$(pkg-config --libs check)
 
 # The e2e programs are targets, not part of ckpt: plain flags, no sanitizer.
 $(B)/test/e2e/%: test/e2e/%.c $(wildcard test/e2e/*.h)
@@ -124,7 +125,7 @@ lint:
 format:
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
 fuzz: all
-	$(Q)$(MAKE) --no-print-directory -f test/fuzz/fuzz.mk
+	$(Q)B=$(B) $(MAKE) --no-print-directory -f test/fuzz/fuzz.mk
 
 install: all
 	install -D -m 755 $(B)/bin/ckpt $(DESTDIR)$(PREFIX)/sbin/ckpt

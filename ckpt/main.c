@@ -1,92 +1,74 @@
-/* The command line (first version: only what the skeleton needs). */
-#include <getopt.h>
+/*
+ * The program: options, log, action, exit status. Under the name criu it is the same.
+ *
+ * The log file is made before anything is done, and whenever its name is known even if the options are wrong,
+ * for those who drive ckpt open it without looking at the exit status.
+ */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "cleanup.h"
 #include "cmd.h"
 #include "log.h"
+#include "options.h"
 #include "opts.h"
+
+/* Opens the log. Returns 0 or -errno (logged). */
+static int start_log(const struct opts *opts)
+{
+	const char *work_dir = opts->work_dir ?: opts->images_dir;
+	_cleanup_close_ int dir = -1;
+
+	if (opts->log_file && opts->log_file[0] != '/') {
+		dir = open(work_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (dir < 0)
+			return log_errno(errno, "can't open the directory %s for the log", work_dir);
+	}
+	return log_init(dir < 0 ? AT_FDCWD : dir, opts->log_file, opts->verbosity);
+}
+
+static int run(const struct opts *opts)
+{
+	for (size_t i = 0; i < opts->close_count; i++)
+		close(opts->close_fds[i]);
+	switch (opts->action) {
+	case ACTION_HELP:
+		print_help();
+		return 0;
+	case ACTION_VERSION:
+		print_version();
+		return 0;
+	case ACTION_DUMP:
+		return cmd_dump(opts);
+	case ACTION_RESTORE:
+		return cmd_restore(opts);
+	case ACTION_EXPLAIN:
+		return cmd_explain(opts);
+	case ACTION_SHOW:
+		return cmd_show(opts);
+	default:
+		return cmd_check(opts);
+	}
+}
 
 int main(int argc, char **argv)
 {
-	struct opts o = { .images_dir = ".", .verbosity = LOG_WARN, .timeout = 10, .status_fd = -1 };
-	static const struct option longs[] = {
-		{ "tree", 1, 0, 't' },
-		{ "images-dir", 1, 0, 'D' },
-		{ "work-dir", 1, 0, 'W' },
-		{ "leave-running", 0, 0, 'R' },
-		{ "leave-stopped", 0, 0, 's' },
-		{ "shell-job", 0, 0, 'j' },
-		{ "log-file", 1, 0, 'o' },
-		{ "verbosity", 2, 0, 'v' },
-		{ "restore-detached", 0, 0, 'd' },
-		{ "restore-sibling", 0, 0, 'S' },
-		{ "pidfile", 1, 0, 'p' },
-		{ "display-stats", 0, 0, 'x' },
-		{ "json", 0, 0, 'J' },
-		{ 0 },
-	};
-	int c;
-	while ((c = getopt_long(argc, argv, "t:D:W:Rsjo:v::dSp:xJ", longs, NULL)) != -1) {
-		switch (c) {
-		case 't':
-			o.tree = atoi(optarg);
-			break;
-		case 'D':
-			o.images_dir = optarg;
-			break;
-		case 'W':
-			o.work_dir = optarg;
-			break;
-		case 'R':
-			o.leave_running = true;
-			break;
-		case 's':
-			o.leave_stopped = true;
-			break;
-		case 'j':
-			o.shell_job = true;
-			break;
-		case 'o':
-			o.log_file = optarg;
-			break;
-		case 'v':
-			o.verbosity = optarg ? atoi(optarg) : o.verbosity + 1;
-			break;
-		case 'd':
-			o.restore_detached = true;
-			break;
-		case 'S':
-			o.restore_sibling = true;
-			break;
-		case 'p':
-			o.pidfile = optarg;
-			break;
-		case 'J':
-			o.json = true;
-			break;
-		}
-	}
-	if (optind >= argc)
-		return 1;
-	o.args = argv + optind + 1;
-	const char *action = argv[optind];
-	if (o.args[0] && !o.tree)
-		o.tree = atoi(o.args[0]);
-	log_init(-100, o.log_file, o.verbosity);
-	int ret = 1;
-	if (!strcmp(action, "dump"))
-		ret = cmd_dump(&o);
-	else if (!strcmp(action, "restore"))
-		ret = cmd_restore(&o);
-	else if (!strcmp(action, "explain"))
-		ret = cmd_explain(&o);
-	else if (!strcmp(action, "show"))
-		ret = cmd_show(&o);
-	else if (!strcmp(action, "check"))
-		ret = cmd_check(&o);
-	if (ret && log_first_error())
+	_cleanup_opts_ struct opts opts;
+
+	opts_init(&opts);
+	log_init(AT_FDCWD, NULL, LOG_WARN);
+	int err = opts_parse(&opts, argc, argv);
+	int no_log = opts.action == ACTION_HELP || opts.action == ACTION_VERSION ? 0 : start_log(&opts);
+
+	if (err && !no_log && opts.log_file && log_first_error())
+		log_err("%s", log_first_error()); /* so far it went to stderr only */
+	int status = err || no_log ? 1 : run(&opts);
+
+	/* A restore that waits hands on the exit status of the root task: then nothing went wrong. */
+	if (status && log_first_error() && opts.verbosity > 0)
 		fprintf(stderr, "ckpt: %s\n", log_first_error());
-	return ret;
+	return status;
 }

@@ -31,6 +31,7 @@ enum image_shape {
 };
 
 struct image_info {
+	const char *kind; /* "PSTREE" */
 	const char *name; /* printf format with at most one unsigned long */
 	uint32_t magic;
 	enum image_shape shape;
@@ -63,6 +64,8 @@ void image_dir_abort(struct image_dir *dir);
 
 /* Writes the name of an image into buf and returns it. */
 const char *image_name(char *buf, size_t size, enum image_kind kind, unsigned long id);
+/* The first four bytes of images of this kind; 0: raw, anything. */
+uint32_t image_first_magic(enum image_kind kind);
 
 struct image_writer {
 	const struct image_dir *dir;
@@ -90,10 +93,12 @@ int image_create_raw(const struct image_dir *dir, enum image_kind kind, unsigned
 
 struct image_reader {
 	enum image_kind kind;
-	char name[64];
-	uint8_t *buf;
+	unsigned long id; /* of the name; 0 when it has none */
+	char name[256];	  /* for messages */
+	uint8_t *buf;	  /* NULL for raw images */
 	size_t len, pos;
 	unsigned int entries; /* read so far, the head counts */
+	bool recursive;	      /* messages of this kind can nest without end */
 };
 
 #define _cleanup_image_ __attribute__((cleanup(image_reader_close)))
@@ -102,6 +107,11 @@ struct image_reader {
 int image_open(struct image_reader *r, const struct image_dir *dir, enum image_kind kind, unsigned long id);
 /* The same on bytes in memory (copied), for tests and fuzzers. */
 int image_open_bytes(struct image_reader *r, enum image_kind kind, const void *bytes, size_t len);
+/*
+ * Opens a file of whatever kind it is: found by its magic, or by its name for raw images, whose content is not read
+ * (only r->len is set). Relative paths count from dir_fd. Returns 0 or -errno (logged).
+ */
+int image_open_path(struct image_reader *r, int dir_fd, const char *path);
 void image_reader_close(struct image_reader *r);
 
 /*
@@ -110,13 +120,34 @@ void image_reader_close(struct image_reader *r);
  * or -errno (logged; -EBADMSG for anything malformed).
  */
 int image_get(struct image_reader *r, ProtobufCMessage **message);
+/* The same for an entry of another type than the image's: what stands behind some entries. */
+int image_get_as(struct image_reader *r, const ProtobufCMessageDescriptor *type, ProtobufCMessage **message);
 /* Points *bytes at the next len raw bytes, which the reader owns. Returns 0 or -EBADMSG (logged). */
 int image_get_bytes(struct image_reader *r, size_t len, const uint8_t **bytes);
-/* Reads an image of exactly one entry. Returns 0, -ENOENT (not logged) or another -errno (logged). */
+/*
+ * Reads an image of exactly one entry, and nothing behind it (not for GHOST_FILE and TCP_STREAM).
+ * Returns 0, -ENOENT (not logged) or another -errno (logged).
+ */
 int image_read_one(const struct image_dir *dir, enum image_kind kind, unsigned long id, ProtobufCMessage **message);
 /* Logs what is wrong with the entry read last and returns -EBADMSG. */
 int image_bad(const struct image_reader *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Opens a raw image for reading. Returns the descriptor, -ENOENT (not logged) or another -errno (logged). */
 int image_open_raw(const struct image_dir *dir, enum image_kind kind, unsigned long id);
+
+/* One thing in an image: an entry, or what stands behind it. */
+struct image_item {
+	size_t offset;			 /* where it begins */
+	const ProtobufCMessage *message; /* NULL: raw bytes */
+	bool behind;			 /* belongs to the entry before it */
+	const char *what;		 /* of raw bytes: "data" */
+	const uint8_t *bytes;
+	size_t len;
+};
+
+/*
+ * Calls fn for each item, in the order of the file, until it returns something else than 0.
+ * Returns that, 0, or -errno (logged) when the image is broken.
+ */
+int image_walk(struct image_reader *r, int (*fn)(void *arg, const struct image_item *item), void *arg);
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef CKPT_LOG_H
 #define CKPT_LOG_H
 
+#include <stdbool.h>
 #include <string.h>
 
 /* CRIU's levels, as -v counts them. */
@@ -21,15 +22,19 @@ enum log_level {
 
 /*
  * Sends messages up to the level to the file (created or emptied), or to stderr when path is NULL.
- * Relative paths count from dir_fd. Returns 0 or -errno.
+ * Relative paths count from dir_fd. May be called again; the first error stays. Returns 0 or -errno (logged).
  */
 int log_init(int dir_fd, const char *path, enum log_level level);
 
 /* Errors are logged as "Error (where): text", warnings as "Warn  (where): text". */
 void log_print(enum log_level level, const char *where, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* The first error since log_init, or NULL. Owned by the logger. */
+/* The first error of this process and those that it forked after log_init, or NULL. Owned by the logger. */
 const char *log_first_error(void);
+/* For tests, which fail more than once. */
+void log_forget_error(void);
+/* While muted, nothing is written nor remembered. */
+void log_mute(bool muted);
 
 /* The descriptor that messages go to; for processes that must keep it open. */
 int log_fd(void);

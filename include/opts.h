@@ -1,29 +1,71 @@
-/* What the command line, the configuration files and RPC requests ask for. */
+/*
+ * What the command line and the configuration files ask for (later: RPC requests too).
+ *
+ * opts_parse() reads, in this order, so that the later wins: /etc/criu/default.conf, $HOME/.criu/default.conf,
+ * the file named by $CRIU_CONFIG_FILE, the file of --config, the command line.
+ */
 #ifndef CKPT_OPTS_H
 #define CKPT_OPTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
+enum action {
+	ACTION_NONE,
+	ACTION_HELP,	/* --help */
+	ACTION_VERSION, /* --version */
+	ACTION_DUMP,
+	ACTION_RESTORE,
+	ACTION_EXPLAIN,
+	ACTION_SHOW,
+	ACTION_CHECK,
+	ACTION_LATER, /* an action of CRIU that is not supported yet: always an error */
+};
+
+/* All strings are owned by argv or by the struct (opts_free). */
 struct opts {
-	pid_t tree;		/* root of the tree to dump or explain; 0: not given */
-	const char *images_dir; /* "." by default */
-	const char *work_dir;	/* logs, pid files and statistics; images_dir by default */
-	const char *log_file;	/* in work_dir; NULL: stderr */
-	int verbosity;		/* enum log_level */
-	bool leave_running;
+	enum action action;
+	const char *action_name; /* as the user wrote it; NULL: none */
+	pid_t tree;		 /* root of the tree to dump or explain; 0: not given */
+	const char *images_dir;	 /* "." by default */
+	const char *work_dir;	 /* logs, pid files and statistics; images_dir by default */
+	const char *log_file;	 /* in work_dir unless absolute; NULL: stderr */
+	int verbosity;		 /* enum log_level, but 0 is "no output" */
+	bool leave_running;	 /* never together with leave_stopped: the later wins */
 	bool leave_stopped;
 	bool shell_job;
 	bool restore_detached;
 	bool restore_sibling;
-	const char *pidfile;  /* in work_dir unless absolute */
-	unsigned int timeout; /* seconds that freezing may take; 10 by default */
+	const char *pidfile;  /* in work_dir unless absolute; a dump ignores it */
+	unsigned int timeout; /* seconds that freezing may take; 0: no limit; 10 by default */
 	bool display_stats;
 	int status_fd; /* gets one zero byte when the program is ready; -1: none */
 	bool json;
 	const char *feature; /* ckpt check --feature */
 	bool all;	     /* ckpt check --all */
-	char **args;	     /* what follows the options: files of ckpt show; NULL-terminated */
+	bool extra;	     /* ckpt check --extra */
+	bool fault_points;   /* ckpt check --fault-points */
+	const char *config;  /* --config */
+	bool no_default_config;
+	int *close_fds; /* --close: descriptors to close before anything else; owned */
+	size_t close_count;
+	char **args; /* what follows the action: files of ckpt show; NULL-terminated, owned */
+	size_t arg_count;
+	void *owned; /* strings that came from configuration files */
 };
+
+#define _cleanup_opts_ __attribute__((cleanup(opts_free)))
+
+/* Sets the defaults. */
+void opts_init(struct opts *opts);
+/*
+ * Fills an initialized struct from configuration files and argv, and checks that it makes sense for its action.
+ * Goes on after an error, so that all are logged and log_file is known. No side effect but reading the files.
+ * Returns 0 or -errno (logged): -EINVAL for what the user wrote wrong.
+ */
+int opts_parse(struct opts *opts, int argc, char **argv);
+/* Frees what the struct owns. */
+void opts_free(struct opts *opts);
 
 #endif

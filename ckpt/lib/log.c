@@ -18,19 +18,22 @@ static struct {
 	int fd;
 	enum log_level level;
 	struct timespec start;
-	char *first_error;
+	bool muted;
+	char *first_error; /* shared by all processes */
 } logger = { .fd = STDERR_FILENO, .level = LOG_WARN };
 
 #define FIRST_ERROR_SIZE 4096
 
 int log_init(int dir_fd, const char *path, enum log_level level)
 {
-	void *shared = mmap(NULL, FIRST_ERROR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (!logger.first_error) {
+		void *shared = mmap(NULL, FIRST_ERROR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (shared != MAP_FAILED)
-		logger.first_error = shared;
+		if (shared != MAP_FAILED)
+			logger.first_error = shared;
+		clock_gettime(CLOCK_MONOTONIC, &logger.start);
+	}
 	logger.level = level;
-	clock_gettime(CLOCK_MONOTONIC, &logger.start);
 	if (!path) {
 		logger.fd = STDERR_FILENO;
 		return 0;
@@ -59,7 +62,7 @@ void log_print(enum log_level level, const char *where, const char *fmt, ...)
 	int saved_errno = errno;
 	bool is_error = level == LOG_ERR;
 
-	if (level > logger.level && !is_error)
+	if (logger.muted || (level > logger.level && !is_error))
 		return;
 	int n = add_time(line, sizeof(line));
 	if (is_error)
@@ -88,6 +91,17 @@ void log_print(enum log_level level, const char *where, const char *fmt, ...)
 const char *log_first_error(void)
 {
 	return logger.first_error && logger.first_error[0] ? logger.first_error : NULL;
+}
+
+void log_forget_error(void)
+{
+	if (logger.first_error)
+		logger.first_error[0] = 0;
+}
+
+void log_mute(bool muted)
+{
+	logger.muted = muted;
 }
 
 int log_fd(void)

@@ -1,0 +1,165 @@
+/* From the words of the user to struct opts: where options come from, in which order, and whether they make sense. */
+#include "opts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "options.h"
+
+#define SYSTEM_CONFIG "/etc/criu/default.conf"
+#define USER_CONFIG ".criu/default.conf" /* in $HOME */
+
+struct owned_string {
+	struct owned_string *next;
+	char text[];
+};
+
+void opts_init(struct opts *opts)
+{
+	*opts = (struct opts){
+		.images_dir = ".",
+		.verbosity = LOG_WARN,
+		.timeout = 10,
+		.status_fd = -1,
+	};
+}
+
+void opts_free(struct opts *opts)
+{
+	for (struct owned_string *s = opts->owned, *next; s; s = next) {
+		next = s->next;
+		free(s);
+	}
+	free(opts->close_fds);
+	free(opts->args);
+	opts_init(opts);
+}
+
+char *opts_own(struct opts *opts, const char *text)
+{
+	struct owned_string *s = malloc(sizeof(*s) + strlen(text) + 1);
+
+	if (!s)
+		return NULL;
+	s->next = opts->owned;
+	opts->owned = s;
+	return strcpy(s->text, text);
+}
+
+/* A file that was named must be there; the default ones need not. */
+static int read_named_config(struct opts *opts, const char *path, const char *who)
+{
+	int err = config_read(opts, path);
+
+	if (err == -ENOENT)
+		log_err("can't open the configuration file %s, which %s names: %s", path, who, strerror(-err));
+	return err;
+}
+
+static int read_default_configs(struct opts *opts)
+{
+	const char *home = getenv("HOME"), *named = getenv("CRIU_CONFIG_FILE");
+	_cleanup_free_ char *user = NULL;
+	int err = config_read(opts, SYSTEM_CONFIG), err2 = 0;
+
+	if (err == -ENOENT)
+		err = 0;
+	if (home && *home) {
+		if (asprintf(&user, "%s/" USER_CONFIG, home) < 0)
+			return -ENOMEM;
+		err2 = config_read(opts, user);
+		if (err2 != -ENOENT)
+			err = err ?: err2;
+	}
+	if (named && *named) {
+		err2 = read_named_config(opts, named, "CRIU_CONFIG_FILE");
+		err = err ?: err2;
+	}
+	return err;
+}
+
+/* Is the first argument a process number, and the only one? Sets opts->tree from it. */
+static int take_pid(struct opts *opts)
+{
+	char *end;
+
+	if (opts->arg_count == 0 && opts->tree)
+		return 0;
+	long pid = opts->arg_count == 1 ? strtol(opts->args[0], &end, 10) : 0;
+	if (pid <= 0 || pid > 1 << 22 || *end) { /* 1 << 22: the kernel's PID_MAX_LIMIT */
+		log_err("explain needs one process: ckpt explain PID");
+		return -EINVAL;
+	}
+	opts->tree = pid;
+	return 0;
+}
+
+static int unknown_action(const struct opts *opts)
+{
+	if (!opts->action_name)
+		log_err("no action given: one of dump, restore, explain, show, check. See ckpt --help");
+	else if (opts->action == ACTION_LATER)
+		log_err("the action %s is not supported yet", opts->action_name);
+	else
+		log_err("unknown action %s: it is none of dump, restore, explain, show, check. See ckpt --help",
+			opts->action_name);
+	return -EINVAL;
+}
+
+/* What an action needs and what it can't have. */
+static int check_action(struct opts *opts)
+{
+	switch (opts->action) {
+	case ACTION_HELP:
+	case ACTION_VERSION:
+	case ACTION_SHOW:
+		return 0;
+	case ACTION_EXPLAIN:
+		return take_pid(opts);
+	case ACTION_DUMP:
+	case ACTION_RESTORE:
+	case ACTION_CHECK:
+		if (opts->arg_count) {
+			log_err("%s takes no argument: \"%s\"", opts->action_name, opts->args[0]);
+			return -EINVAL;
+		}
+		if (opts->action == ACTION_DUMP && !opts->tree) {
+			log_err("dump needs to know what to dump: -t PID");
+			return -EINVAL;
+		}
+		return 0;
+	default:
+		return unknown_action(opts);
+	}
+}
+
+int opts_parse(struct opts *opts, int argc, char **argv)
+{
+	struct opts first;
+	int err = 0, err2;
+
+	/* The command line says which files to read before it, but the later wins: it is read twice. */
+	opts_init(&first);
+	log_mute(true);
+	options_read(&first, "", argc, argv);
+	log_mute(false);
+	bool only_words = first.action == ACTION_HELP || first.action == ACTION_VERSION;
+	if (!only_words && !first.no_default_config)
+		err = read_default_configs(opts);
+	if (!only_words && first.config) {
+		err2 = read_named_config(opts, first.config, "--config");
+		err = err ?: err2;
+	}
+	opts_free(&first);
+	err2 = options_read(opts, "", argc, argv);
+	err = err ?: err2;
+	err2 = err && opts->action != ACTION_LATER ? 0 : check_action(opts);
+	if (!opts->args)
+		opts->args = calloc(1, sizeof(*opts->args));
+	return !opts->args ? -ENOMEM : err ?: err2;
+}

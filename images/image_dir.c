@@ -1,0 +1,188 @@
+/*
+ * The directory of a set of images: all of them get their final names together, or none.
+ *
+ * They are made in a hidden directory inside. Committing moves the old inventory.img away first and the new one
+ * in last, for without it no tool takes the directory for a set of images: a commit that is killed half-way
+ * leaves none that is complete, and one that fails is undone, so that an earlier set stays as it was.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "image.h"
+#include "log.h"
+
+#define PARTIAL ".ckpt-partial"
+#define INVENTORY "inventory.img"
+#define OLD_INVENTORY "inventory.old" /* in PARTIAL while a commit runs */
+
+int image_dir_open(struct image_dir *dir, const char *path)
+{
+	dir->partial_fd = -1;
+	dir->path = NULL;
+	dir->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir->fd < 0)
+		return log_errno(errno, "can't open the image directory %s", path);
+	dir->path = strdup(path);
+	return dir->path ? 0 : log_errno(ENOMEM, "can't open the image directory %s", path);
+}
+
+void image_dir_close(struct image_dir *dir)
+{
+	image_dir_abort(dir);
+	if (dir->fd >= 0)
+		close(dir->fd);
+	dir->fd = -1;
+	free(take_ptr(dir->path));
+}
+
+/* The files of the partial directory, in an array of owned strings. */
+struct names {
+	char **name;
+	size_t count;
+};
+
+#define _cleanup_names_ __attribute__((cleanup(free_names)))
+
+static void free_names(struct names *names)
+{
+	while (names->count)
+		free(names->name[--names->count]);
+	free(names->name);
+}
+
+static int list_partial(struct image_dir *dir, struct names *names)
+{
+	int fd = openat(dir->partial_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d) {
+		int err = log_errno(errno, "can't list %s/" PARTIAL, dir->path);
+
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	for (struct dirent *e; (e = readdir(d));) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		char **grown = realloc(names->name, (names->count + 1) * sizeof(*grown));
+		if (!grown)
+			return log_errno(ENOMEM, "can't list %s/" PARTIAL, dir->path);
+		names->name = grown;
+		grown[names->count] = strdup(e->d_name);
+		if (!grown[names->count])
+			return log_errno(ENOMEM, "can't list %s/" PARTIAL, dir->path);
+		names->count++;
+	}
+	return 0;
+}
+
+static int remove_all(struct image_dir *dir)
+{
+	_cleanup_names_ struct names names = {};
+	int err = list_partial(dir, &names);
+
+	for (size_t i = 0; !err && i < names.count; i++)
+		if (unlinkat(dir->partial_fd, names.name[i], 0))
+			err = log_errno(errno, "can't remove %s/" PARTIAL "/%s", dir->path, names.name[i]);
+	return err;
+}
+
+int image_dir_begin(struct image_dir *dir)
+{
+	if (mkdirat(dir->fd, PARTIAL, 0700) && errno != EEXIST)
+		return log_errno(errno, "can't make %s/" PARTIAL, dir->path);
+	dir->partial_fd = openat(dir->fd, PARTIAL, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir->partial_fd < 0)
+		return log_errno(errno, "can't open %s/" PARTIAL, dir->path);
+	/* Killed in the middle of a commit, the dump before this one left the older inventory here. Its set is mixed.
+	 */
+	return remove_all(dir);
+}
+
+/*
+ * Gives a file its final name; an older one of that name goes to PARTIAL, where undo finds it. Returns 0 or -errno.
+ */
+static int move_in(struct image_dir *dir, const char *name)
+{
+	struct stat st;
+
+	if (!renameat2(dir->partial_fd, name, dir->fd, name, RENAME_NOREPLACE))
+		return 0;
+	if (errno == EEXIST && !fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (errno == EEXIST && !renameat2(dir->partial_fd, name, dir->fd, name, RENAME_EXCHANGE))
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	/* A file system without the flags (NFS): the older file is lost if the commit fails. */
+	return renameat(dir->partial_fd, name, dir->fd, name) ? -errno : 0;
+}
+
+/* Takes a file back out; the older one of that name, if any, comes back. */
+static void move_out(struct image_dir *dir, const char *name)
+{
+	if (renameat2(dir->fd, name, dir->partial_fd, name, RENAME_EXCHANGE) &&
+	    renameat(dir->fd, name, dir->partial_fd, name))
+		log_warn("can't take %s/%s back: %s", dir->path, name, strerror(errno));
+}
+
+/* Moves all in, the inventory last, or none. */
+static int move_all_in(struct image_dir *dir, const struct names *names)
+{
+	size_t done = 0;
+	int err = 0;
+
+	for (; done < names->count; done++) {
+		if (!strcmp(names->name[done], INVENTORY))
+			continue;
+		err = move_in(dir, names->name[done]);
+		if (err)
+			break;
+	}
+	if (!err && !faccessat(dir->partial_fd, INVENTORY, F_OK, 0))
+		err = move_in(dir, INVENTORY);
+	if (!err)
+		return 0;
+	log_errno(-err, "can't give the images in %s their final names", dir->path);
+	while (done-- > 0)
+		if (strcmp(names->name[done], INVENTORY))
+			move_out(dir, names->name[done]);
+	return err;
+}
+
+int image_dir_commit(struct image_dir *dir)
+{
+	_cleanup_names_ struct names names = {};
+	int err = list_partial(dir, &names);
+
+	if (err)
+		return err;
+	bool had_old = !renameat(dir->fd, INVENTORY, dir->partial_fd, OLD_INVENTORY);
+	if (!had_old && errno != ENOENT)
+		return log_errno(errno, "can't move the older %s/" INVENTORY " away", dir->path);
+	err = move_all_in(dir, &names);
+	if (err && had_old && renameat(dir->partial_fd, OLD_INVENTORY, dir->fd, INVENTORY))
+		log_warn("can't move the older %s/" INVENTORY " back: %s", dir->path, strerror(errno));
+	if (!err)
+		image_dir_abort(dir); /* what is left is the older set */
+	return err;
+}
+
+void image_dir_abort(struct image_dir *dir)
+{
+	if (dir->partial_fd < 0)
+		return;
+	remove_all(dir);
+	close(dir->partial_fd);
+	dir->partial_fd = -1;
+	if (unlinkat(dir->fd, PARTIAL, AT_REMOVEDIR))
+		log_warn("can't remove %s/" PARTIAL ": %s", dir->path, strerror(errno));
+}
