@@ -2,7 +2,8 @@
 #
 #   make            build/bin/ckpt
 #   make demo       the tutorial: a loop is dumped and restored
-#   make test       all tests                    (SAN=address,undefined: under the sanitizers)
+#   make test       all tests                    (SAN=address,undefined: under the sanitizers; FULL=1: heavy sizes)
+#   make unit e2e   the parts of it
 #   make bench      measurements                 (CRIU=/path/to/criu: the peer beside it)
 #   make fuzz       image readers on hostile bytes (FUZZ_TIME=seconds)
 #   make lint format install clean
@@ -37,7 +38,7 @@ GEN := $(PROTOS:images/%.proto=$(B)/gen/%.pb-c.c)
 SRC := $(wildcard ckpt/*.c ckpt/lib/*.c restore/*.c images/*.c arch/x86_64/*.c)
 LIB_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(filter-out ckpt/main.c,$(SRC))) $(GEN:.c=.o) $(B)/obj/blobs.o
 UNIT := $(patsubst test/unit/%.c,$(B)/test/unit/%,$(wildcard test/unit/*.c))
-E2E := $(patsubst test/e2e/%.c,$(B)/test/e2e/%,$(wildcard test/e2e/*.c))
+E2E := $(patsubst test/e2e/%.c,$(B)/test/e2e/%,$(wildcard test/e2e/*.c)) $(B)/test/bin/e2e_runner
 
 .PHONY: all demo test unit e2e bench lint format fuzz install clean setup need
 .DELETE_ON_ERROR:
@@ -98,20 +99,25 @@ $(B)/test/unit/%: $(B)/obj/test/unit/%.o $(LIB_OBJ)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS) $$(pkg-config --libs check)
 
-# The e2e programs are targets, not part of ckpt: plain flags, no sanitizer.
+# The e2e programs are targets, not part of ckpt: plain flags, no sanitizer. So are their runner and the bench.
+TARGET_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) -Wno-format-truncation -Iinclude
 $(B)/test/e2e/%: test/e2e/%.c $(wildcard test/e2e/*.h)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) -Iinclude -o $@ $< -lpthread
+	$(Q)$(CC) $(TARGET_CFLAGS) -o $@ $< -lpthread
+$(B)/test/bin/e2e_runner: $(wildcard test/e2e_runner/*.c test/e2e_runner/*.h test/e2e_runner/*.def include/fault_points.def)
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) $(TARGET_CFLAGS) -o $@ $(filter %.c,$^)
 
 unit: all $(UNIT)
 	$(Q)sh test/run_unit.sh $(UNIT)
 e2e: all $(E2E)
-	$(Q)B=$(B) sh test/run_e2e.sh
+	$(Q)B=$(B) FULL=$(FULL) sh test/run_e2e.sh
 
 test: setup
 	$(Q)$(MAKE) --no-print-directory all $(UNIT) $(E2E)
-	$(Q)B=$(B) UNIT="$(UNIT)" sh test/run.sh
+	$(Q)B=$(B) FULL=$(FULL) UNIT="$(UNIT)" sh test/run.sh
 
 demo: setup
 	$(Q)$(MAKE) --no-print-directory all

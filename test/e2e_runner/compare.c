@@ -1,0 +1,62 @@
+/* Two pictures of a tree: which lines does only one of them have? */
+#include "runner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TOLD_LINES 24
+#define SAME_TIMEOUT 3 /* seconds; for what a killed tool undoes from inside the tree */
+
+static int compare_lines(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static char **sorted(const struct lines *lines)
+{
+	char **copy = malloc((lines->n + 1) * sizeof(*copy));
+
+	memcpy(copy, lines->line, lines->n * sizeof(*copy));
+	qsort(copy, lines->n, sizeof(*copy), compare_lines);
+	return copy;
+}
+
+size_t compare(struct run *r, const struct lines *before, const struct lines *after, bool tell)
+{
+	char **x = sorted(before), **y = sorted(after);
+	size_t i = 0, j = 0, different = 0;
+
+	while (i < before->n || j < after->n) {
+		int order = i == before->n ? 1 : j == after->n ? -1 : strcmp(x[i], y[j]);
+
+		if (order && different++ < TOLD_LINES && tell)
+			say(r, "    %s %s", order < 0 ? "-" : "+", order < 0 ? x[i] : y[j]);
+		i += order <= 0;
+		j += order >= 0;
+	}
+	free(x);
+	free(y);
+	return different;
+}
+
+void expect_same(struct run *r, const struct lines *before, const char *when)
+{
+	double end = now() + SAME_TIMEOUT;
+
+	for (;;) {
+		struct lines after = { 0 };
+		bool last = now() > end;
+
+		reap(r);
+		if (r->root_ended)
+			check_program(r); /* says why, and ends the case */
+		snapshot(r, &after);
+		size_t different = compare(r, before, &after, last);
+		free_lines(&after);
+		if (!different)
+			return;
+		if (last)
+			fail_case(r, "%zu lines of /proc differ %s (- before, + after)", different, when);
+		sleep_ms(20);
+	}
+}

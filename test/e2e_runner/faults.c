@@ -1,0 +1,315 @@
+/*
+ * Failures on purpose: a fault at every fault point, signals at random moments, a full disk.
+ *
+ * After a failed dump the tree goes on as before and nothing that could be taken for an image is left. After a
+ * failed restore no process, file or mount is left. A signal may also come too late to stop a dump or a restore:
+ * then it must be complete.
+ */
+#include "runner.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#define GONE_TIMEOUT 20 /* seconds; only against hangs */
+
+static const struct point {
+	const char *action, *name;
+} points[] = {
+#define FAULT(action, name, what) { #action, #action "." #name },
+#include "fault_points.def"
+#undef FAULT
+};
+#define N_POINTS (sizeof(points) / sizeof(points[0]))
+
+static const char *const modes[] = { "", ":kill", ":int", ":term" };
+#define N_MODES (sizeof(modes) / sizeof(modes[0]))
+
+/* The tree is untouched and no image is there, or (complete allowed) the dump was done and is restored. */
+static void judge_failed_dump(struct run *r, const struct lines *before, int status, bool killed, bool may_be_complete,
+			      const char *what)
+{
+	char names[512];
+
+	if (status == 0) {
+		if (wait_gone(r, GONE_TIMEOUT))
+			fail_case(r, "%s: the dump ended with 0, but its tree is still there", what);
+		restore_ok(r, NULL);
+	}
+	expect_same(r, before, what);
+	if (status && images_left(r, killed, names, sizeof(names)) && !may_be_complete)
+		fail_case(r, "%s: left in %s:%s", what, image_dir(r), names);
+	if (!settings.keep)
+		remove_tree(image_dir(r));
+}
+
+static void need_fault_points(struct run *r)
+{
+	if (settings.is_criu)
+		skip_case(r, "CRIU has no fault points");
+}
+
+void way_faults_dump(struct run *r)
+{
+	struct lines before = { 0 };
+
+	need_fault_points(r);
+	start_program(r);
+	snapshot(r, &before);
+	for (size_t i = 0; i < N_POINTS * N_MODES; i++) {
+		const struct point *point = &points[i / N_MODES];
+		const char *mode = modes[i % N_MODES];
+		char fault[128];
+		struct tool_call call = { .fault = fault };
+
+		if (strcmp(point->action, "dump"))
+			continue;
+		snprintf(fault, sizeof(fault), "%s%s", point->name, mode);
+		remember_pids(r);
+		int status = dump(r, &call, false);
+		bool killed = !strcmp(mode, ":kill");
+		if (status == 0 && (killed || !*mode))
+			fail_case(r, "CKPT_FAULT=%s: not reached, the dump ended with 0", fault);
+		/* Who is killed after the last rename leaves complete images. */
+		judge_failed_dump(r, &before, status, killed, killed && !strcmp(point->name, "dump.committed"), fault);
+		r->faults++;
+	}
+	finish_program(r);
+}
+
+/* What a failed restore could leave behind, as lines. */
+static void list_directory(struct lines *lines, const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *d;
+
+	while (dir && (d = readdir(dir)))
+		add_line(lines, "file %s/%s", path, d->d_name);
+	if (dir)
+		closedir(dir);
+}
+
+static void list_surroundings(struct run *r, struct lines *lines)
+{
+	list_directory(lines, r->work);
+	list_directory(lines, image_dir(r));
+	list_directory(lines, "/run");
+	list_directory(lines, "/dev/shm");
+	list_directory(lines, "/tmp");
+	char *mounts = read_text("/proc/self/mountinfo"), *rest = mounts;
+	for (char *line; (line = strsep(&rest, "\n"));)
+		add_line(lines, "mount %s", line);
+	free(mounts);
+}
+
+/* Others may use /tmp at the same time: only what a checkpointer leaves there is of interest. */
+static bool nothing_new(struct run *r, const struct lines *before)
+{
+	struct lines after = { 0 };
+
+	list_surroundings(r, &after);
+	size_t different = compare(r, before, &after, false);
+	if (different)
+		compare(r, before, &after, true);
+	free_lines(&after);
+	return !different;
+}
+
+static void judge_failed_restore(struct run *r, const struct lines *surroundings, const char *pidfile, const char *what)
+{
+	size_t alive = wait_gone(r, GONE_TIMEOUT);
+	pid_t *children;
+
+	if (alive)
+		fail_case(r, "%s: %zu processes of the tree are there after the failed restore", what, alive);
+	reap(r);
+	if (children_of(getpid(), &children))
+		fail_case(r, "%s: the failed restore left process %d (state %c)", what, children[0],
+			  process_state(children[0]));
+	free(children);
+	if (access(pidfile, F_OK) == 0)
+		fail_case(r, "%s: the failed restore left its pid file", what);
+	if (!nothing_new(r, surroundings))
+		fail_case(r, "%s: the failed restore changed its surroundings (- before, + after)", what);
+}
+
+/* A restore that came through in spite of the signal: the tree must be right, and is dumped again. */
+static void judge_late_signal(struct run *r, const struct lines *before, struct lines *surroundings, const char *pidfile,
+			      const char *what)
+{
+	expect_same(r, before, what);
+	unlink(pidfile);
+	dump_ok(r, NULL, false);
+	free_lines(surroundings);
+	list_surroundings(r, surroundings);
+}
+
+void way_faults_restore(struct run *r)
+{
+	struct lines before = { 0 }, surroundings = { 0 };
+	char pidfile[PATH_MAX];
+
+	need_fault_points(r);
+	start_program(r);
+	snapshot(r, &before);
+	dump_ok(r, NULL, false);
+	list_surroundings(r, &surroundings);
+	snprintf(pidfile, sizeof(pidfile), "%s/pid", r->dir);
+	for (size_t i = 0; i < N_POINTS * N_MODES; i++) {
+		const struct point *point = &points[i / N_MODES];
+		const char *mode = modes[i % N_MODES];
+		char fault[128];
+		struct tool_call call = { .fault = fault, .extra = { "--pidfile", pidfile } };
+
+		if (strcmp(point->action, "restore"))
+			continue;
+		snprintf(fault, sizeof(fault), "%s%s", point->name, mode);
+		int status = restore(r, &call);
+		if (status == 0 && (!*mode || !strcmp(mode, ":kill")))
+			fail_case(r, "CKPT_FAULT=%s: not reached, the restore ended with 0", fault);
+		if (status)
+			judge_failed_restore(r, &surroundings, pidfile, fault);
+		else
+			judge_late_signal(r, &before, &surroundings, pidfile, fault);
+		r->faults++;
+	}
+	restore_ok(r, NULL);
+	expect_same(r, &before, "after the restore");
+	finish_program(r);
+}
+
+static int random_signal(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGKILL };
+
+	return signals[random() % 3];
+}
+
+static void dump_with_signals(struct run *r, const struct lines *before, int rounds)
+{
+	struct tool_call good = { 0 };
+
+	if (dump(r, &good, true))
+		fail_case(r, "the dump without a signal failed");
+	for (int i = 0; i < rounds; i++) {
+		struct tool_call call = { .signal = random_signal(),
+					  .signal_delay_us = random() % (long)(good.seconds * 1e6 + 1) };
+		char what[128];
+
+		remember_pids(r);
+		int status = dump(r, &call, false);
+		snprintf(what, sizeof(what), "dump %u, signal %d after %ld us", r->dumps, call.signal,
+			 call.signal_delay_us);
+		bool killed = status == 128 + SIGKILL;
+		/* Killed while it kills the tree: the images are complete, and so must be the death. */
+		char names[512];
+		if (killed && images_left(r, true, names, sizeof(names)) && !process_exists(r->root)) {
+			wait_gone(r, GONE_TIMEOUT);
+			status = 0;
+		}
+		judge_failed_dump(r, before, status, killed, killed, what);
+	}
+}
+
+static void restore_with_signals(struct run *r, const struct lines *before, int rounds)
+{
+	struct lines surroundings = { 0 };
+	struct tool_call good = { 0 };
+	char pidfile[PATH_MAX];
+
+	dump_ok(r, NULL, false);
+	if (restore(r, &good))
+		fail_case(r, "the restore without a signal failed");
+	expect_same(r, before, "after the restore without a signal");
+	dump_ok(r, NULL, false);
+	list_surroundings(r, &surroundings);
+	snprintf(pidfile, sizeof(pidfile), "%s/pid", r->dir);
+	for (int i = 0; i < rounds; i++) {
+		struct tool_call call = { .signal = random_signal(), .extra = { "--pidfile", pidfile },
+					  .signal_delay_us = random() % (long)(good.seconds * 1e6 + 1) };
+		char what[128];
+		int status = restore(r, &call);
+
+		snprintf(what, sizeof(what), "restore %u, signal %d after %ld us", r->restores, call.signal,
+			 call.signal_delay_us);
+		/* Killed after the tree went on, but before it said so. */
+		if (status == 128 + SIGKILL && process_exists(r->root) && wait_gone(r, 1))
+			status = 0;
+		if (status)
+			judge_failed_restore(r, &surroundings, pidfile, what);
+		else
+			judge_late_signal(r, before, &surroundings, pidfile, what);
+	}
+	restore_ok(r, NULL);
+}
+
+void way_signals(struct run *r)
+{
+	struct lines before = { 0 };
+	int rounds = settings.full ? 100 : 15;
+
+	if (settings.is_criu)
+		skip_case(r, "CRIU promises nothing when a signal ends it");
+	srandom(now() * 1000);
+	start_program(r);
+	snapshot(r, &before);
+	dump_with_signals(r, &before, rounds);
+	restore_with_signals(r, &before, rounds);
+	expect_same(r, &before, "after the restore");
+	finish_program(r);
+}
+
+/* Dumps into a file system of this size. Returns the exit status. */
+static int dump_into(struct run *r, const struct lines *before, const char *options)
+{
+	struct tool_call call = { 0 };
+	char path[PATH_MAX], what[128], names[512];
+
+	snprintf(path, sizeof(path), "%s/img-%u", r->dir, r->dumps + 1);
+	make_dirs(path);
+	if (mount("none", path, "tmpfs", 0, options))
+		skip_case(r, "can't mount a tmpfs: %s", strerror(errno));
+	snprintf(what, sizeof(what), "after a dump into a tmpfs with %s", options);
+	remember_pids(r);
+	int status = dump(r, &call, true);
+	expect_same(r, before, what);
+	if (status && images_left(r, false, names, sizeof(names)))
+		fail_case(r, "%s: left in it:%s", what, names);
+	umount2(path, MNT_DETACH);
+	return status;
+}
+
+void way_full_disk(struct run *r)
+{
+	struct lines before = { 0 };
+	char options[64];
+	int failed = 0;
+
+	if (settings.is_criu)
+		skip_case(r, "CRIU leaves its half-made images");
+	if (unshare(CLONE_NEWNS))
+		skip_case(r, "no mount namespace: %s", strerror(errno));
+	start_program(r);
+	snapshot(r, &before);
+	for (unsigned long kb = 4; kb < 1ul << 22; kb += kb / 2) {
+		snprintf(options, sizeof(options), "size=%luk", kb);
+		if (dump_into(r, &before, options) == 0)
+			break;
+		failed++;
+	}
+	for (int inodes = 2; inodes < 1000; inodes += 1 + inodes / 4) {
+		snprintf(options, sizeof(options), "nr_inodes=%d", inodes);
+		if (dump_into(r, &before, options) == 0)
+			break;
+		failed++;
+	}
+	if (failed < 4)
+		fail_case(r, "only %d dumps failed on full disks", failed);
+	dump_ok(r, NULL, false);
+	restore_ok(r, NULL);
+	finish_program(r);
+}

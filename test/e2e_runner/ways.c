@@ -1,0 +1,106 @@
+/* The ways in which a program is run. */
+#include "runner.h"
+
+#include <stdlib.h>
+
+/* Takes the picture to compare with, unless the program changes all the time. */
+static void picture(struct run *r, struct lines *lines)
+{
+	if (!r->program->traits->busy)
+		snapshot(r, lines);
+}
+
+static void same_picture(struct run *r, const struct lines *before, const char *when)
+{
+	if (!r->program->traits->busy)
+		expect_same(r, before, when);
+}
+
+static void way_none(struct run *r)
+{
+	start_program(r);
+	finish_program(r);
+}
+
+static void way_plain(struct run *r)
+{
+	struct lines before = { 0 };
+
+	start_program(r);
+	picture(r, &before);
+	dump_ok(r, NULL, false);
+	restore_ok(r, NULL);
+	same_picture(r, &before, "after the restore");
+	finish_program(r);
+}
+
+static void way_running(struct run *r)
+{
+	struct lines before = { 0 };
+
+	start_program(r);
+	picture(r, &before);
+	dump_ok(r, NULL, true);
+	same_picture(r, &before, "after the first dump that left it running");
+	dump_ok(r, NULL, true);
+	same_picture(r, &before, "after the second dump that left it running");
+	dump_ok(r, NULL, false);
+	restore_ok(r, NULL);
+	same_picture(r, &before, "after the restore");
+	finish_program(r);
+}
+
+static void way_twice(struct run *r)
+{
+	struct lines before = { 0 };
+
+	start_program(r);
+	picture(r, &before);
+	dump_ok(r, NULL, false);
+	restore_ok(r, NULL);
+	same_picture(r, &before, "after the first restore");
+	dump_ok(r, NULL, false);
+	restore_ok(r, NULL);
+	same_picture(r, &before, "after the second restore");
+	finish_program(r);
+}
+
+void way_peer_restores(struct run *r)
+{
+	struct lines before = { 0 };
+
+	start_program(r);
+	picture(r, &before);
+	dump_ok(r, settings.tool, false);
+	restore_ok(r, settings.peer);
+	same_picture(r, &before, "after the peer's restore");
+	finish_program(r);
+}
+
+void way_restores_peer(struct run *r)
+{
+	struct lines before = { 0 };
+
+	start_program(r);
+	picture(r, &before);
+	dump_ok(r, settings.peer, false);
+	restore_ok(r, settings.tool);
+	same_picture(r, &before, "after the restore of the peer's images");
+	finish_program(r);
+}
+
+const struct way ways[] = {
+	{ "none", way_none, "no dump at all: is the program right?" },
+	{ "plain", way_plain, "dump, restore" },
+	{ "running", way_running, "dump -R, dump -R, dump, restore" },
+	{ "twice", way_twice, "dump, restore, dump, restore" },
+	{ "faults-dump", way_faults_dump, "a fault at every fault point of a dump" },
+	{ "faults-restore", way_faults_restore, "a fault at every fault point of a restore" },
+	{ "signals", way_signals, "signals to the dump at random moments" },
+	{ "full-disk", way_full_disk, "the file system of the images is full" },
+	{ "refuse", way_refuse, "the tree must be refused" },
+	{ "explain", way_explain, "explain has nothing against it" },
+	{ "peer-restores", way_peer_restores, "the peer restores our images" },
+	{ "restores-peer", way_restores_peer, "we restore the peer's images" },
+	{ 0 },
+};
