@@ -97,7 +97,8 @@ static int prepare_thread(struct dump_task *t, size_t i)
 
 	if (err != -ENOSPC)
 		return err ? err : 1;
-	return blocker_add(t->dump, t->pid, "stack", "its stack has no room below the stack pointer, and the main stack is full",
+	return blocker_add(t->dump, t->pid, "stack",
+			   "its stack has no room below the stack pointer, and the main stack is full",
 			   "dump it at another moment", "thread %d, stack pointer %#llx", th->tid, th->remote.regs.rsp);
 }
 
@@ -106,7 +107,8 @@ static int enter_task(struct dump_task *t)
 	int err = remote_find_gadgets(t->pid, &t->vmas, &t->dump->gadget_cache, &t->gadgets);
 
 	if (err == -ENOEXEC)
-		return blocker_add(t->dump, t->pid, "code", "no system call instruction followed by a return was found in it",
+		return blocker_add(t->dump, t->pid, "code",
+				   "no system call instruction followed by a return was found in it",
 				   "none known; please report the program", "%zu areas", t->vmas.n);
 	err = err ? err : undo_reserve(&t->dump->undo);
 	if (err)

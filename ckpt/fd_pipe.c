@@ -48,8 +48,8 @@ static int judge_pipe(struct dump *d, const struct dump_file *f)
 	int other = (f->flags & O_ACCMODE) == O_RDONLY ? O_WRONLY : O_RDONLY;
 
 	if (p->other_end_open && !files_has_inode(d, &f->st, other))
-		log_warn("task %d, fd %d: the other end of %s is outside the tree: after a restore it is cut off", f->pid, f->number,
-			 f->link);
+		log_warn("task %d, fd %d: the other end of %s is outside the tree: after a restore it is cut off",
+			 f->pid, f->number, f->link);
 	return 0;
 }
 
@@ -133,7 +133,9 @@ static int copy_data(struct image_writer *w, const struct dump_file *f, int fd)
 		close(copy[0]);
 	if (copy[1] >= 0)
 		close(copy[1]);
-	return err ? log_errno(-err, "can't copy the %d bytes in the pipe of fd %d of task %d", bytes, f->number, f->pid) : 0;
+	return err ? log_errno(-err, "can't copy the %d bytes in the pipe of fd %d of task %d", bytes, f->number,
+			       f->pid)
+		   : 0;
 }
 
 struct writing {

@@ -25,7 +25,7 @@
 struct tty_state {
 	struct termios termios, locked;
 	struct winsize size;
-	uint32_t info_id; /* of tty-info.img */
+	uint32_t info_id;	/* of tty-info.img */
 	struct dump_file *path; /* the entry of the device file */
 	bool exclusive;
 };
@@ -52,7 +52,9 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	if (ioctl(info->fd, TCGETS, &tty->termios) || ioctl(info->fd, TIOCGLCKTRMIOS, &tty->locked) ||
 	    ioctl(info->fd, TIOCGWINSZ, &tty->size) || ioctl(info->fd, TIOCGEXCL, &exclusive)) {
 		/* a terminal that is hung up answers EIO */
-		return errno == EIO ? 0 : log_errno(errno, "can't read the terminal of fd %d of task %d", f->number, f->pid);
+		return errno == EIO
+			       ? 0
+			       : log_errno(errno, "can't read the terminal of fd %d of task %d", f->number, f->pid);
 	}
 	tty->exclusive = exclusive;
 	tty->info_id = minor(f->st.st_rdev) + (major(f->st.st_rdev) - FIRST_PTS_MAJOR) * 256;
@@ -71,8 +73,8 @@ static int judge_tty(struct dump *d, const struct dump_file *f)
 		return blocker_add(d, f->pid, "terminal", "its other end is outside the tree",
 				   "use --shell-job (-j), here and at the restore", "fd %d, %s", f->number, f->link);
 	if (d->tasks[0]->stat.tty != (int)f->st.st_rdev)
-		return blocker_add(d, f->pid, "terminal", "it is not the controlling terminal of the tree", remedy, "fd %d, %s",
-				   f->number, f->link);
+		return blocker_add(d, f->pid, "terminal", "it is not the controlling terminal of the tree", remedy,
+				   "fd %d, %s", f->number, f->link);
 	return 0;
 }
 

@@ -29,7 +29,7 @@ struct files {
 	struct dump_file **list; /* in the order of their ids, from 1 */
 	size_t n;
 	void *descriptions; /* tsearch(3): files behind descriptors */
-	void *links; /* tsearch(3): files behind exe, cwd, root and mappings */
+	void *links;	    /* tsearch(3): files behind exe, cwd, root and mappings */
 };
 
 static const struct dump_fd_kind *const kinds[] = {
@@ -39,10 +39,10 @@ static const struct dump_fd_kind *const kinds[] = {
 };
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-#define LESS_MORE(a, b)           \
-	do {                      \
-		if ((a) != (b))   \
-			return (a) < (b) ? -1 : 1; \
+#define LESS_MORE(a, b)                                                                                                \
+	do {                                                                                                           \
+		if ((a) != (b))                                                                                        \
+			return (a) < (b) ? -1 : 1;                                                                     \
 	} while (0)
 
 /* Total order of open file descriptions: by inode, then as the kernel orders them. */
@@ -113,7 +113,8 @@ static int collect_owner(struct dump_file *f, int fd)
 
 	fown_entry__init(&f->fown);
 	if (fcntl(fd, F_GETOWN_EX, &owner) < 0) /* O_PATH descriptors have no owner */
-		return errno == EBADF ? 0 : log_errno(errno, "can't read the owner of fd %d of task %d", f->number, f->pid);
+		return errno == EBADF ? 0
+				      : log_errno(errno, "can't read the owner of fd %d of task %d", f->number, f->pid);
 	if (owner.pid && fcntl(fd, F_GETOWNER_UIDS, uids) < 0)
 		return log_errno(errno, "can't read the owner's uids of fd %d of task %d", f->number, f->pid);
 	f->fown.signum = fcntl(fd, F_GETSIG);
@@ -263,8 +264,8 @@ static int compare_inodes(const void *a, const void *b)
 	return 0;
 }
 
-int files_each(struct dump *d, const struct dump_fd_kind *kind, int (*fn)(struct dump *d, struct dump_file *f, void *arg),
-	       void *arg)
+int files_each(struct dump *d, const struct dump_fd_kind *kind,
+	       int (*fn)(struct dump *d, struct dump_file *f, void *arg), void *arg)
 {
 	_cleanup_free_ struct dump_file **list = malloc(d->files->n * sizeof(*list) + 1);
 	size_t n = 0;
@@ -299,8 +300,11 @@ static void unknown_kind(const struct dump_file *f, char *buf, size_t size)
 	if (*at == '[')
 		at++;
 	if (at[0] == '/')
-		snprintf(buf, size, "%s", S_ISFIFO(f->st.st_mode) ? "FIFO" : S_ISCHR(f->st.st_mode) ? "character device" :
-				 S_ISBLK(f->st.st_mode)		    ? "block device" : "file");
+		snprintf(buf, size, "%s",
+			 S_ISFIFO(f->st.st_mode)  ? "FIFO"
+			 : S_ISCHR(f->st.st_mode) ? "character device"
+			 : S_ISBLK(f->st.st_mode) ? "block device"
+						  : "file");
 	else
 		snprintf(buf, size, "%.*s", (int)strcspn(at, "]:["), at);
 }

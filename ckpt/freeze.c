@@ -88,16 +88,12 @@ static struct dump_task *find_task(const struct dump *d, pid_t pid)
 static int cannot_seize(struct dump_task *t, pid_t tid, int err)
 {
 	struct proc_status st = {};
-	struct proc_stat stat;
 	char name[32];
 
-	if (tid == t->pid && !proc_stat(t->proc, "stat", &stat) && stat.state == 'Z') {
-		log_err("task %d: its main thread has exited while others run on; that is not supported yet", tid);
-		return -ENOTSUP;
-	}
 	snprintf(name, sizeof(name), "task/%d/status", tid);
 	if (err == EPERM && !proc_status(t->proc, name, &st) && st.tracer)
-		log_err("task %d: thread %d is traced by process %d (a debugger?): detach that first", t->pid, tid, st.tracer);
+		log_err("task %d: thread %d is traced by process %d (a debugger?): detach that first", t->pid, tid,
+			st.tracer);
 	else
 		log_err("task %d: can't attach to thread %d: %s%s", t->pid, tid, strerror(err),
 			err == EPERM ? " (ckpt needs root or CAP_SYS_PTRACE)" : "");
@@ -160,6 +156,18 @@ static int seize_new_threads(struct dump_task *t)
 	return err < 0 ? err : found;
 }
 
+/* A dead main thread whose other threads live cannot be attached to; they run on until the refusal. */
+static int judge_leader(struct dump_task *t)
+{
+	if (t->stat.state != 'Z' && t->stat.state != 'X')
+		return 0;
+	t->state = TASK_DEAD;
+	if (t->stat.threads < 2)
+		return 0;
+	return blocker_add(t->dump, t->pid, "dead main thread", "its main thread has exited while others run on",
+			   "not supported yet; keep the main thread waiting (pthread_join)", "thread %d", t->pid);
+}
+
 /* Makes a task known; it is seized in the same pass. Returns 1, 0 when it is no more, or -errno. */
 static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 {
@@ -190,10 +198,9 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 		task_free(t);
 		return err == -ESRCH ? 0 : err;
 	}
-	if (t->stat.state == 'Z' || t->stat.state == 'X')
-		t->state = TASK_DEAD;
 	d->tasks[d->n_tasks++] = t;
-	return 1;
+	err = judge_leader(t);
+	return err ? err : 1;
 }
 
 /* Adds the children of a task that are new. Returns how many, or -errno. */
@@ -281,7 +288,8 @@ static int settle_all(struct dump *d, uint64_t deadline)
 		if (err || !running)
 			return err;
 		if (time_us() > deadline) {
-			log_err("%d threads did not stop within %u s: they may wait for a child of vfork() or for a device. "
+			log_err("%d threads did not stop within %u s: they may wait for a child of vfork() or for a "
+				"device. "
 				"Try again later, or with a larger --timeout",
 				running, d->opts->timeout);
 			return -ETIMEDOUT;
@@ -368,8 +376,8 @@ static void reap_task(struct dump_task *t)
 	siginfo_t si;
 
 	for (size_t i = t->n_threads; i-- > 0;)
-		while (!waitid(P_PID, t->threads[i].tid, &si, WEXITED | WSTOPPED | __WALL) && si.si_code != CLD_EXITED &&
-		       si.si_code != CLD_KILLED && si.si_code != CLD_DUMPED)
+		while (!waitid(P_PID, t->threads[i].tid, &si, WEXITED | WSTOPPED | __WALL) &&
+		       si.si_code != CLD_EXITED && si.si_code != CLD_KILLED && si.si_code != CLD_DUMPED)
 			;
 }
 

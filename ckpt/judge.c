@@ -13,7 +13,8 @@
 #include "log.h"
 #include "opts.h"
 
-int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt, ...)
+int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt,
+		...)
 {
 	struct blocker b = { .pid = pid };
 	va_list args;
@@ -46,8 +47,8 @@ static int judge_session(struct dump *d, const struct dump_task *t)
 	}
 	if (t == root && (foreign_sid || foreign_pgid) && !d->opts->shell_job)
 		return blocker_add(d, t->pid, "session",
-				   foreign_sid ? "its session leader is outside the tree" :
-						 "its process group leader is outside the tree",
+				   foreign_sid ? "its session leader is outside the tree"
+					       : "its process group leader is outside the tree",
 				   "dump from the session leader on, start the program with setsid, or use --shell-job",
 				   "session %d, group %d", t->stat.sid, t->stat.pgid);
 	if (foreign_sid && t->stat.sid != root->stat.sid)
@@ -89,8 +90,8 @@ int judge(struct dump *d)
 void blockers_log(const struct dump *d)
 {
 	if (d->n_blockers)
-		log_err("%zu thing%s in the tree of process %d cannot be dumped:", d->n_blockers, d->n_blockers > 1 ? "s" : "",
-			d->opts->tree);
+		log_err("%zu thing%s in the tree of process %d cannot be dumped:", d->n_blockers,
+			d->n_blockers > 1 ? "s" : "", d->opts->tree);
 	for (size_t i = 0; i < d->n_blockers; i++) {
 		const struct blocker *b = &d->blockers[i];
 
@@ -118,8 +119,8 @@ void blockers_print(const struct dump *d, size_t tasks, size_t threads)
 	bool json = d->opts->json;
 
 	if (json)
-		printf("{ \"pid\": %d, \"tasks\": %zu, \"threads\": %zu, \"dumpable\": %s, \"blockers\": [", d->opts->tree,
-		       tasks, threads, d->n_blockers ? "false" : "true");
+		printf("{ \"pid\": %d, \"tasks\": %zu, \"threads\": %zu, \"dumpable\": %s, \"blockers\": [",
+		       d->opts->tree, tasks, threads, d->n_blockers ? "false" : "true");
 	for (size_t i = 0; i < d->n_blockers; i++) {
 		const struct blocker *b = &d->blockers[i];
 

@@ -100,8 +100,12 @@ static int judge_area(struct dump_task *t, const struct vma *v)
 	static const struct {
 		const char *prefix, *kind;
 	} named[] = {
-		{ "/memfd:", "memfd" },		{ "/SYSV", "SysV shared memory" }, { "/[aio]", "AIO ring" },
-		{ "/[uprobes]", "uprobes area" }, { "[uprobes]", "uprobes area" },   { "socket:", "packet socket ring" },
+		{ "/memfd:", "memfd" },
+		{ "/SYSV", "SysV shared memory" },
+		{ "/[aio]", "AIO ring" },
+		{ "/[uprobes]", "uprobes area" },
+		{ "[uprobes]", "uprobes area" },
+		{ "socket:", "packet socket ring" },
 		{ "anon_inode:", "device memory" },
 	};
 	const char *kind = NULL;

@@ -26,9 +26,11 @@ int namespaces_judge(struct dump_task *t)
 		if (proc_link(self, path, mine, sizeof(mine)) || proc_link(t->proc, path, its, sizeof(its)) ||
 		    !strcmp(mine, its))
 			continue;
-		snprintf(reason, sizeof(reason), "it is in another %s namespace than ckpt, which is not supported yet", names[i]);
+		snprintf(reason, sizeof(reason), "it is in another %s namespace than ckpt, which is not supported yet",
+			 names[i]);
 		err = blocker_add(t->dump, t->pid, "namespace", reason,
-				  "run ckpt inside the container (nsenter -t PID -a), or the program outside of it", "%s", its);
+				  "run ckpt inside the container (nsenter -t PID -a), or the program outside of it",
+				  "%s", its);
 	}
 	return err;
 }
@@ -48,8 +50,10 @@ static int judge_pair(struct dump_task *a, const struct dump_task *b)
 
 	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]) && !err; i++)
 		if (syscall(SYS_kcmp, a->pid, b->pid, objects[i].type, 0, 0) == 0)
-			err = blocker_add(a->dump, a->pid, "shared object", "sharing between processes by clone(2) is not supported yet",
-					  "none, but for threads, which are", "%s shared with task %d", objects[i].kind, b->pid);
+			err = blocker_add(a->dump, a->pid, "shared object",
+					  "sharing between processes by clone(2) is not supported yet",
+					  "none, but for threads, which are", "%s shared with task %d", objects[i].kind,
+					  b->pid);
 	return err;
 }
 

@@ -164,7 +164,7 @@ static int scan(struct dump_task *t, struct run_list *list)
 }
 
 int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32_t pages_id,
-			 const struct run_list *list)
+		  const struct run_list *list)
 {
 	PagemapHead head = PAGEMAP_HEAD__INIT;
 	struct image_writer w;
@@ -208,7 +208,8 @@ static int copy_unreadable(struct dump_task *t, int out, const struct run *run)
 	return 0;
 }
 
-/* Writes runs from *i on, up to a batch or a run that the task cannot read. Long runs are split: *done bytes of r[*i]. */
+/* Writes runs from *i on, up to a batch or a run that the task cannot read. Long runs are split: *done bytes of r[*i].
+ */
 static int write_batch(struct dump_task *t, const struct run_list *list, size_t *i, uint64_t *done)
 {
 	struct iovec ranges[PARASITE_RANGES];
@@ -217,7 +218,8 @@ static int write_batch(struct dump_task *t, const struct run_list *list, size_t 
 
 	while (*i < list->n && list->r[*i].readable && n < PARASITE_RANGES && bytes < BATCH_BYTES) {
 		const struct run *r = &list->r[*i];
-		uint64_t left = r->end - r->start - *done, len = left < BATCH_BYTES - bytes ? left : BATCH_BYTES - bytes;
+		uint64_t left = r->end - r->start - *done,
+			 len = left < BATCH_BYTES - bytes ? left : BATCH_BYTES - bytes;
 
 		ranges[n++] = (struct iovec){ (void *)(r->start + *done), len };
 		bytes += len;

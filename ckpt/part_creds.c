@@ -19,8 +19,8 @@ static int judge_creds(struct dump_task *t)
 	for (size_t i = 0; i < t->n_threads && !err; i++)
 		if (t->threads[i].status.seccomp)
 			err = blocker_add(t->dump, t->pid, "seccomp",
-					  t->threads[i].status.seccomp == 1 ? "strict mode is not supported yet" :
-									      "filters are not supported yet",
+					  t->threads[i].status.seccomp == 1 ? "strict mode is not supported yet"
+									    : "filters are not supported yet",
 					  "start the program without its sandbox", "thread %d", t->threads[i].tid);
 	if (!err && t->inside.keep_caps > 0)
 		err = blocker_add(t->dump, t->pid, "credentials", "the keep-capabilities flag (PR_SET_KEEPCAPS) is set",

@@ -33,7 +33,8 @@ static int judge_sched(struct dump_task *t)
 
 	for (size_t i = 0; i < t->n_threads && !err; i++)
 		if ((t->threads[i].policy & ~SCHED_RESET_ON_FORK) == SCHED_DEADLINE)
-			err = blocker_add(t->dump, t->pid, "scheduling", "the policy SCHED_DEADLINE is not supported yet",
+			err = blocker_add(t->dump, t->pid, "scheduling",
+					  "the policy SCHED_DEADLINE is not supported yet",
 					  "give it another policy with chrt", "thread %d", t->threads[i].tid);
 	return err;
 }

@@ -1,6 +1,7 @@
 /* Interval timers (getitimer(2), asked inside). POSIX timers are not supported yet: /proc/PID/timers names them. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cleanup.h"
 #include "dump.h"
@@ -14,8 +15,8 @@ static int judge_timers(struct dump_task *t)
 	if (err || !len) /* without CONFIG_CHECKPOINT_RESTORE there is no such file */
 		return err == -ESRCH ? 0 : err;
 	return blocker_add(t->dump, t->pid, "POSIX timer", "timers of timer_create(2) are not supported yet",
-			   "use setitimer, timerfd comes later; or dump it when it has deleted them", "%.40s",
-			   text);
+			   "use setitimer, timerfd comes later; or dump it when it has deleted them", "timer %d",
+			   atoi(text + strcspn(text, "0123456789")));
 }
 
 static ItimerEntry *fill_timer(const uint64_t timer[4], struct arena *arena)

@@ -25,9 +25,9 @@
 struct opts;
 
 enum task_state { /* values of task_core_entry.task_state */
-	TASK_ALIVE = 1,
-	TASK_DEAD = 2,
-	TASK_STOPPED = 3,
+		  TASK_ALIVE = 1,
+		  TASK_DEAD = 2,
+		  TASK_STOPPED = 3,
 };
 
 /* Pending signals of one queue. */
@@ -64,7 +64,7 @@ struct dump_task {
 	struct dump_task *parent; /* NULL: the root */
 	enum task_state state;
 	int stop_signal; /* of a stopped task */
-	int proc; /* descriptor of /proc/PID */
+	int proc;	 /* descriptor of /proc/PID */
 	int pidfd;
 	struct proc_stat stat;
 	struct dump_thread *threads; /* [0] is the leader; none for a zombie */
@@ -87,7 +87,7 @@ struct dump_task {
 struct blocker {
 	pid_t pid;
 	char *where; /* "fd 3", "7f00-7f10", "thread 12" */
-	char *kind; /* "inotify" */
+	char *kind;  /* "inotify" */
 	char *reason;
 	char *remedy;
 };
@@ -118,10 +118,10 @@ struct dump {
 /* A descriptor that is being looked at, with our own duplicate of it. */
 struct fd_info {
 	struct dump_task *task; /* who holds it */
-	int number; /* in the task; -1: it is not a descriptor (cwd, root, exe, mapping) */
-	int fd; /* ours */
+	int number;		/* in the task; -1: it is not a descriptor (cwd, root, exe, mapping) */
+	int fd;			/* ours */
 	struct stat st;
-	const char *link; /* what /proc/PID/fd/N says */
+	const char *link;   /* what /proc/PID/fd/N says */
 	unsigned int flags; /* O_*, without O_CLOEXEC */
 	uint64_t pos;
 };
@@ -130,8 +130,8 @@ struct fd_info {
 struct dump_file {
 	uint32_t id;
 	const struct dump_fd_kind *kind; /* NULL: nobody knows it; it is a blocker */
-	pid_t pid; /* a holder */
-	int number; /* its descriptor; -1: none */
+	pid_t pid;			 /* a holder */
+	int number;			 /* its descriptor; -1: none */
 	struct stat st;
 	char *link; /* owned */
 	unsigned int flags;
@@ -171,7 +171,8 @@ struct dump_part {
 	int (*judge)(struct dump_task *t);
 	/* Fills its fields of the core image of a task (t's leader) and of each thread; memory from the arena. */
 	int (*fill)(const struct dump_task *t, CoreEntry *core, struct arena *arena);
-	int (*fill_thread)(const struct dump_task *t, const struct dump_thread *th, CoreEntry *core, struct arena *arena);
+	int (*fill_thread)(const struct dump_task *t, const struct dump_thread *th, CoreEntry *core,
+			   struct arena *arena);
 	/* Writes images of its own for the task. */
 	int (*write)(struct dump_task *t);
 };
@@ -181,8 +182,8 @@ struct dump_part {
 #undef TASK_PART
 
 /* Adds a blocker; fmt says where ("fd %d"). Returns 0 or -ENOMEM (logged). */
-int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt, ...)
-	__attribute__((format(printf, 6, 7)));
+int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt,
+		...) __attribute__((format(printf, 6, 7)));
 /* Asks every kind and part. Returns 0 even when there are blockers. */
 int judge(struct dump *d);
 /* Tells the blockers as errors of the log. */
@@ -211,8 +212,8 @@ int files_add_link(struct dump_task *t, const char *link_name, unsigned int flag
 /* Whether any descriptor of the tree refers to another file of the same inode, and with which open mode. */
 bool files_has_inode(const struct dump *d, const struct stat *st, int access_mode);
 /* Calls fn for each file of a kind, in the order of their inodes. Stops at the first error. */
-int files_each(struct dump *d, const struct dump_fd_kind *kind, int (*fn)(struct dump *d, struct dump_file *f, void *arg),
-	       void *arg);
+int files_each(struct dump *d, const struct dump_fd_kind *kind,
+	       int (*fn)(struct dump *d, struct dump_file *f, void *arg), void *arg);
 /* Our own duplicate of a file of the tree. Returns the descriptor or -errno (logged). */
 int files_get(const struct dump *d, const struct dump_file *f);
 
@@ -230,7 +231,7 @@ bool memory_is_private(const struct vma *v);
 /* A stretch of pages that goes into an image. */
 struct run {
 	uint64_t start, end;
-	bool lazy; /* anonymous: may be restored later */
+	bool lazy;     /* anonymous: may be restored later */
 	bool readable; /* by the task itself */
 };
 
@@ -242,7 +243,8 @@ struct run_list {
 /* Appends a run, to the last one where both meet. Returns 0 or -ENOMEM. */
 int run_add(struct run_list *list, struct run run);
 /* Writes a pagemap image of the runs, whose data is in pages-PAGES_ID.img. Returns 0 or -errno (logged). */
-int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32_t pages_id, const struct run_list *list);
+int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32_t pages_id,
+		  const struct run_list *list);
 
 /* Pages (pages.c, shmem.c): pagemap-PID.img, pagemap-shmem-ID.img and their pages-N.img. */
 int pages_write(struct dump_task *t);

@@ -17,7 +17,7 @@ struct parasite {
 	struct remote *thread; /* the thread that it borrows */
 	int socket;	       /* our end; -1: it does not run */
 	int mem;	       /* /proc/PID/mem */
-	bool started; /* the thread is inside the blob */
+	bool started;	       /* the thread is inside the blob */
 	uint64_t base, size;   /* its mapping in the task; size 0: none */
 };
 

@@ -23,13 +23,14 @@ struct proc_stat {
 	char state; /* R S D Z T t X I */
 	pid_t ppid, pgid, sid;
 	int tty;	     /* device number of the controlling terminal, 0: none */
-	pid_t tty_pgrp; /* foreground group of that terminal, -1: none */
-	unsigned int flags; /* PF_* */
+	pid_t tty_pgrp;	     /* foreground group of that terminal, -1: none */
+	unsigned int flags;  /* PF_* */
 	uint64_t start_time; /* clock ticks since boot */
 	uint64_t start_code, end_code, start_stack, start_data, end_data, start_brk;
 	uint64_t arg_start, arg_end, env_start, env_end;
 	int exit_code; /* as wait(2) reports it */
 	int nice;      /* 19 .. -20 */
+	int threads;   /* that live */
 	unsigned int rt_priority, policy;
 };
 /* name is "stat" or "task/TID/stat". */

@@ -87,14 +87,14 @@ int proc_parse_stat(const char *text, struct proc_stat *st)
 		return -EBADMSG;
 	memcpy(st->comm, open + 1, close - open - 1);
 	int n = sscanf(close + 1,
-		       " %c %d %d %d %d %d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %d %*d %*d %lu %*u %*d %*u"
+		       " %c %d %d %d %d %d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %d %d %*d %lu %*u %*d %*u"
 		       " %lu %lu %lu %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %*d %u %u %*u %*u %*d"
 		       " %lu %lu %lu %lu %lu %lu %lu %d",
-		       &st->state, &st->ppid, &st->pgid, &st->sid, &st->tty, &st->tty_pgrp, &st->flags, &st->nice, &st->start_time,
-		       &st->start_code, &st->end_code, &st->start_stack, &st->rt_priority, &st->policy, &st->start_data,
-		       &st->end_data, &st->start_brk, &st->arg_start, &st->arg_end, &st->env_start, &st->env_end,
-		       &st->exit_code);
-	return n == 22 ? 0 : -EBADMSG;
+		       &st->state, &st->ppid, &st->pgid, &st->sid, &st->tty, &st->tty_pgrp, &st->flags, &st->nice,
+		       &st->threads, &st->start_time, &st->start_code, &st->end_code, &st->start_stack,
+		       &st->rt_priority, &st->policy, &st->start_data, &st->end_data, &st->start_brk, &st->arg_start,
+		       &st->arg_end, &st->env_start, &st->env_end, &st->exit_code);
+	return n == 23 ? 0 : -EBADMSG;
 }
 
 int proc_stat(int dir, const char *name, struct proc_stat *st)
