@@ -50,10 +50,13 @@ static int examine(struct dump *d)
 {
 	int err = freeze_tree(d);
 
+	log_info("stopped");
 	if (!err)
 		err = collect_tree_outside(d);
+	log_info("collected from outside");
 	if (!err)
 		err = collect_tree_inside(d);
+	log_info("collected from inside");
 	return err ? err : judge(d);
 }
 
@@ -66,6 +69,7 @@ static int write_images(struct dump *d)
 			err = pages_write(d->tasks[i]);
 	if (!err)
 		err = shmem_write(d);
+	log_info("memory written");
 	if (!err)
 		err = fault_point(FAULT_dump_memory_written);
 	if (!err)
@@ -96,6 +100,7 @@ static int dump_tree(struct dump *d)
 	}
 	if (!err)
 		err = write_images(d);
+	log_info("images written");
 	if (!err)
 		err = cure_tree(d);
 	if (!err)
@@ -105,6 +110,7 @@ static int dump_tree(struct dump *d)
 		err = write_stats(d);
 	if (!err)
 		err = image_dir_commit(&d->images);
+	log_info("images have their final names");
 	if (err || d->opts->leave_running)
 		return err;
 	return d->opts->leave_stopped ? stop_tree(d) : kill_tree(d);

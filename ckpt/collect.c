@@ -65,8 +65,10 @@ static int cure_task(struct dump_task *t)
 {
 	int err = parasite_remove(&t->parasite);
 
+	for (size_t i = 0; i < t->n_threads; i++)
+		remote_cure_begin(&t->threads[i].remote);
 	for (size_t i = 0; i < t->n_threads; i++) {
-		int failed = remote_cure(&t->threads[i].remote);
+		int failed = remote_cure_end(&t->threads[i].remote);
 
 		if (failed && failed != -ESRCH)
 			err = err ? err : failed;
@@ -79,30 +81,64 @@ static void undo_task(void *task)
 	cure_task(task);
 }
 
-static int ask_thread(struct dump_task *t, struct dump_thread *th)
+/* Calls fn for all threads of all tasks. Stops at the first error. */
+static int each_thread(struct dump *d,
+		       int (*fn)(struct dump_task *t, struct dump_thread *th, const struct dump_query *q),
+		       const struct dump_query *q)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < N_PARTS && !err; i++)
-		err = parts[i]->collect_inside ? parts[i]->collect_inside(t, th) : 0;
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		for (size_t j = 0; j < d->tasks[i]->n_threads && !err; j++)
+			if (d->tasks[i]->threads[j].remote.home)
+				err = fn(d->tasks[i], &d->tasks[i]->threads[j], q);
 	return err;
 }
 
-/* A thread that cannot lend us its stack stands in the way of a dump, but does not hide other blockers. */
+/* Where a thread puts the answers to its queries, below its way home. */
+static uint64_t scratch_of(const struct dump_thread *th)
+{
+	return th->remote.home - REMOTE_CHAIN - SCRATCH;
+}
+
+static int query_begin(struct dump_task *t, struct dump_thread *th, const struct dump_query *q)
+{
+	const uint64_t args[6] = { q->arg, scratch_of(th) };
+
+	return remote_begin(&th->remote, q->nr, args);
+}
+
+static int query_enter(struct dump_task *t, struct dump_thread *th, const struct dump_query *q)
+{
+	return remote_enter_call(&th->remote);
+}
+
+static int query_end(struct dump_task *t, struct dump_thread *th, const struct dump_query *q)
+{
+	int err = remote_end(&th->remote, NULL);
+
+	if (!err)
+		err = tracee_read(th->tid, scratch_of(th), (char *)th + q->answer, q->size);
+	return err ? log_errno(-err, "thread %d can't tell its %s", th->tid, q->what) : 0;
+}
+
+/*
+ * A thread that cannot lend us its stack stands in the way of a dump, but does not hide other blockers. The
+ * main thread gets more of it, for the parasite.
+ */
 static int prepare_thread(struct dump_task *t, size_t i)
 {
 	struct dump_thread *th = &t->threads[i];
-	size_t below = i == 0 ? PARASITE_STACK : SCRATCH;
-	int err = remote_prepare(&th->remote, &t->gadgets, &t->vmas, i, below);
+	int err = remote_prepare(&th->remote, &t->gadgets, &t->vmas, i, i ? SCRATCH : PARASITE_STACK);
 
 	if (err != -ENOSPC)
-		return err ? err : 1;
+		return err;
 	return blocker_add(t->dump, t->pid, "stack",
 			   "its stack has no room below the stack pointer, and the main stack is full",
 			   "dump it at another moment", "thread %d, stack pointer %#llx", th->tid, th->remote.regs.rsp);
 }
 
-static int enter_task(struct dump_task *t)
+static int prepare_task(struct dump_task *t)
 {
 	int err = remote_find_gadgets(t->pid, &t->vmas, &t->dump->gadget_cache, &t->gadgets);
 
@@ -114,29 +150,57 @@ static int enter_task(struct dump_task *t)
 	if (err)
 		return err;
 	undo_push(&t->dump->undo, undo_task, t);
-	for (size_t i = t->n_threads; i-- > 0;) {
-		struct dump_thread *th = &t->threads[i];
-
+	for (size_t i = 0; i < t->n_threads && !err; i++)
 		err = prepare_thread(t, i);
-		if (err <= 0)
-			return err;
-		err = ask_thread(t, th);
-		if (!err && i > 0)
-			err = remote_cure(&th->remote);
-		if (err)
-			return err;
-	}
-	err = parasite_inject(&t->parasite, &t->threads[0].remote, t->proc, t->pid, &t->vmas);
-	return err ? err : parasite_get_task(&t->parasite, &t->inside);
+	if (!err && t->threads[0].remote.home)
+		err = parasite_open(&t->parasite, &t->threads[0].remote, t->proc, t->pid, t->pidfd, &t->vmas);
+	return err;
 }
 
+/* Calls fn for the parasites of all tasks that have one. */
+static int each_parasite(struct dump *d, int (*fn)(struct parasite *p))
+{
+	int err = 0;
+
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		if (d->tasks[i]->parasite.thread)
+			err = fn(&d->tasks[i]->parasite);
+	return err;
+}
+
+static int enter_tasks(struct dump *d)
+{
+	int err = 0;
+
+	for (size_t i = 0; parasite_steps[i] && !err; i++)
+		err = each_parasite(d, parasite_steps[i]);
+	if (!err)
+		err = each_parasite(d, parasite_ask_task);
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		if (d->tasks[i]->parasite.thread)
+			err = parasite_hear_task(&d->tasks[i]->parasite, &d->tasks[i]->inside);
+	return err;
+}
+
+/*
+ * Everything is asked of all threads, then heard from all: what costs is the switching between them and us,
+ * and they switch while we ask the others.
+ */
 int collect_tree_inside(struct dump *d)
 {
 	int err = 0;
 
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		if (d->tasks[i]->state != TASK_DEAD)
-			err = enter_task(d->tasks[i]);
+			err = prepare_task(d->tasks[i]);
+	for (size_t i = 0; i < N_PARTS && !err; i++) {
+		if (!parts[i]->query)
+			continue;
+		err = each_thread(d, query_begin, parts[i]->query);
+		err = err ? err : each_thread(d, query_enter, parts[i]->query);
+		err = err ? err : each_thread(d, query_end, parts[i]->query);
+	}
+	err = err ? err : enter_tasks(d);
 	return err ? err : fault_point(FAULT_dump_collected_inside);
 }
 

@@ -45,60 +45,56 @@ static uint64_t find_hole(const struct vma_list *vmas, size_t size)
 	return best & ~4095ul;
 }
 
-static int write_blob(struct parasite *p)
+/* Step 1: the thread is on its way into mmap. */
+static int map_begin(struct parasite *p)
 {
-	size_t len = parasite_blob_end - parasite_blob;
+	size_t size = PARASITE_MAX + PARASITE_RANGES * sizeof(struct iovec);
 
-	if (pwrite(p->mem, parasite_blob, len, p->base) != (ssize_t)len)
-		return log_errno(errno, "can't write the parasite into thread %d at %#lx", p->thread->tid, p->base);
-	return 0;
-}
-
-/* Lets the thread run to its next stop at a system call. */
-static int next_syscall_stop(struct parasite *p)
-{
-	pid_t tid = p->thread->tid;
-
-	for (int sig = 0;;) {
-		if (ptrace(PTRACE_SYSCALL, tid, 0, sig))
-			return log_errno(errno, "can't continue thread %d in the parasite", tid);
-		int stop = tracee_poll(tid, true, &sig);
-
-		if (stop < 0 || stop == STOP_SYSCALL)
-			return stop < 0 ? stop : 0;
-		if (stop == STOP_EXITED)
-			return log_errno(ESRCH, "thread %d was killed inside the parasite", tid);
-		if (stop != STOP_SIGNAL)
-			sig = 0;
-	}
-}
-
-/* Fetches our end of the socket pair while the parasite stands at the exit of socketpair(2). */
-static int fetch_socket(struct parasite *p, pid_t pid, uint64_t arg_address)
-{
-	struct parasite_arg arg;
-	struct user_regs_struct regs;
-	_cleanup_close_ int pidfd = pidfd_open(pid, 0);
-
-	int err = tracee_get_regs(p->thread->tid, &regs);
+	p->base = find_hole(p->vmas, size);
+	if (!p->base)
+		return log_errno(ENOMEM, "task %d has no hole of %zu bytes for the parasite", p->pid, size);
+	int err = fault_point(FAULT_dump_call_ready);
 	if (err)
 		return err;
-	if (regs.rax)
-		return log_errno(-(long)regs.rax, "task %d can't make a socket pair for the parasite%s", pid,
-				 (long)regs.rax == -EMFILE
-					 ? " (its descriptor table is full: raise its RLIMIT_NOFILE by 3)"
-					 : "");
-	err = tracee_read(p->thread->tid, arg_address, &arg, sizeof(arg));
-	if (err)
-		return log_errno(-err, "can't read the parasite's argument in task %d", pid);
-	p->socket = pidfd < 0 ? -1 : pidfd_getfd(pidfd, arg.sockets[1], 0);
-	return p->socket < 0 ? log_errno(errno, "can't fetch the parasite's socket of task %d", pid) : 0;
+	p->size = size;
+	err = remote_map_begin(p->thread, p->base, size, PROT_READ | PROT_EXEC);
+	if (!err)
+		p->stage = PARASITE_MAPPING;
+	return err;
 }
 
-/* At the entry of the blob; its argument lies at the top of its stack. */
-static int start_blob(struct parasite *p, pid_t pid)
+/* Step 2: it has entered mmap. */
+static int map_enter(struct parasite *p)
+{
+	int err = remote_enter_call(p->thread);
+
+	if (!err)
+		p->stage = PARASITE_MAPPING_ENTERED;
+	return err;
+}
+
+/* Where the parasite's argument lies: right below the way home. */
+static uint64_t arg_address(const struct parasite *p)
+{
+	return (p->thread->home - REMOTE_CHAIN - sizeof(struct parasite_arg)) & ~63ul;
+}
+
+static int finish_map(struct parasite *p)
+{
+	int64_t result;
+	int err = remote_end(p->thread, &result);
+
+	if (!err && (uint64_t)result != p->base) /* before 4.17 MAP_FIXED_NOREPLACE is only a hint */
+		err = -EEXIST;
+	p->stage = err ? PARASITE_NONE : PARASITE_MAPPED;
+	return err ? log_errno(-err, "can't map the parasite into task %d at %#lx", p->pid, p->base) : 0;
+}
+
+/* Step 3: mapped and filled; it is on its way into socketpair. */
+static int start(struct parasite *p)
 {
 	struct remote *r = p->thread;
+	size_t len = parasite_blob_end - parasite_blob;
 	struct parasite_arg arg = {
 		.abi = PARASITE_ABI,
 		.base = p->base,
@@ -106,49 +102,65 @@ static int start_blob(struct parasite *p, pid_t pid)
 		.syscall_ret = r->gadgets->syscall_ret,
 		.home = r->home,
 	};
-	uint64_t sp = (r->home - REMOTE_CHAIN - sizeof(arg)) & ~63ul;
 
-	int err = tracee_write(r->tid, sp, &arg, sizeof(arg));
-	if (err)
-		return log_errno(-err, "can't write to the stack of thread %d", r->tid);
-	err = remote_enter(r, p->base, sp, sp);
-	p->started = !err;
+	int err = finish_map(p);
 	if (!err)
-		err = next_syscall_stop(p); /* socketpair: entry */
-	if (!err)
-		err = next_syscall_stop(p); /* and exit */
-	if (!err)
-		err = fetch_socket(p, pid, sp);
-	if (!err && ptrace(PTRACE_CONT, r->tid, 0, 0))
-		err = log_errno(errno, "can't let thread %d run the parasite", r->tid);
-	return err;
-}
-
-int parasite_inject(struct parasite *p, struct remote *thread, int proc, pid_t pid, const struct vma_list *vmas)
-{
-	size_t size = PARASITE_MAX + PARASITE_RANGES * sizeof(struct iovec);
-	uint64_t base = find_hole(vmas, size);
-
-	*p = (struct parasite){ .thread = thread, .socket = -1 };
-	p->mem = openat(proc, "mem", O_RDWR | O_CLOEXEC);
-	if (p->mem < 0)
-		return log_errno(errno, "can't open the memory of task %d", pid);
-	if (!base)
-		return log_errno(ENOMEM, "task %d has no hole of %zu bytes for the parasite", pid, size);
-	int err = fault_point(FAULT_dump_call_ready);
+		err = fault_point(FAULT_dump_blob_mapped);
 	if (err)
 		return err;
-	err = remote_map(thread, base, size, PROT_READ | PROT_EXEC);
+	if (pwrite(p->mem, parasite_blob, len, p->base) != (ssize_t)len)
+		return log_errno(errno, "can't write the parasite into task %d at %#lx", p->pid, p->base);
+	err = tracee_write(r->tid, arg_address(p), &arg, sizeof(arg));
 	if (err)
-		return log_errno(-err, "can't map the parasite into task %d at %#lx", pid, base);
-	p->base = base;
-	p->size = size;
-	err = fault_point(FAULT_dump_blob_mapped);
-	if (!err)
-		err = write_blob(p);
-	if (!err)
-		err = start_blob(p, pid);
-	return err ? err : fault_point(FAULT_dump_blob_running);
+		return log_errno(-err, "can't write to the stack of thread %d", r->tid);
+	err = remote_enter(r, p->base, arg_address(p), arg_address(p));
+	if (err)
+		return err;
+	p->stage = PARASITE_STARTED;
+	if (ptrace(PTRACE_SYSCALL, r->tid, 0, 0))
+		return log_errno(errno, "can't let thread %d run the parasite", r->tid);
+	return 0;
+}
+
+/* Step 4: it has entered socketpair. */
+static int make_socket(struct parasite *p)
+{
+	return tracee_syscall_enter(p->thread->tid);
+}
+
+/* Step 5: while it stands at the exit of socketpair our end is fetched; then it runs on its own. */
+static int connect_socket(struct parasite *p)
+{
+	struct parasite_arg arg;
+	int64_t result;
+
+	int err = tracee_syscall_end(p->thread->tid, &result);
+	if (err)
+		return err;
+	if (result)
+		return log_errno(-(int)result, "task %d can't make a socket pair for the parasite%s", p->pid,
+				 result == -EMFILE ? " (its descriptor table is full: raise its RLIMIT_NOFILE by 3)"
+						   : "");
+	err = tracee_read(p->thread->tid, arg_address(p), &arg, sizeof(arg));
+	if (err)
+		return log_errno(-err, "can't read the parasite's argument in task %d", p->pid);
+	p->socket = pidfd_getfd(p->pidfd, arg.sockets[1], 0);
+	if (p->socket < 0)
+		return log_errno(errno, "can't fetch the parasite's socket of task %d", p->pid);
+	p->stage = PARASITE_RUNNING;
+	if (ptrace(PTRACE_CONT, p->thread->tid, 0, 0))
+		return log_errno(errno, "can't let thread %d run the parasite", p->thread->tid);
+	return fault_point(FAULT_dump_blob_running);
+}
+
+int (*const parasite_steps[])(struct parasite *p) = { map_begin, map_enter, start, make_socket, connect_socket, NULL };
+
+int parasite_open(struct parasite *p, struct remote *thread, int proc, pid_t pid, int pidfd,
+		  const struct vma_list *vmas)
+{
+	*p = (struct parasite){ .thread = thread, .pid = pid, .pidfd = pidfd, .vmas = vmas, .socket = -1 };
+	p->mem = openat(proc, "mem", O_RDWR | O_CLOEXEC);
+	return p->mem < 0 ? log_errno(errno, "can't open the memory of task %d", pid) : 0;
 }
 
 /* A stopped or dead thread does not answer: looks after it while we wait for its answer. */
@@ -211,12 +223,15 @@ static int hear(struct parasite *p, void *reply, size_t len)
 	return n == 0 ? -ESRCH : -EBADMSG;
 }
 
-int parasite_get_task(struct parasite *p, struct parasite_task *task)
+int parasite_ask_task(struct parasite *p)
 {
-	int err = ask(p, (struct parasite_request){ .command = PARASITE_GET_TASK }, -1);
+	return ask(p, (struct parasite_request){ .command = PARASITE_GET_TASK }, -1);
+}
 
-	if (!err)
-		err = hear(p, task, sizeof(*task));
+int parasite_hear_task(struct parasite *p, struct parasite_task *task)
+{
+	int err = hear(p, task, sizeof(*task));
+
 	if (!err && task->result)
 		err = log_errno(-(int)task->result, "the parasite in thread %d can't read signal actions",
 				p->thread->tid);
@@ -256,7 +271,7 @@ static int run_home(struct parasite *p)
 	bool leaving = false;
 
 	for (;;) {
-		int err = next_syscall_stop(p);
+		int err = tracee_to_syscall_stop(p->thread->tid);
 
 		if (!err)
 			err = tracee_get_regs(p->thread->tid, &regs);
@@ -269,22 +284,47 @@ static int run_home(struct parasite *p)
 	}
 }
 
+/* Brings a parasite that stopped in the middle of a step to a stage from which it can be removed. */
+static int finish_step(struct parasite *p)
+{
+	if (p->stage == PARASITE_MAPPING) {
+		int err = map_enter(p);
+
+		if (err)
+			return err;
+	}
+	if (p->stage == PARASITE_MAPPING_ENTERED)
+		return finish_map(p);
+	if (p->stage == PARASITE_STARTED) { /* its socketpair may be before, at or behind any stop */
+		int stop = tracee_poll(p->thread->tid, true, NULL);
+
+		return stop < 0 ? stop : stop == STOP_EXITED ? -ESRCH : 0;
+	}
+	return 0;
+}
+
+static int quit(struct parasite *p)
+{
+	/* stop it first, so that it does not run beyond its end */
+	tracee_interrupt(p->thread->tid);
+	int stop = tracee_settle(p->thread->tid, true, NULL);
+
+	if (stop < 0 || stop == STOP_EXITED)
+		return stop < 0 ? stop : -ESRCH;
+	return ask(p, (struct parasite_request){ .command = PARASITE_QUIT }, -1);
+}
+
 int parasite_remove(struct parasite *p)
 {
-	int err = 0;
+	if (!p->thread)
+		return 0;
+	int err = finish_step(p);
 
-	if (p->socket >= 0) {
-		/* stop it first, so that it does not run beyond its end */
-		tracee_interrupt(p->thread->tid);
-		int stop = tracee_settle(p->thread->tid, true, NULL);
-
-		err = stop < 0 ? stop : stop == STOP_EXITED ? -ESRCH : 0;
-		if (!err)
-			err = ask(p, (struct parasite_request){ .command = PARASITE_QUIT }, -1);
-	}
-	if (p->started && !err) /* without our end of the socket it undoes itself unasked */
+	if (!err && p->stage == PARASITE_RUNNING)
+		err = quit(p);
+	if (!err && p->stage >= PARASITE_STARTED) /* without our end of the socket it undoes itself unasked */
 		err = run_home(p);
-	else if (p->size && !err)
+	else if (!err && p->stage == PARASITE_MAPPED)
 		err = remote_do(p->thread, NULL, SYS_munmap, p->base, p->size);
 	if (p->socket >= 0)
 		close(p->socket);

@@ -30,15 +30,13 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 	return 0;
 }
 
-static int collect_inside(struct dump_task *t, struct dump_thread *th)
-{
-	uint64_t scratch = th->remote.home - REMOTE_CHAIN - sizeof(uint64_t);
-	int err = remote_do(&th->remote, NULL, SYS_prctl, PR_GET_PDEATHSIG, scratch);
-
-	if (!err)
-		err = tracee_read(th->tid, scratch, &th->pdeath_signal, sizeof(th->pdeath_signal));
-	return err ? log_errno(-err, "can't read the parent-death signal of thread %d", th->tid) : 0;
-}
+static const struct dump_query query = {
+	.what = "parent-death signal",
+	.nr = SYS_prctl,
+	.arg = PR_GET_PDEATHSIG,
+	.answer = offsetof(struct dump_thread, pdeath_signal),
+	.size = sizeof(((struct dump_thread *)0)->pdeath_signal),
+};
 
 static int judge_attrs(struct dump_task *t)
 {
@@ -95,7 +93,7 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 const struct dump_part dump_part_attrs = {
 	.name = "attrs",
 	.collect_thread = collect_thread,
-	.collect_inside = collect_inside,
+	.query = &query,
 	.judge = judge_attrs,
 	.fill = fill,
 	.fill_thread = fill_thread,

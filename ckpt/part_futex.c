@@ -19,15 +19,13 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 	return 0;
 }
 
-static int collect_inside(struct dump_task *t, struct dump_thread *th)
-{
-	uint64_t scratch = th->remote.home - REMOTE_CHAIN - sizeof(uint64_t);
-	int err = remote_do(&th->remote, NULL, SYS_prctl, PR_GET_TID_ADDRESS, scratch);
-
-	if (!err)
-		err = tracee_read(th->tid, scratch, &th->clear_child_tid, sizeof(th->clear_child_tid));
-	return err ? log_errno(-err, "can't read the tid address of thread %d", th->tid) : 0;
-}
+static const struct dump_query query = {
+	.what = "tid address",
+	.nr = SYS_prctl,
+	.arg = PR_GET_TID_ADDRESS,
+	.answer = offsetof(struct dump_thread, clear_child_tid),
+	.size = sizeof(((struct dump_thread *)0)->clear_child_tid),
+};
 
 static int fill_thread(const struct dump_task *t, const struct dump_thread *th, CoreEntry *core, struct arena *arena)
 {
@@ -39,6 +37,6 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 const struct dump_part dump_part_futex = {
 	.name = "futex",
 	.collect_thread = collect_thread,
-	.collect_inside = collect_inside,
+	.query = &query,
 	.fill_thread = fill_thread,
 };

@@ -44,15 +44,13 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 	return th->status.pending ? peek_queue(th->tid, false, &th->pending) : 0;
 }
 
-static int collect_inside(struct dump_task *t, struct dump_thread *th)
-{
-	uint64_t scratch = th->remote.home - REMOTE_CHAIN - sizeof(stack_t);
-	int err = remote_do(&th->remote, NULL, SYS_sigaltstack, 0, scratch);
-
-	if (!err)
-		err = tracee_read(th->tid, scratch, &th->altstack, sizeof(th->altstack));
-	return err ? log_errno(-err, "can't read the alternate signal stack of thread %d", th->tid) : 0;
-}
+static const struct dump_query query = {
+	.what = "alternate signal stack",
+	.nr = SYS_sigaltstack,
+	.arg = 0,
+	.answer = offsetof(struct dump_thread, altstack),
+	.size = sizeof(((struct dump_thread *)0)->altstack),
+};
 
 static int fill_queue(const struct signal_queue *q, SignalQueueEntry **entry, struct arena *arena)
 {
@@ -125,7 +123,7 @@ const struct dump_part dump_part_signals = {
 	.name = "signals",
 	.collect = collect,
 	.collect_thread = collect_thread,
-	.collect_inside = collect_inside,
+	.query = &query,
 	.fill = fill,
 	.fill_thread = fill_thread,
 };

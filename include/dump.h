@@ -160,14 +160,22 @@ struct dump_fd_kind {
 #include "fd_kinds.def"
 #undef FD_KIND
 
+/* What each thread must be asked itself: a call whose second argument is where the answer goes. */
+struct dump_query {
+	const char *what;
+	long nr;
+	uint64_t arg;	     /* the first argument */
+	size_t answer, size; /* the field of struct dump_thread for the answer: offset and bytes */
+};
+
 /* A part of a task: dump half. */
 struct dump_part {
 	const char *name;
 	/* From outside, while the task stands still. */
 	int (*collect)(struct dump_task *t);
 	int (*collect_thread)(struct dump_task *t, struct dump_thread *th);
-	/* With the help of the thread itself (its remote is ready for calls). */
-	int (*collect_inside)(struct dump_task *t, struct dump_thread *th);
+	/* From the thread itself. */
+	const struct dump_query *query;
 	int (*judge)(struct dump_task *t);
 	/* Fills its fields of the core image of a task (t's leader) and of each thread; memory from the arena. */
 	int (*fill)(const struct dump_task *t, CoreEntry *core, struct arena *arena);

@@ -13,22 +13,41 @@
 #include "parasite_abi.h"
 #include "remote.h"
 
+enum parasite_stage {
+	PARASITE_NONE,
+	PARASITE_MAPPING,	  /* the thread is on its way into mmap */
+	PARASITE_MAPPING_ENTERED, /* inside mmap */
+	PARASITE_MAPPED,
+	PARASITE_STARTED, /* the thread is inside the blob, not yet connected */
+	PARASITE_RUNNING, /* it answers */
+};
+
 struct parasite {
-	struct remote *thread; /* the thread that it borrows */
-	int socket;	       /* our end; -1: it does not run */
-	int mem;	       /* /proc/PID/mem */
-	bool started;	       /* the thread is inside the blob */
-	uint64_t base, size;   /* its mapping in the task; size 0: none */
+	struct remote *thread; /* the thread that it borrows; NULL: there is no parasite */
+	const struct vma_list *vmas;
+	pid_t pid;
+	int pidfd; /* the task's, not owned */
+	enum parasite_stage stage;
+	int socket;	     /* our end, or -1 */
+	int mem;	     /* /proc/PID/mem, or -1 */
+	uint64_t base, size; /* its mapping in the task */
 };
 
 /*
- * Maps the parasite into the task of a thread that remote_prepare made ready with PARASITE_STACK bytes, and
- * starts it. proc is the descriptor of /proc/PID. Returns 0 or -errno (logged); whatever was done up to
- * then is undone by parasite_remove.
+ * Makes ready for the parasite a thread that remote_prepare gave PARASITE_STACK bytes. proc is the descriptor
+ * of /proc/PID. Nothing in the task changes yet. Returns 0 or -errno (logged).
  */
-int parasite_inject(struct parasite *p, struct remote *thread, int proc, pid_t pid, const struct vma_list *vmas);
-/* Asks for what only the inside shows. Returns 0 or -errno (logged). */
-int parasite_get_task(struct parasite *p, struct parasite_task *task);
+int parasite_open(struct parasite *p, struct remote *thread, int proc, pid_t pid, int pidfd,
+		  const struct vma_list *vmas);
+/*
+ * The steps from there to a running parasite, ended by NULL. A step may leave its thread running: the first
+ * is done for all tasks, then the second for all, ... Each returns 0 or -errno (logged); parasite_remove
+ * undoes whatever was done up to then.
+ */
+extern int (*const parasite_steps[])(struct parasite *p);
+/* Asks for what only the inside shows; the answer is fetched later. Return 0 or -errno (logged). */
+int parasite_ask_task(struct parasite *p);
+int parasite_hear_task(struct parasite *p, struct parasite_task *task);
 /* Passes the file that parasite_write writes to; the target holds a copy until parasite_remove. */
 int parasite_take_file(struct parasite *p, int fd);
 /* The task appends ranges of its memory, at most PARASITE_RANGES, to the file. All bytes or -errno (logged). */

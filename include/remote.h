@@ -58,17 +58,27 @@ int remote_capture(struct remote *r, pid_t tid);
 int remote_prepare(struct remote *r, const struct gadgets *g, const struct vma_list *vmas, unsigned int slot,
 		   size_t below);
 
-/* Makes a system call with up to six arguments. Returns 0 with its result in *result, or -errno. */
-int remote_call(struct remote *r, int64_t *result, long nr, const uint64_t args[6]);
-/* The same, with the arguments listed; a result of -4095 .. -1 is returned as -errno (not logged). */
+/*
+ * Makes a system call with up to six arguments. A result of -4095 .. -1 is returned as -errno (not logged).
+ * result may be NULL.
+ */
 #define remote_do(r, result, nr, ...) remote_do_args(r, result, nr, (const uint64_t[6]){ __VA_ARGS__ })
 int remote_do_args(struct remote *r, int64_t *result, long nr, const uint64_t args[6]);
 
 /*
- * Maps private anonymous memory at an address that is free. Should we die right then, the thread unmaps it
- * again on its way home (where the task has the gadget pop_rax). Returns 0 or -errno (not logged).
+ * The same in three steps, so that many threads work at the same time: each waits for its turn to run and
+ * to stop once, not a thousand times. All begin, then all enter, then all end.
  */
-int remote_map(struct remote *r, uint64_t address, size_t size, int prot);
+int remote_begin(struct remote *r, long nr, const uint64_t args[6]);
+int remote_enter_call(struct remote *r);
+int remote_end(struct remote *r, int64_t *result);
+
+/*
+ * Like remote_begin, for a mapping of private anonymous memory at an address that is free (the result of
+ * remote_end). Should we die right then, the thread unmaps it again on its way home (where the task has the
+ * gadget pop_rax).
+ */
+int remote_map_begin(struct remote *r, uint64_t address, size_t size, int prot);
 
 /*
  * Points the thread at code at ip, with its first argument in rdi and a stack that ends at sp. It runs when
@@ -78,9 +88,10 @@ int remote_enter(struct remote *r, uint64_t ip, uint64_t sp, uint64_t arg);
 
 /*
  * Stops the thread if it runs and gives it back the state that it was captured with. It stays stopped, and
- * a detach lets it go on as if nothing had happened. Returns 0 or -errno.
+ * a detach lets it go on as if nothing had happened. In two steps: all begin, then all end. Returns 0 or -errno.
  */
-int remote_cure(struct remote *r);
+int remote_cure_begin(struct remote *r);
+int remote_cure_end(struct remote *r);
 void remote_free(struct remote *r);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * A thread held by ptrace: stopping it, its registers, system calls made by it. See man 2 ptrace.
  *
- * Stops are looked at with waitid(WNOWAIT) first: a signal-delivery stop that was consumed is a signal lost
- * when the tracer dies. Addresses are the tracee's. All return 0 or -errno; -ESRCH when the thread is gone.
- * Unless said otherwise errors are logged.
+ * Stops are looked at with waitid(WNOWAIT) and never consumed: a signal-delivery stop that was consumed is
+ * a signal lost when the tracer dies. Addresses are the tracee's. All return 0 or -errno; -ESRCH when the thread is
+ * gone. Unless said otherwise errors are logged.
  */
 #ifndef CKPT_TRACEE_H
 #define CKPT_TRACEE_H
@@ -60,5 +60,13 @@ int tracee_write(pid_t tid, uint64_t to, const void *from, size_t len);
  */
 int tracee_syscall(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
 		   const uint64_t args[6], int64_t *result);
+/* The same in three steps, so that many threads can make their calls at the same time: all begin, all enter, all end.
+ */
+int tracee_syscall_begin(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
+			 const uint64_t args[6]);
+int tracee_syscall_enter(pid_t tid);
+int tracee_syscall_end(pid_t tid, int64_t *result);
+/* Lets the thread run to the next entry or exit of a system call. Its signals must be blocked. */
+int tracee_to_syscall_stop(pid_t tid);
 
 #endif

@@ -276,43 +276,52 @@ static int borrow(struct remote *r, struct user_regs_struct *base)
 	return 0;
 }
 
-int remote_call(struct remote *r, int64_t *result, long nr, const uint64_t args[6])
+int remote_begin(struct remote *r, long nr, const uint64_t args[6])
 {
 	struct user_regs_struct base = r->regs;
 	int err = borrow(r, &base);
 
-	return err ? err : tracee_syscall(r->tid, &base, r->gadgets->syscall_ret, r->home, nr, args, result);
+	return err ? err : tracee_syscall_begin(r->tid, &base, r->gadgets->syscall_ret, r->home, nr, args);
 }
 
-int remote_map(struct remote *r, uint64_t address, size_t size, int prot)
+int remote_map_begin(struct remote *r, uint64_t address, size_t size, int prot)
 {
 	/* Behind the mmap lies a munmap of the same area (rdi and rsi still hold it), behind that the way home. */
 	uint64_t chain[3] = { r->gadgets->pop_rax, SYS_munmap, r->gadgets->syscall_ret };
 	const uint64_t args[6] = { address, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0 };
 	struct user_regs_struct base = r->regs;
 	uint64_t sp = r->gadgets->pop_rax ? r->home - sizeof(chain) : r->home;
-	int64_t result;
 
 	int err = sp == r->home ? 0 : tracee_write(r->tid, sp, chain, sizeof(chain));
 	if (!err)
 		err = borrow(r, &base);
-	if (!err)
-		err = tracee_syscall(r->tid, &base, r->gadgets->syscall_ret, sp, SYS_mmap, args, &result);
-	if (!err && (uint64_t)result != address) /* before 4.17 the flag is only a hint */
-		err = result < 0 && result >= -4095 ? result : -EEXIST;
-	return err;
+	return err ? err : tracee_syscall_begin(r->tid, &base, r->gadgets->syscall_ret, sp, SYS_mmap, args);
 }
 
-int remote_do_args(struct remote *r, int64_t *result, long nr, const uint64_t args[6])
+int remote_enter_call(struct remote *r)
+{
+	return tracee_syscall_enter(r->tid);
+}
+
+int remote_end(struct remote *r, int64_t *result)
 {
 	int64_t ret = 0;
-	int err = remote_call(r, &ret, nr, args);
+	int err = tracee_syscall_end(r->tid, &ret);
 
 	if (!err && ret < 0 && ret >= -4095)
 		err = ret;
 	if (result)
 		*result = ret;
 	return err;
+}
+
+int remote_do_args(struct remote *r, int64_t *result, long nr, const uint64_t args[6])
+{
+	int err = remote_begin(r, nr, args);
+
+	if (!err)
+		err = remote_enter_call(r);
+	return err ? err : remote_end(r, result);
 }
 
 int remote_enter(struct remote *r, uint64_t ip, uint64_t sp, uint64_t arg)
@@ -327,7 +336,7 @@ int remote_enter(struct remote *r, uint64_t ip, uint64_t sp, uint64_t arg)
 	return tracee_set_regs(r->tid, &regs);
 }
 
-int remote_cure(struct remote *r)
+int remote_cure_begin(struct remote *r)
 {
 	if (!r->used)
 		return 0;
@@ -335,6 +344,13 @@ int remote_cure(struct remote *r)
 	tracee_interrupt(r->tid);
 	if (ptrace(PTRACE_CONT, r->tid, 0, 0) && errno != ESRCH)
 		return log_errno(errno, "can't move thread %d to an event stop", r->tid);
+	return 0;
+}
+
+int remote_cure_end(struct remote *r)
+{
+	if (!r->used)
+		return 0;
 	int stop = tracee_settle(r->tid, true, NULL);
 	if (stop < 0)
 		return stop;

@@ -42,15 +42,15 @@ int tracee_poll(pid_t tid, bool block, int *sig)
 			return errno == ECHILD ? -ESRCH : log_errno(errno, "can't wait for thread %d", tid);
 	if (!si.si_pid)
 		return STOP_NONE;
+	/* Stops stay unconsumed: the next one replaces them, and a signal is not lost should we die. */
 	enum tracee_stop stop = classify(&si, sig);
-	/* A signal-delivery stop keeps its signal for the case that we die. */
-	if (stop != STOP_SIGNAL && waitid(P_PID, tid, &si, options | WNOHANG))
+	if (stop == STOP_EXITED && waitid(P_PID, tid, &si, options | WNOHANG))
 		return -errno;
 	return stop;
 }
 
-/* Lets a thread at a signal-delivery stop have its signal. */
-static int deliver(pid_t tid, int request, int sig)
+/* Lets a stopped thread go on, with the signal that it was about to get, or none. */
+static int resume(pid_t tid, int request, int sig)
 {
 	if (ptrace(request, tid, 0, sig))
 		return errno == ESRCH ? -ESRCH : log_errno(errno, "can't continue thread %d with signal %d", tid, sig);
@@ -63,7 +63,7 @@ int tracee_settle(pid_t tid, bool block, int *sig)
 		int signo = 0, stop = tracee_poll(tid, block, &signo);
 
 		if (stop == STOP_SIGNAL || stop == STOP_SYSCALL) {
-			int err = deliver(tid, PTRACE_CONT, stop == STOP_SIGNAL ? signo : 0);
+			int err = resume(tid, PTRACE_CONT, stop == STOP_SIGNAL ? signo : 0);
 
 			if (err)
 				return err;
@@ -150,34 +150,36 @@ int tracee_write(pid_t tid, uint64_t to, const void *from, size_t len)
 }
 
 /*
- * Runs to the next entry or exit of a system call. All signals are blocked then, but SIGSTOP cannot be:
- * it is delivered, which puts the thread into a group stop, and the thread is made to go on nevertheless.
- * The kernel stops it again when it is detached.
+ * Waits for the entry or exit of a system call. All signals are blocked then, but SIGSTOP cannot be: it is
+ * delivered, which puts the thread into a group stop, and the thread is made to go on nevertheless. The
+ * kernel stops it again when it is detached.
  */
-static int run_to_syscall_stop(pid_t tid)
+static int wait_syscall_stop(pid_t tid)
 {
-	int sig = 0;
-
 	for (;;) {
-		int err = deliver(tid, PTRACE_SYSCALL, sig);
+		int sig = 0, stop = tracee_poll(tid, true, &sig);
 
-		if (err)
-			return err;
-		sig = 0;
-		int stop = tracee_poll(tid, true, &sig);
 		if (stop == STOP_SYSCALL || stop < 0)
 			return stop < 0 ? stop : 0;
 		if (stop == STOP_EXITED) {
 			log_err("thread %d was killed while it worked for us", tid);
 			return -ESRCH;
 		}
-		if (stop != STOP_SIGNAL)
-			sig = 0;
+		int err = resume(tid, PTRACE_SYSCALL, stop == STOP_SIGNAL ? sig : 0);
+		if (err)
+			return err;
 	}
 }
 
-int tracee_syscall(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
-		   const uint64_t args[6], int64_t *result)
+int tracee_to_syscall_stop(pid_t tid)
+{
+	int err = resume(tid, PTRACE_SYSCALL, 0);
+
+	return err ? err : wait_syscall_stop(tid);
+}
+
+int tracee_syscall_begin(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
+			 const uint64_t args[6])
 {
 	struct user_regs_struct regs = *base;
 
@@ -192,12 +194,33 @@ int tracee_syscall(pid_t tid, const struct user_regs_struct *base, uint64_t ip, 
 	regs.r8 = args[4];
 	regs.r9 = args[5];
 	int err = tracee_set_regs(tid, &regs);
+	return err ? err : resume(tid, PTRACE_SYSCALL, 0);
+}
+
+int tracee_syscall_enter(pid_t tid)
+{
+	int err = wait_syscall_stop(tid);
+
+	return err ? err : resume(tid, PTRACE_SYSCALL, 0);
+}
+
+int tracee_syscall_end(pid_t tid, int64_t *result)
+{
+	int err = wait_syscall_stop(tid);
+
+	if (err)
+		return err;
+	errno = 0;
+	*result = ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user_regs_struct, rax), 0);
+	return errno ? -errno : 0;
+}
+
+int tracee_syscall(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
+		   const uint64_t args[6], int64_t *result)
+{
+	int err = tracee_syscall_begin(tid, base, ip, sp, nr, args);
+
 	if (!err)
-		err = run_to_syscall_stop(tid);
-	if (!err)
-		err = run_to_syscall_stop(tid);
-	if (!err)
-		err = tracee_get_regs(tid, &regs);
-	*result = regs.rax;
-	return err;
+		err = tracee_syscall_enter(tid);
+	return err ? err : tracee_syscall_end(tid, result);
 }
