@@ -27,7 +27,6 @@ static const struct {
 	{ "fdinfo_lock", "file locks" },
 	{ "seccomp_suspend", "tasks under seccomp" },
 	{ "seccomp_filters", "seccomp filters" },
-	{ "loginuid", "the login uid" },
 	{ "cgroupns", "cgroup namespaces" },
 	{ "autofs", "autofs mounts" },
 	{ "tcp_half_closed", "TCP connections" },

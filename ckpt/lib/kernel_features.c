@@ -28,9 +28,6 @@
 #ifndef PTRACE_GET_RSEQ_CONFIGURATION /* 5.13 */
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
 #endif
-#ifndef MADV_POPULATE_WRITE /* 5.14 */
-#define MADV_POPULATE_WRITE 23
-#endif
 #define ARCH_MAP_VDSO_64 0x2003
 
 static bool has_capability(int capability)
@@ -229,14 +226,9 @@ static bool probe_pagemap_scan(void)
 	return scan_pages(PAGE_IS_PRESENT);
 }
 
-static bool probe_populate(void)
+static bool probe_loginuid(void)
 {
-	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	bool found = page != MAP_FAILED && !madvise(page, 4096, MADV_POPULATE_WRITE);
-
-	if (page != MAP_FAILED)
-		munmap(page, 4096);
-	return found;
+	return !access("/proc/self/loginuid", F_OK);
 }
 
 /* In a user namespace, capabilities only count for what belongs to it. */
@@ -261,14 +253,13 @@ const struct kernel_feature kernel_features[] = {
 	  "brk, arguments and executable can't be restored" },
 	{ "can_map_vdso", "CONFIG_CHECKPOINT_RESTORE", true, probe_map_vdso,
 	  "the vDSO can't be mapped where it was: no task can be restored" },
+	{ "map_files", "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the initial user namespace", true, probe_map_files,
+	  "mapped files and shared memory can't be reached: nothing can be dumped" },
 	{ "checkpoint_restore", "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN", true, probe_checkpoint_restore,
-	  "pids can't be chosen, so nothing can be restored; mapped files are only known by name" },
+	  "pids can't be chosen: nothing can be restored" },
 
 	{ "pagemap_scan", "Linux 6.7", false, probe_pagemap_scan,
 	  "pages are found through /proc/PID/pagemap: slower, most of all in large areas that are mostly empty" },
-	{ "populate_write", "Linux 5.14", false, probe_populate, "memory is restored page by page: slower" },
-	{ "map_files", "CAP_CHECKPOINT_RESTORE in the initial user namespace", false, probe_map_files,
-	  "whether a mapped file was deleted or replaced can't be seen for sure" },
 	{ "sys_ptrace", "CAP_SYS_PTRACE", false, probe_sys_ptrace,
 	  "only tasks of the same user, that are dumpable and, by Yama, children of ckpt, can be dumped" },
 	{ "sys_resource", "CAP_SYS_RESOURCE", false, probe_sys_resource,
@@ -283,6 +274,7 @@ const struct kernel_feature kernel_features[] = {
 	  "files that only their owner may open can't be opened for a restore" },
 	{ "sys_chroot", "CAP_SYS_CHROOT", false, probe_sys_chroot,
 	  "tasks with another root directory can't be restored" },
+	{ "loginuid", "CONFIG_AUDITSYSCALL", false, probe_loginuid, "the login uid of a task is not kept" },
 	{ "initial_userns", "not being in a user namespace", false, probe_initial_userns,
 	  "capabilities only count for what belongs to the namespace" },
 };
