@@ -98,9 +98,11 @@ int config_read(struct opts *opts, const char *path)
 	int first_err = 0;
 	ssize_t len;
 
+	if (!f && errno == ENOTDIR)
+		return -ENOENT;
 	if (!f)
-		return errno == ENOENT || errno == ENOTDIR
-			       ? -ENOENT
+		return errno == ENOENT || errno == EACCES
+			       ? -errno
 			       : log_errno(errno, "can't open the configuration file %s", path);
 	errno = 0;
 	for (unsigned int number = 1; (len = getline(&line, &size, f)) >= 0; number++) {

@@ -75,7 +75,8 @@ int options_read(struct opts *opts, const char *place, int argc, char **argv);
 
 /*
  * Reads a configuration file: an option a line, without dashes, "name value" or "name=value"; # comments;
- * "quoted values", in which \" stands for a quote. Returns 0, -ENOENT (not logged) or another -errno (logged).
+ * "quoted values", in which \" stands for a quote. Returns 0, -ENOENT or -EACCES (not logged) or another -errno
+ * (logged).
  */
 int config_read(struct opts *opts, const char *path);
 

@@ -56,25 +56,32 @@ static int read_named_config(struct opts *opts, const char *path, const char *wh
 {
 	int err = config_read(opts, path);
 
-	if (err == -ENOENT)
+	if (err == -ENOENT || err == -EACCES)
 		log_err("can't open the configuration file %s, which %s names: %s", path, who, strerror(-err));
 	return err;
+}
+
+/* One that need not be there; one that is not ours to read (HOME of another user) is as good as not there. */
+static int read_default_config(struct opts *opts, const char *path)
+{
+	int err = config_read(opts, path);
+
+	if (err == -EACCES)
+		log_warn("the configuration file %s may not be read and is left out", path);
+	return err == -ENOENT || err == -EACCES ? 0 : err;
 }
 
 static int read_default_configs(struct opts *opts)
 {
 	const char *home = getenv("HOME"), *named = getenv("CRIU_CONFIG_FILE");
 	_cleanup_free_ char *user = NULL;
-	int err = config_read(opts, SYSTEM_CONFIG), err2 = 0;
+	int err = read_default_config(opts, SYSTEM_CONFIG), err2 = 0;
 
-	if (err == -ENOENT)
-		err = 0;
 	if (home && *home) {
 		if (asprintf(&user, "%s/" USER_CONFIG, home) < 0)
 			return -ENOMEM;
-		err2 = config_read(opts, user);
-		if (err2 != -ENOENT)
-			err = err ?: err2;
+		err2 = read_default_config(opts, user);
+		err = err ?: err2;
 	}
 	if (named && *named) {
 		err2 = read_named_config(opts, named, "CRIU_CONFIG_FILE");

@@ -38,7 +38,7 @@ struct opts {
 	bool restore_detached;
 	bool restore_sibling;
 	const char *pidfile;  /* in work_dir unless absolute; a dump ignores it */
-	unsigned int timeout; /* seconds that freezing may take; 0: no limit; 10 by default */
+	unsigned int timeout; /* seconds that freezing may take; 10 by default, and for 0 */
 	bool display_stats;
 	int status_fd; /* gets one zero byte when the program is ready; -1: none */
 	bool json;

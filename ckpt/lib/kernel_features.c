@@ -1,0 +1,289 @@
+/*
+ * Probes of the kernel: system calls with arguments that tell "I know this" from "I do not", on ourselves or on a
+ * child that does nothing. Capabilities are those of this process, in its own user namespace.
+ * Does not handle: seccomp filters that forbid ckpt a call show up as a missing feature.
+ */
+#include "kernel_features.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/kcmp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "kernel_abi.h"
+
+#ifndef PTRACE_GET_RSEQ_CONFIGURATION /* 5.13 */
+#define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
+#endif
+#define ARCH_MAP_VDSO_64 0x2003
+
+static bool has_capability(int capability)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &head, data))
+		return false;
+	return data[capability / 32].effective & (1u << capability % 32);
+}
+
+static bool probe_checkpoint_restore(void)
+{
+	return has_capability(40) || has_capability(CAP_SYS_ADMIN); /* 40: CAP_CHECKPOINT_RESTORE, 5.9 */
+}
+
+static bool probe_sys_ptrace(void)
+{
+	return has_capability(CAP_SYS_PTRACE);
+}
+
+static bool probe_sys_resource(void)
+{
+	return has_capability(CAP_SYS_RESOURCE);
+}
+
+static bool probe_setids(void)
+{
+	return has_capability(CAP_SETUID) && has_capability(CAP_SETGID) && has_capability(CAP_SETPCAP);
+}
+
+static bool probe_sys_nice(void)
+{
+	return has_capability(CAP_SYS_NICE);
+}
+
+static bool probe_dac(void)
+{
+	return has_capability(CAP_DAC_OVERRIDE) || has_capability(CAP_DAC_READ_SEARCH);
+}
+
+static bool probe_kill(void)
+{
+	return has_capability(CAP_KILL);
+}
+
+static bool probe_sys_chroot(void)
+{
+	return has_capability(CAP_SYS_CHROOT);
+}
+
+/* A child that waits for its end; it dies with us. Returns its pid or -1. */
+static pid_t start_child(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	return pid;
+}
+
+static void end_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, __WALL);
+}
+
+static bool probe_ptrace(void)
+{
+	pid_t pid = start_child();
+	bool found = pid > 0 && !ptrace(PTRACE_SEIZE, pid, NULL, NULL);
+
+	if (pid > 0)
+		end_child(pid);
+	return found;
+}
+
+static bool probe_rseq(void)
+{
+	struct {
+		uint64_t pointer;
+		uint32_t size, signature, flags, pad;
+	} conf;
+	pid_t pid = start_child();
+	bool found = pid > 0 && !ptrace(PTRACE_SEIZE, pid, NULL, NULL) && !ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) &&
+		     waitpid(pid, NULL, __WALL) == pid &&
+		     ptrace((enum __ptrace_request)PTRACE_GET_RSEQ_CONFIGURATION, pid, sizeof(conf), &conf) > 0;
+
+	if (pid > 0)
+		end_child(pid);
+	return found;
+}
+
+static bool probe_kcmp(void)
+{
+	return syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) == 0;
+}
+
+static bool probe_pidfd_getfd(void)
+{
+	int pipes[2];
+
+	if (pipe2(pipes, O_CLOEXEC))
+		return false;
+	_cleanup_close_ int read_end = pipes[0], write_end = pipes[1];
+	_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, getpid(), 0);
+	_cleanup_close_ int copy = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, read_end, 0);
+
+	return copy >= 0;
+}
+
+/* An address that can't be read: EFAULT comes only after the field was known. */
+static bool probe_clone3_set_tid(void)
+{
+	struct {
+		uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+			set_tid_size;
+	} args = { .exit_signal = SIGCHLD, .set_tid = 1, .set_tid_size = 1 };
+	long ret = syscall(SYS_clone3, &args, sizeof(args));
+
+	if (!ret)
+		_exit(0);
+	return ret < 0 && errno == EFAULT;
+}
+
+static bool probe_mm_map(void)
+{
+	unsigned int size;
+
+	return !prctl(PR_SET_MM, PR_SET_MM_MAP_SIZE, &size, 0, 0);
+}
+
+/* It refuses to map a second one; a kernel without it does not know the code. */
+static bool probe_map_vdso(void)
+{
+	return !syscall(SYS_arch_prctl, ARCH_MAP_VDSO_64, 0) || errno == EEXIST;
+}
+
+static bool probe_map_files(void)
+{
+	char line[256], path[64], target[16];
+	unsigned long start, end;
+	_cleanup_fclose_ FILE *maps = fopen("/proc/self/maps", "re");
+
+	if (!maps || !fgets(line, sizeof(line), maps) || sscanf(line, "%lx-%lx", &start, &end) != 2)
+		return false;
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", start, end);
+	if (readlink(path, target, sizeof(target)) < 0)
+		return false;
+	/* Reading the link needs less than following it. */
+	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
+	return fd >= 0;
+}
+
+static bool probe_mnt_id(void)
+{
+	_cleanup_close_ int fd = open("/proc/self/fdinfo", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char name[16], text[512];
+
+	snprintf(name, sizeof(name), "%d", fd);
+	_cleanup_close_ int info = fd < 0 ? -1 : openat(fd, name, O_RDONLY | O_CLOEXEC);
+	ssize_t len = info < 0 ? 0 : read(info, text, sizeof(text) - 1);
+	text[len > 0 ? len : 0] = 0;
+	return strstr(text, "mnt_id:");
+}
+
+static bool scan_pages(uint64_t categories)
+{
+	uint64_t regions[3 * 8];
+	_cleanup_close_ int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return false;
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = (uintptr_t)page,
+		.end = (uintptr_t)page + 4096,
+		.vec = (uintptr_t)regions,
+		.vec_len = 8,
+		.category_anyof_mask = categories,
+		.return_mask = categories,
+	};
+	bool found = fd >= 0 && ioctl(fd, PAGEMAP_SCAN, &arg) >= 0;
+
+	munmap(page, 4096);
+	return found;
+}
+
+static bool probe_pagemap_scan(void)
+{
+	return scan_pages(PAGE_IS_PRESENT);
+}
+
+static bool probe_loginuid(void)
+{
+	return !access("/proc/self/loginuid", F_OK);
+}
+
+/* In a user namespace, capabilities only count for what belongs to it. */
+static bool probe_initial_userns(void)
+{
+	unsigned long inside = 1, outside = 1, count = 0;
+	_cleanup_fclose_ FILE *map = fopen("/proc/self/uid_map", "re");
+
+	return map && fscanf(map, "%lu %lu %lu", &inside, &outside, &count) == 3 && !inside && !outside &&
+	       count == UINT32_MAX;
+}
+
+const struct kernel_feature kernel_features[] = {
+	{ "ptrace", "Linux 3.4", true, probe_ptrace, "no task can be stopped and looked into" },
+	{ "kcmp", "CONFIG_KCMP", true, probe_kcmp, "which descriptors share an open file can't be seen" },
+	{ "pidfd_getfd", "Linux 5.6", true, probe_pidfd_getfd, "the open files of a task can't be looked at" },
+	{ "mnt_id", "Linux 3.15", true, probe_mnt_id, "the mount of an open file can't be seen" },
+	{ "get_rseq_conf", "Linux 5.13", true, probe_rseq,
+	  "where threads registered their rseq area can't be seen: tasks of glibc 2.35 and later can't be dumped" },
+	{ "clone3_set_tid", "Linux 5.5", true, probe_clone3_set_tid, "tasks can't be made with their old pids" },
+	{ "set_mm_map", "CONFIG_CHECKPOINT_RESTORE", true, probe_mm_map,
+	  "brk, arguments and executable can't be restored" },
+	{ "can_map_vdso", "CONFIG_CHECKPOINT_RESTORE", true, probe_map_vdso,
+	  "the vDSO can't be mapped where it was: no task can be restored" },
+	{ "map_files", "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the initial user namespace", true, probe_map_files,
+	  "mapped files and shared memory can't be reached: nothing can be dumped" },
+	{ "checkpoint_restore", "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN", true, probe_checkpoint_restore,
+	  "pids can't be chosen: nothing can be restored" },
+
+	{ "pagemap_scan", "Linux 6.7", false, probe_pagemap_scan,
+	  "pages are found through /proc/PID/pagemap: slower, most of all in large areas that are mostly empty" },
+	{ "sys_ptrace", "CAP_SYS_PTRACE", false, probe_sys_ptrace,
+	  "only tasks of the same user, that are dumpable and, by Yama, children of ckpt, can be dumped" },
+	{ "sys_resource", "CAP_SYS_RESOURCE", false, probe_sys_resource,
+	  "hard limits can't be raised: a task whose limit is above that of ckpt can't get it back; nor pipes above "
+	  "/proc/sys/fs/pipe-max-size" },
+	{ "setids", "CAP_SETUID, CAP_SETGID and CAP_SETPCAP", false, probe_setids,
+	  "tasks with other user ids, groups or capabilities than those of ckpt can't be restored" },
+	{ "sys_nice", "CAP_SYS_NICE", false, probe_sys_nice,
+	  "real-time policies and raised priorities can't be restored" },
+	{ "kill", "CAP_KILL", false, probe_kill, "tasks of other users can't be killed after a dump" },
+	{ "dac", "CAP_DAC_OVERRIDE", false, probe_dac,
+	  "files that only their owner may open can't be opened for a restore" },
+	{ "sys_chroot", "CAP_SYS_CHROOT", false, probe_sys_chroot,
+	  "tasks with another root directory can't be restored" },
+	{ "loginuid", "CONFIG_AUDITSYSCALL", false, probe_loginuid, "the login uid of a task is not kept" },
+	{ "initial_userns", "not being in a user namespace", false, probe_initial_userns,
+	  "capabilities only count for what belongs to the namespace" },
+};
+const size_t kernel_feature_count = sizeof(kernel_features) / sizeof(kernel_features[0]);
+
+const struct kernel_feature *kernel_feature_find(const char *name)
+{
+	for (size_t i = 0; i < kernel_feature_count; i++)
+		if (!strcmp(kernel_features[i].name, name))
+			return &kernel_features[i];
+	return NULL;
+}
