@@ -92,7 +92,7 @@ static int cannot_seize(struct dump_task *t, pid_t tid, int err)
 
 	snprintf(name, sizeof(name), "task/%d/status", tid);
 	if (err == EPERM && !proc_status(t->proc, name, &st) && st.tracer)
-		log_err("task %d: thread %d is traced by process %d (a debugger?): detach that first", t->pid, tid,
+		log_err("task %d: thread %d is traced by process %lu (a debugger?): detach that first", t->pid, tid,
 			st.tracer);
 	else
 		log_err("task %d: can't attach to thread %d: %s%s", t->pid, tid, strerror(err),
@@ -101,7 +101,23 @@ static int cannot_seize(struct dump_task *t, pid_t tid, int err)
 	return -err;
 }
 
-/* Attaches to a thread and asks it to stop. */
+/* Whether the task is a zombie, and not one whose other threads live on. Sets its state. */
+static int is_zombie(struct dump_task *t)
+{
+	int err = proc_stat(t->proc, "stat", &t->stat);
+
+	if (err || (t->stat.state != 'Z' && t->stat.state != 'X'))
+		return err == -ESRCH ? 0 : err;
+	t->state = TASK_DEAD;
+	if (t->stat.threads < 2)
+		return 1;
+	/* such a main thread cannot be attached to; the others run on until the refusal */
+	err = blocker_add(t->dump, t->pid, "dead main thread", "its main thread has exited while others run on",
+			  "not supported yet; keep the main thread waiting (pthread_join)", "thread %d", t->pid);
+	return err ? err : 1;
+}
+
+/* Attaches to a thread and asks it to stop. Returns 1, 0 when there is nothing to attach to, or -errno. */
 static int seize_thread(struct dump_task *t, pid_t tid)
 {
 	if (!(t->n_threads & (t->n_threads - 1))) {
@@ -115,8 +131,11 @@ static int seize_thread(struct dump_task *t, pid_t tid)
 	int err = tracee_seize(tid, SEIZE_OPTIONS);
 	if (err == -ESRCH)
 		return 0; /* it ended meanwhile */
-	if (err)
-		return cannot_seize(t, tid, -err);
+	if (err) {
+		int zombie = tid == t->pid ? is_zombie(t) : 0;
+
+		return zombie < 0 ? zombie : zombie ? 0 : cannot_seize(t, tid, -err);
+	}
 	t->threads[t->n_threads++] = (struct dump_thread){ .tid = tid };
 	tracee_interrupt(tid);
 	return 1;
@@ -156,19 +175,7 @@ static int seize_new_threads(struct dump_task *t)
 	return err < 0 ? err : found;
 }
 
-/* A dead main thread whose other threads live cannot be attached to; they run on until the refusal. */
-static int judge_leader(struct dump_task *t)
-{
-	if (t->stat.state != 'Z' && t->stat.state != 'X')
-		return 0;
-	t->state = TASK_DEAD;
-	if (t->stat.threads < 2)
-		return 0;
-	return blocker_add(t->dump, t->pid, "dead main thread", "its main thread has exited while others run on",
-			   "not supported yet; keep the main thread waiting (pthread_join)", "thread %d", t->pid);
-}
-
-/* Makes a task known; it is seized in the same pass. Returns 1, 0 when it is no more, or -errno. */
+/* Makes a task known and stops its main thread. Returns 1, 0 when it is no more, or -errno. */
 static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 {
 	if (!(d->n_tasks & (d->n_tasks - 1))) {
@@ -189,18 +196,17 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 	t->pidfd = -1;
 	t->parasite.socket = -1;
 	t->proc = proc_open(pid);
-	int err = t->proc < 0 ? t->proc : proc_stat(t->proc, "stat", &t->stat);
-	if (!err) {
+	if (t->proc >= 0)
 		t->pidfd = pidfd_open(pid, 0);
-		err = t->pidfd < 0 && errno != ESRCH ? log_errno(errno, "can't open a pidfd of task %d", pid) : 0;
-	}
-	if (err) {
+	if (t->proc < 0 || t->pidfd < 0) {
+		int err = t->proc < 0 ? t->proc : -errno;
+
 		task_free(t);
-		return err == -ESRCH ? 0 : err;
+		return err == -ESRCH ? 0 : log_errno(-err, "can't open process %d", pid);
 	}
 	d->tasks[d->n_tasks++] = t;
-	err = judge_leader(t);
-	return err ? err : 1;
+	int seized = seize_thread(t, pid);
+	return seized < 0 ? seized : 1;
 }
 
 /* Adds the children of a task that are new. Returns how many, or -errno. */
@@ -229,12 +235,17 @@ static int add_new_children(struct dump *d, struct dump_task *t)
 	return found;
 }
 
-/* A thread that is gone is forgotten; the last one takes the task along. */
+/*
+ * A thread that is gone is forgotten; the last one takes the task along. Its children have a new parent, which
+ * may be one whose children were read before.
+ */
 static void forget_thread(struct dump_task *t, size_t i)
 {
 	memmove(&t->threads[i], &t->threads[i + 1], (t->n_threads - i - 1) * sizeof(t->threads[0]));
 	if (--t->n_threads == 0)
 		t->state = TASK_DEAD;
+	for (size_t j = 0; j < t->dump->n_tasks; j++)
+		t->dump->tasks[j]->complete = false;
 }
 
 /* Looks at each thread that does not stand yet. Returns how many still run, or -errno. */
@@ -298,30 +309,44 @@ static int settle_all(struct dump *d, uint64_t deadline)
 	}
 }
 
-/* One pass over the tree. Returns how much was new, or -errno. */
-static int freeze_pass(struct dump *d, uint64_t deadline)
+/*
+ * A stopped task makes no more threads and children: once it shows no new thread, its children are read, and
+ * it is complete. Returns 0 or -errno.
+ */
+static int complete_task(struct dump *d, struct dump_task *t)
 {
-	int found = 0;
+	int found = seize_new_threads(t);
 
-	for (size_t i = 0; i < d->n_tasks; i++) {
-		struct dump_task *t = d->tasks[i];
-
-		if (t->state == TASK_DEAD)
-			continue;
-		int threads = seize_new_threads(t);
-		if (threads < 0)
-			return threads;
-		int children = add_new_children(d, t);
-		if (children < 0)
-			return children;
-		found += threads + children;
-	}
-	int err = found ? settle_all(d, deadline) : 0;
-	return err ? err : found;
+	if (found != 0)
+		return found < 0 ? found : 0;
+	found = add_new_children(d, t);
+	t->complete = true;
+	return found < 0 ? found : 0;
 }
 
-/* Drops the tasks that died and were reaped while the tree was being stopped; reads the stat of all others again. */
-static int refresh_tasks(struct dump *d)
+/* One pass over the tree: all tasks stand. Returns how many tasks were not complete before, or -errno. */
+static int freeze_pass(struct dump *d, uint64_t deadline)
+{
+	int open = 0, err = settle_all(d, deadline);
+
+	if (!err && time_us() > deadline) {
+		log_err("the tree makes new tasks faster than they can be stopped; try again with a larger --timeout");
+		return -ETIMEDOUT;
+	}
+
+	for (size_t i = 0, n = d->n_tasks; i < n && !err; i++) {
+		struct dump_task *t = d->tasks[i];
+
+		if (t->state == TASK_DEAD || t->complete)
+			continue;
+		open++;
+		err = complete_task(d, t);
+	}
+	return err ? err : open;
+}
+
+/* Reads where each task stands, and drops those that died and were reaped meanwhile. */
+static int read_stats(struct dump *d)
 {
 	size_t kept = 0;
 	int err = 0;
@@ -343,6 +368,43 @@ static int refresh_tasks(struct dump *d)
 	return err;
 }
 
+/* Who is whose parent, now that nothing moves: tasks that ended meanwhile left their children to others. */
+static int find_parents(struct dump *d)
+{
+	for (size_t i = 1; i < d->n_tasks; i++) {
+		struct dump_task *t = d->tasks[i];
+
+		t->parent = find_task(d, t->stat.ppid);
+		if (t->parent)
+			continue;
+		t->parent = d->tasks[0];
+		int err = blocker_add(d, t->pid, "orphan", "its parent ended during the dump, a process outside the tree adopted it",
+				      "try again", "parent %d", t->stat.ppid);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Parents before children, otherwise as they were found. */
+static void sort_tasks(struct dump *d)
+{
+	for (size_t i = 1; i < d->n_tasks;) {
+		struct dump_task *t = d->tasks[i];
+		size_t at = i;
+
+		for (size_t j = i + 1; j < d->n_tasks; j++)
+			if (d->tasks[j] == t->parent)
+				at = j;
+		if (at == i) {
+			i++;
+			continue;
+		}
+		memmove(&d->tasks[i], &d->tasks[i + 1], (at - i) * sizeof(t));
+		d->tasks[at] = t;
+	}
+}
+
 int freeze_tree(struct dump *d)
 {
 	int found;
@@ -360,9 +422,12 @@ int freeze_tree(struct dump *d)
 		found = freeze_pass(d, deadline);
 	if (found < 0)
 		return found;
-	err = refresh_tasks(d);
+	err = read_stats(d);
+	if (!err)
+		err = find_parents(d);
 	if (err)
 		return err;
+	sort_tasks(d);
 	if (!d->n_tasks || d->tasks[0]->state == TASK_DEAD)
 		return log_errno(ESRCH, "process %d is a zombie: there is nothing to dump", d->opts->tree);
 	d->stats.freezing_time = time_us() - d->freeze_start;

@@ -90,7 +90,7 @@ int judge(struct dump *d)
 void blockers_log(const struct dump *d)
 {
 	if (d->n_blockers)
-		log_err("%zu thing%s in the tree of process %d cannot be dumped:", d->n_blockers,
+		log_warn("%zu thing%s in the tree of process %d cannot be dumped:", d->n_blockers,
 			d->n_blockers > 1 ? "s" : "", d->opts->tree);
 	for (size_t i = 0; i < d->n_blockers; i++) {
 		const struct blocker *b = &d->blockers[i];

@@ -14,22 +14,6 @@
 #include "dump.h"
 #include "log.h"
 
-static int collect_thread(struct dump_task *t, struct dump_thread *th)
-{
-	_cleanup_free_ char *text = NULL;
-	char name[48];
-	size_t len;
-
-	snprintf(name, sizeof(name), "task/%d/comm", th->tid);
-	int err = proc_read(t->proc, name, &text, &len);
-	if (err)
-		return log_errno(-err, "can't read the name of thread %d", th->tid);
-	if (len && text[len - 1] == '\n')
-		text[len - 1] = 0;
-	snprintf(th->comm, sizeof(th->comm), "%s", text);
-	return 0;
-}
-
 static const struct dump_query query = {
 	.what = "parent-death signal",
 	.nr = SYS_prctl,
@@ -64,7 +48,7 @@ static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
 {
 	TaskCoreEntry *tc = core->tc;
 
-	tc->comm = (char *)t->threads[0].comm;
+	tc->comm = (char *)t->threads[0].status.name;
 	tc->personality = number(t, "personality", 16);
 	tc->flags = t->stat.flags;
 	tc->has_loginuid = true;
@@ -84,7 +68,7 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 {
 	ThreadCoreEntry *e = core->thread_core;
 
-	e->comm = (char *)th->comm;
+	e->comm = (char *)th->status.name;
 	e->has_pdeath_sig = th->pdeath_signal != 0;
 	e->pdeath_sig = th->pdeath_signal;
 	return 0;
@@ -92,7 +76,6 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 
 const struct dump_part dump_part_attrs = {
 	.name = "attrs",
-	.collect_thread = collect_thread,
 	.query = &query,
 	.judge = judge_attrs,
 	.fill = fill,

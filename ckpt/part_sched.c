@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "dump.h"
 #include "log.h"
@@ -13,17 +15,29 @@
 #define SCHED_DEADLINE 6
 #endif
 
+/* struct sched_attr of sched_setattr(2), its first version. */
+struct sched_attributes {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
+#ifndef SCHED_FLAG_RESET_ON_FORK
+#define SCHED_FLAG_RESET_ON_FORK 1
+#endif
+
 static int collect_thread(struct dump_task *t, struct dump_thread *th)
 {
-	struct sched_param param;
-	int policy = sched_getscheduler(th->tid);
+	struct sched_attributes attr = {};
 
-	errno = 0;
-	th->nice = getpriority(PRIO_PROCESS, th->tid);
-	if (policy < 0 || errno || sched_getparam(th->tid, &param))
+	if (syscall(SYS_sched_getattr, th->tid, &attr, sizeof(attr), 0))
 		return log_errno(errno, "can't read the scheduling of thread %d", th->tid);
-	th->policy = policy;
-	th->priority = param.sched_priority;
+	th->policy = attr.policy | (attr.flags & SCHED_FLAG_RESET_ON_FORK ? SCHED_RESET_ON_FORK : 0);
+	/* for real-time policies the call leaves the nice value out */
+	th->nice = attr.policy == SCHED_FIFO || attr.policy == SCHED_RR ? getpriority(PRIO_PROCESS, th->tid) : attr.nice;
+	th->priority = attr.priority;
 	return 0;
 }
 

@@ -40,7 +40,6 @@ struct dump_thread {
 	pid_t tid;
 	struct remote remote; /* registers, mask, rseq */
 	struct user_desc tls[TLS_ENTRIES];
-	char comm[32];
 	struct proc_status status; /* credentials */
 	struct signal_queue pending;
 	uint64_t clear_child_tid, robust_list, robust_len;
@@ -62,6 +61,7 @@ struct dump_task {
 	struct dump *dump;
 	pid_t pid;
 	struct dump_task *parent; /* NULL: the root */
+	bool complete; /* stopped, and all its threads and children are known */
 	enum task_state state;
 	int stop_signal; /* of a stopped task */
 	int proc;	 /* descriptor of /proc/PID */

@@ -39,16 +39,14 @@ int proc_stat(int dir, const char *name, struct proc_stat *st);
 int proc_parse_stat(const char *text, struct proc_stat *st);
 
 struct proc_status {
+	char name[32]; /* comm */
 	uint32_t uid[4], gid[4]; /* real, effective, saved, file system */
-	uint32_t *groups;	 /* owned: proc_status_free */
+	uint32_t *groups; /* owned: proc_status_free */
 	size_t n_groups;
 	uint64_t cap_inh, cap_prm, cap_eff, cap_bnd, cap_amb;
 	uint64_t pending, shared_pending; /* SigPnd, ShdPnd */
-	unsigned int umask;
-	int no_new_privs, seccomp; /* seccomp: 0 none, 1 strict, 2 filter */
-	int threads;
-	pid_t tracer;
-	int pid_namespaces; /* how many pids NSpid shows */
+	uint64_t umask, no_new_privs, tracer;
+	uint64_t seccomp; /* 0 none, 1 strict, 2 filter */
 };
 int proc_status(int dir, const char *name, struct proc_status *st);
 int proc_parse_status(const char *text, struct proc_status *st);

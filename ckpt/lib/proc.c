@@ -42,6 +42,9 @@ int proc_read(int dir, const char *name, char **text, size_t *len)
 		if (n == 0)
 			break;
 		used += n;
+		/* files of one record come whole; only long ones (maps, smaps) need to be asked again */
+		if (used < size / 2 && size == 4096)
+			break;
 		if (size - used < 2048) {
 			char *bigger = realloc(buf, size *= 4);
 
@@ -130,61 +133,70 @@ static int parse_groups(const char *at, struct proc_status *st)
 	}
 }
 
-static int count_words(const char *at)
+/* The name ends at the line; the kernel escapes line feeds (\\n) and backslashes in it. */
+static void parse_name(const char *at, struct proc_status *st)
 {
-	int n = 0;
+	size_t n = 0;
 
-	while (*at && *at != '\n') {
-		at += strspn(at, " \t");
-		if (*at && *at != '\n')
-			n++;
-		at += strcspn(at, " \t\n");
+	while (*at == '\t')
+		at++;
+	for (; *at && *at != '\n' && n < sizeof(st->name) - 1; at++) {
+		if (*at == '\\' && (at[1] == 'n' || at[1] == '\\'))
+			st->name[n++] = *++at == 'n' ? '\n' : '\\';
+		else
+			st->name[n++] = *at;
 	}
-	return n;
+	st->name[n] = 0;
+}
+
+static int parse_ids(const char *at, uint32_t ids[4])
+{
+	char *end;
+
+	for (int i = 0; i < 4; i++, at = end) {
+		ids[i] = strtoul(at, &end, 10);
+		if (end == at)
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+static bool parse_number(const char *line, struct proc_status *st)
+{
+	static const struct {
+		const char *key;
+		size_t len, offset;
+		int base;
+	} numbers[] = {
+#define FIELD(key, field, base) { key, sizeof(key) - 1, offsetof(struct proc_status, field), base }
+		FIELD("CapInh:", cap_inh, 16),	      FIELD("CapPrm:", cap_prm, 16),	  FIELD("CapEff:", cap_eff, 16),
+		FIELD("CapBnd:", cap_bnd, 16),	      FIELD("CapAmb:", cap_amb, 16),	  FIELD("SigPnd:", pending, 16),
+		FIELD("ShdPnd:", shared_pending, 16), FIELD("Umask:", umask, 8),		  FIELD("Seccomp:", seccomp, 10),
+		FIELD("NoNewPrivs:", no_new_privs, 10), FIELD("TracerPid:", tracer, 10),
+#undef FIELD
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if (line[0] != numbers[i].key[0] || strncmp(line, numbers[i].key, numbers[i].len))
+			continue;
+		*(uint64_t *)((char *)st + numbers[i].offset) = strtoull(line + numbers[i].len, NULL, numbers[i].base);
+		return true;
+	}
+	return false;
 }
 
 /* One line of status, which starts with the key. */
 static int parse_status_line(const char *line, struct proc_status *st)
 {
-	static const struct {
-		const char *key;
-		size_t offset;
-	} caps[] = {
-		{ "CapInh:", offsetof(struct proc_status, cap_inh) },
-		{ "CapPrm:", offsetof(struct proc_status, cap_prm) },
-		{ "CapEff:", offsetof(struct proc_status, cap_eff) },
-		{ "CapBnd:", offsetof(struct proc_status, cap_bnd) },
-		{ "CapAmb:", offsetof(struct proc_status, cap_amb) },
-		{ "SigPnd:", offsetof(struct proc_status, pending) },
-		{ "ShdPnd:", offsetof(struct proc_status, shared_pending) },
-	};
-
-	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++)
-		if (!strncmp(line, caps[i].key, 7))
-			*(uint64_t *)((char *)st + caps[i].offset) = strtoull(line + 7, NULL, 16);
+	if (parse_number(line, st))
+		return 0;
+	if (!strncmp(line, "Name:", 5))
+		parse_name(line + 5, st);
 	if (!strncmp(line, "Uid:", 4))
-		return sscanf(line + 4, "%u %u %u %u", &st->uid[0], &st->uid[1], &st->uid[2], &st->uid[3]) == 4
-			       ? 0
-			       : -EBADMSG;
+		return parse_ids(line + 4, st->uid);
 	if (!strncmp(line, "Gid:", 4))
-		return sscanf(line + 4, "%u %u %u %u", &st->gid[0], &st->gid[1], &st->gid[2], &st->gid[3]) == 4
-			       ? 0
-			       : -EBADMSG;
-	if (!strncmp(line, "Groups:", 7))
-		return parse_groups(line + 7, st);
-	if (!strncmp(line, "Umask:", 6))
-		st->umask = strtoul(line + 6, NULL, 8);
-	else if (!strncmp(line, "NoNewPrivs:", 11))
-		st->no_new_privs = atoi(line + 11);
-	else if (!strncmp(line, "Seccomp:", 8))
-		st->seccomp = atoi(line + 8);
-	else if (!strncmp(line, "Threads:", 8))
-		st->threads = atoi(line + 8);
-	else if (!strncmp(line, "TracerPid:", 10))
-		st->tracer = atoi(line + 10);
-	else if (!strncmp(line, "NSpid:", 6))
-		st->pid_namespaces = count_words(line + 6);
-	return 0;
+		return parse_ids(line + 4, st->gid);
+	return strncmp(line, "Groups:", 7) ? 0 : parse_groups(line + 7, st);
 }
 
 int proc_parse_status(const char *text, struct proc_status *st)
