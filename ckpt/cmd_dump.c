@@ -64,9 +64,8 @@ static int write_images(struct dump *d)
 {
 	int err = fault_point(FAULT_dump_judged);
 
-	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		if (d->tasks[i]->state != TASK_DEAD)
-			err = pages_write(d->tasks[i]);
+	if (!err)
+		err = pages_write(d);
 	if (!err)
 		err = shmem_write(d);
 	log_info("memory written");
@@ -101,8 +100,12 @@ static int dump_tree(struct dump *d)
 	if (!err)
 		err = write_images(d);
 	log_info("images written");
-	if (!err)
+	/* a tree that is to be killed needs no cure, and if killing it fails, the undo stack has it */
+	if (!err && (d->opts->leave_running || d->opts->leave_stopped)) {
 		err = cure_tree(d);
+		if (!err)
+			err = fault_point(FAULT_dump_cured);
+	}
 	if (!err)
 		err = interrupted();
 	d->stats.frozen_time = time_us() - d->freeze_start;

@@ -13,7 +13,7 @@
 #include "opts.h"
 #include "show.h"
 
-#define TEXT_SHOWN 256	   /* bytes of raw data, in text */
+#define TEXT_SHOWN 256 /* bytes of raw data, in text */
 #define JSON_SHOWN 1048576 /* and in JSON */
 
 struct printer {

@@ -60,25 +60,35 @@ int collect_tree_outside(struct dump *d)
 	return err ? err : fault_point(FAULT_dump_collected_outside);
 }
 
-/* Takes the parasite out of a task and gives all its threads their registers back. */
-static int cure_task(struct dump_task *t)
+/* Takes all parasites out and gives all threads their registers back; what was not done is not undone. */
+int cure_tree(struct dump *d)
 {
-	int err = parasite_remove(&t->parasite);
+	_cleanup_free_ struct parasite **list = malloc(d->n_tasks * sizeof(*list) + 1);
+	size_t n = 0;
 
-	for (size_t i = 0; i < t->n_threads; i++)
-		remote_cure_begin(&t->threads[i].remote);
-	for (size_t i = 0; i < t->n_threads; i++) {
-		int failed = remote_cure_end(&t->threads[i].remote);
+	if (!list)
+		return log_errno(ENOMEM, "can't take the parasites out");
+	for (size_t i = 0; i < d->n_tasks; i++)
+		if (d->tasks[i]->parasite.thread)
+			list[n++] = &d->tasks[i]->parasite;
+	int err = parasites_remove(list, n);
+	for (size_t i = 0; i < d->n_tasks; i++)
+		for (size_t j = 0; j < d->tasks[i]->n_threads; j++)
+			remote_cure_begin(&d->tasks[i]->threads[j].remote);
+	for (size_t i = 0; i < d->n_tasks; i++) {
+		for (size_t j = 0; j < d->tasks[i]->n_threads; j++) {
+			int failed = remote_cure_end(&d->tasks[i]->threads[j].remote);
 
-		if (failed && failed != -ESRCH)
-			err = err ? err : failed;
+			if (failed && failed != -ESRCH)
+				err = err ? err : failed;
+		}
 	}
 	return err;
 }
 
-static void undo_task(void *task)
+static void undo_inside(void *dump)
 {
-	cure_task(task);
+	cure_tree(dump);
 }
 
 /* Calls fn for all threads of all tasks. Stops at the first error. */
@@ -146,10 +156,6 @@ static int prepare_task(struct dump_task *t)
 		return blocker_add(t->dump, t->pid, "code",
 				   "no system call instruction followed by a return was found in it",
 				   "none known; please report the program", "%zu areas", t->vmas.n);
-	err = err ? err : undo_reserve(&t->dump->undo);
-	if (err)
-		return err;
-	undo_push(&t->dump->undo, undo_task, t);
 	for (size_t i = 0; i < t->n_threads && !err; i++)
 		err = prepare_thread(t, i);
 	if (!err && t->threads[0].remote.home)
@@ -188,8 +194,11 @@ static int enter_tasks(struct dump *d)
  */
 int collect_tree_inside(struct dump *d)
 {
-	int err = 0;
+	int err = undo_reserve(&d->undo);
 
+	if (err)
+		return err;
+	undo_push(&d->undo, undo_inside, d);
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		if (d->tasks[i]->state != TASK_DEAD)
 			err = prepare_task(d->tasks[i]);
@@ -202,13 +211,4 @@ int collect_tree_inside(struct dump *d)
 	}
 	err = err ? err : enter_tasks(d);
 	return err ? err : fault_point(FAULT_dump_collected_inside);
-}
-
-int cure_tree(struct dump *d)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		err = cure_task(d->tasks[i]);
-	return err ? err : fault_point(FAULT_dump_cured);
 }

@@ -25,7 +25,7 @@
 struct tty_state {
 	struct termios termios, locked;
 	struct winsize size;
-	uint32_t info_id;	/* of tty-info.img */
+	uint32_t info_id; /* of tty-info.img */
 	struct dump_file *path; /* the entry of the device file */
 	bool exclusive;
 };

@@ -29,7 +29,7 @@ struct files {
 	struct dump_file **list; /* in the order of their ids, from 1 */
 	size_t n;
 	void *descriptions; /* tsearch(3): files behind descriptors */
-	void *links;	    /* tsearch(3): files behind exe, cwd, root and mappings */
+	void *links; /* tsearch(3): files behind exe, cwd, root and mappings */
 };
 
 static const struct dump_fd_kind *const kinds[] = {
@@ -74,16 +74,12 @@ static int compare_links(const void *a, const void *b)
 	return strcmp(x->link, y->link);
 }
 
-/* The registry's file that equals probe, made from it when there is none yet (*is_new). */
-static struct dump_file *look_up(struct dump *d, void **tree, int (*compare)(const void *, const void *),
-				 const struct dump_file *probe, bool *is_new)
+/* Makes a file from the probe, whose link is copied. Returns NULL without memory. */
+static struct dump_file *add(struct dump *d, void **tree, int (*compare)(const void *, const void *),
+			     const struct dump_file *probe)
 {
 	struct files *files = d->files;
-	struct dump_file **found = tfind(probe, tree, compare);
 
-	*is_new = !found;
-	if (found)
-		return *found;
 	if (!(files->n & (files->n - 1))) {
 		struct dump_file **list = realloc(files->list, (files->n ? files->n * 2 : 1) * sizeof(*list));
 
@@ -159,30 +155,42 @@ static int read_fdinfo(struct dump_task *t, int number, struct fd_info *info, bo
 	return 0;
 }
 
-static int collect_fd(struct dump_task *t, int number, struct dump_fd *entry)
+/* A description that is seen for the first time. */
+static int add_fd(struct dump_task *t, struct fd_info *info, struct dump_file *probe, struct dump_fd *entry)
 {
 	char link[PATH_MAX], name[32];
-	_cleanup_close_ int fd = pidfd_getfd(t->pidfd, number, 0);
-	struct fd_info info = { .task = t, .number = number, .fd = fd, .link = link };
-	bool is_new;
+	_cleanup_close_ int fd = pidfd_getfd(t->pidfd, info->number, 0);
 
-	if (fd < 0 || fstat(fd, &info.st))
-		return log_errno(errno, "can't look at fd %d of task %d", number, t->pid);
-	snprintf(name, sizeof(name), "fd/%d", number);
+	if (fd < 0)
+		return log_errno(errno, "can't look at fd %d of task %d", info->number, t->pid);
+	snprintf(name, sizeof(name), "fd/%d", info->number);
 	int err = proc_link(t->proc, name, link, sizeof(link));
 	if (err)
-		return log_errno(-err, "can't read the link of fd %d of task %d", number, t->pid);
-	err = read_fdinfo(t, number, &info, &entry->cloexec);
+		return log_errno(-err, "can't read the link of fd %d of task %d", info->number, t->pid);
+	info->fd = fd;
+	info->link = probe->link = link;
+	entry->file = add(t->dump, &t->dump->files->descriptions, compare_descriptions, probe);
+	if (!entry->file)
+		return log_errno(ENOMEM, "fd %d of task %d", info->number, t->pid);
+	return describe(t->dump, entry->file, info);
+}
+
+static int collect_fd(struct dump_task *t, int number, struct dump_fd *entry)
+{
+	struct fd_info info = { .task = t, .number = number };
+	char name[32];
+
+	snprintf(name, sizeof(name), "fd/%d", number);
+	if (fstatat(t->proc, name, &info.st, 0))
+		return log_errno(errno, "can't look at fd %d of task %d", number, t->pid);
+	int err = read_fdinfo(t, number, &info, &entry->cloexec);
 	if (err)
 		return err;
-	struct dump_file probe = {
-		.pid = t->pid, .number = number, .st = info.st, .link = link, .flags = info.flags, .pos = info.pos
-	};
+	struct dump_file probe = { .pid = t->pid, .number = number, .st = info.st, .flags = info.flags, .pos = info.pos };
+	struct dump_file **known = tfind(&probe, &t->dump->files->descriptions, compare_descriptions);
 	entry->fd = number;
-	entry->file = look_up(t->dump, &t->dump->files->descriptions, compare_descriptions, &probe, &is_new);
-	if (!entry->file)
-		return log_errno(ENOMEM, "fd %d of task %d", number, t->pid);
-	return is_new ? describe(t->dump, entry->file, &info) : 0;
+	entry->file = known ? *known : NULL;
+	return known ? 0 : add_fd(t, &info, &probe, entry);
 }
 
 static int collect_fds(struct dump_task *t)
@@ -223,24 +231,26 @@ int files_collect(struct dump *d)
 int files_add_link(struct dump_task *t, const char *link_name, unsigned int flags, struct dump_file **file)
 {
 	char link[PATH_MAX];
-	_cleanup_close_ int fd = openat(t->proc, link_name, O_PATH | O_CLOEXEC);
-	struct fd_info info = { .task = t, .number = -1, .fd = fd, .link = link, .flags = flags };
-	bool is_new;
-
-	*file = NULL;
+	struct dump_file probe = { .pid = t->pid, .number = -1, .link = link, .flags = flags };
 	int err = get_registry(t->dump);
+
+	if (!err && fstatat(t->proc, link_name, &probe.st, 0))
+		err = log_errno(errno, "can't look at /proc/%d/%s", t->pid, link_name);
+	if (!err && (err = proc_link(t->proc, link_name, link, sizeof(link))))
+		log_errno(-err, "can't read the link /proc/%d/%s", t->pid, link_name);
 	if (err)
 		return err;
-	if (fd < 0 || fstat(fd, &info.st))
-		return log_errno(errno, "can't look at /proc/%d/%s", t->pid, link_name);
-	err = proc_link(t->proc, link_name, link, sizeof(link));
-	if (err)
-		return log_errno(-err, "can't read the link /proc/%d/%s", t->pid, link_name);
-	struct dump_file probe = { .pid = t->pid, .number = -1, .st = info.st, .link = link, .flags = flags };
-	*file = look_up(t->dump, &t->dump->files->links, compare_links, &probe, &is_new);
+	struct dump_file **known = tfind(&probe, &t->dump->files->links, compare_links);
+	if (known) {
+		*file = *known;
+		return 0;
+	}
+	_cleanup_close_ int fd = openat(t->proc, link_name, O_PATH | O_CLOEXEC);
+	struct fd_info info = { .task = t, .number = -1, .fd = fd, .st = probe.st, .link = link, .flags = flags };
+	*file = fd < 0 ? NULL : add(t->dump, &t->dump->files->links, compare_links, &probe);
 	if (!*file)
-		return log_errno(ENOMEM, "/proc/%d/%s", t->pid, link_name);
-	return is_new ? describe(t->dump, *file, &info) : 0;
+		return log_errno(fd < 0 ? errno : ENOMEM, "/proc/%d/%s", t->pid, link_name);
+	return describe(t->dump, *file, &info);
 }
 
 bool files_has_inode(const struct dump *d, const struct stat *st, int access_mode)

@@ -378,7 +378,8 @@ static int find_parents(struct dump *d)
 		if (t->parent)
 			continue;
 		t->parent = d->tasks[0];
-		int err = blocker_add(d, t->pid, "orphan", "its parent ended during the dump, a process outside the tree adopted it",
+		int err = blocker_add(d, t->pid, "orphan",
+				      "its parent ended during the dump, a process outside the tree adopted it",
 				      "try again", "parent %d", t->stat.ppid);
 		if (err)
 			return err;

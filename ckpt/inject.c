@@ -20,7 +20,7 @@
 #include "log.h"
 
 #define STACK_GUARD (1ul << 20) /* the kernel keeps this below growing stacks: 256 pages by default */
-#define LOW_LIMIT (1ul << 20)	/* above any vm.mmap_min_addr in use */
+#define LOW_LIMIT (1ul << 20) /* above any vm.mmap_min_addr in use */
 #define HIGH_LIMIT ((1ul << 47) - 4096)
 
 extern const uint8_t parasite_blob[], parasite_blob_end[];
@@ -243,45 +243,27 @@ int parasite_take_file(struct parasite *p, int fd)
 	return ask(p, (struct parasite_request){ .command = PARASITE_TAKE_FILE }, fd);
 }
 
-int parasite_write(struct parasite *p, const struct iovec *ranges, unsigned int n)
+int parasite_write_begin(struct parasite *p, const struct iovec *ranges, unsigned int n)
 {
-	struct parasite_reply reply;
 	size_t len = n * sizeof(*ranges);
-	int64_t wanted = 0;
 
+	p->writing = 0;
 	for (unsigned int i = 0; i < n; i++)
-		wanted += ranges[i].iov_len;
+		p->writing += ranges[i].iov_len;
 	/* the area is not writable, for the parasite as for anybody else in the task */
 	if (pwrite(p->mem, ranges, len, p->base + PARASITE_MAX) != (ssize_t)len)
 		return log_errno(errno, "can't hand ranges to the parasite in thread %d", p->thread->tid);
-	int err = ask(p, (struct parasite_request){ .command = PARASITE_WRITE, .count = n }, -1);
-	if (!err)
-		err = hear(p, &reply, sizeof(reply));
-	if (!err && reply.result != wanted)
-		err = log_errno(reply.result < 0 ? -(int)reply.result : EIO,
-				"task of thread %d can't write its memory from %p on to the image", p->thread->tid,
-				ranges[0].iov_base);
-	return err;
+	return ask(p, (struct parasite_request){ .command = PARASITE_WRITE, .count = n }, -1);
 }
 
-/* Runs the thread through the parasite's own undoing to the exit of the munmap that is its last act. */
-static int run_home(struct parasite *p)
+int parasite_write_end(struct parasite *p)
 {
-	struct user_regs_struct regs;
-	bool leaving = false;
+	struct parasite_reply reply;
+	int err = hear(p, &reply, sizeof(reply));
 
-	for (;;) {
-		int err = tracee_to_syscall_stop(p->thread->tid);
-
-		if (!err)
-			err = tracee_get_regs(p->thread->tid, &regs);
-		if (err)
-			return err;
-		bool at_munmap = regs.orig_rax == SYS_munmap && regs.rdi == p->base;
-		if (at_munmap && leaving)
-			return 0;
-		leaving = at_munmap;
-	}
+	if (!err && reply.result != p->writing)
+		err = log_errno(reply.result < 0 ? -(int)reply.result : EIO, "task %d can't write its memory to the image", p->pid);
+	return err;
 }
 
 /* Brings a parasite that stopped in the middle of a step to a stage from which it can be removed. */
@@ -303,10 +285,9 @@ static int finish_step(struct parasite *p)
 	return 0;
 }
 
+/* A parasite that runs stops first, so that it does not run beyond its end; then it is told to quit. */
 static int quit(struct parasite *p)
 {
-	/* stop it first, so that it does not run beyond its end */
-	tracee_interrupt(p->thread->tid);
 	int stop = tracee_settle(p->thread->tid, true, NULL);
 
 	if (stop < 0 || stop == STOP_EXITED)
@@ -314,22 +295,77 @@ static int quit(struct parasite *p)
 	return ask(p, (struct parasite_request){ .command = PARASITE_QUIT }, -1);
 }
 
-int parasite_remove(struct parasite *p)
+/*
+ * The parasite undoes itself, from one system call to the next, up to the exit of the munmap that is its last
+ * act. Returns 1 when it is there, 0 when not yet, or -errno.
+ */
+static int next_undo_step(struct parasite *p)
 {
-	if (!p->thread)
-		return 0;
-	int err = finish_step(p);
+	struct user_regs_struct regs;
+	int err = tracee_wait_syscall(p->thread->tid);
 
-	if (!err && p->stage == PARASITE_RUNNING)
-		err = quit(p);
-	if (!err && p->stage >= PARASITE_STARTED) /* without our end of the socket it undoes itself unasked */
-		err = run_home(p);
-	else if (!err && p->stage == PARASITE_MAPPED)
-		err = remote_do(p->thread, NULL, SYS_munmap, p->base, p->size);
-	if (p->socket >= 0)
-		close(p->socket);
-	if (p->mem >= 0)
-		close(p->mem);
-	*p = (struct parasite){ .socket = -1, .mem = -1 };
-	return err;
+	if (!err)
+		err = tracee_get_regs(p->thread->tid, &regs);
+	if (err)
+		return err;
+	bool at_munmap = regs.orig_rax == SYS_munmap && regs.rdi == p->base;
+	bool done = at_munmap && p->leaving;
+	p->leaving = at_munmap;
+	return done;
+}
+
+/* Lets all parasites that are inside the blob undo themselves, in step. */
+static int run_home(struct parasite *const *list, size_t n)
+{
+	int failed = 0;
+
+	for (bool any = true; any;) {
+		any = false;
+		for (size_t i = 0; i < n; i++)
+			if (list[i]->stage >= PARASITE_STARTED && tracee_to_syscall(list[i]->thread->tid))
+				list[i]->stage = PARASITE_NONE;
+		for (size_t i = 0; i < n; i++) {
+			if (list[i]->stage < PARASITE_STARTED)
+				continue;
+			int done = next_undo_step(list[i]);
+
+			if (done)
+				list[i]->stage = PARASITE_NONE;
+			else
+				any = true;
+			failed = done < 0 && !failed ? done : failed;
+		}
+	}
+	return failed;
+}
+
+int parasites_remove(struct parasite *const *list, size_t n)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (list[i]->stage == PARASITE_RUNNING)
+			tracee_interrupt(list[i]->thread->tid);
+	for (size_t i = 0; i < n; i++) {
+		struct parasite *p = list[i];
+		int err = finish_step(p);
+
+		if (!err && p->stage == PARASITE_RUNNING)
+			err = quit(p);
+		if (!err && p->stage == PARASITE_MAPPED)
+			err = remote_do(p->thread, NULL, SYS_munmap, p->base, p->size);
+		if (err || p->stage == PARASITE_MAPPED)
+			p->stage = PARASITE_NONE;
+		failed = failed ? failed : err;
+		/* without our end of the socket it undoes itself unasked */
+	}
+	int err = run_home(list, n);
+	for (size_t i = 0; i < n; i++) {
+		if (list[i]->socket >= 0)
+			close(list[i]->socket);
+		if (list[i]->mem >= 0)
+			close(list[i]->mem);
+		*list[i] = (struct parasite){ .socket = -1, .mem = -1 };
+	}
+	return failed ? failed : err;
 }

@@ -91,7 +91,7 @@ void blockers_log(const struct dump *d)
 {
 	if (d->n_blockers)
 		log_warn("%zu thing%s in the tree of process %d cannot be dumped:", d->n_blockers,
-			d->n_blockers > 1 ? "s" : "", d->opts->tree);
+			 d->n_blockers > 1 ? "s" : "", d->opts->tree);
 	for (size_t i = 0; i < d->n_blockers; i++) {
 		const struct blocker *b = &d->blockers[i];
 

@@ -13,24 +13,39 @@
 #include "cleanup.h"
 #include "dump.h"
 
+static const char *const names[NAMESPACES] = { "pid", "net", "ipc", "uts", "mnt", "user", "cgroup", "time" };
+
+/* Where the links /proc/PID/ns lead; "" for kinds that the kernel does not have. */
+static void read_links(int proc, char links[NAMESPACES][NAMESPACE_LINK])
+{
+	char path[32];
+
+	for (size_t i = 0; i < NAMESPACES; i++) {
+		snprintf(path, sizeof(path), "ns/%s", names[i]);
+		if (proc_link(proc, path, links[i], NAMESPACE_LINK))
+			links[i][0] = 0;
+	}
+}
+
 int namespaces_judge(struct dump_task *t)
 {
-	static const char *const names[] = { "pid", "net", "ipc", "uts", "mnt", "user", "cgroup", "time" };
-	_cleanup_close_ int self = proc_open(getpid());
-	char path[32], mine[64], its[64], reason[160];
+	char its[NAMESPACES][NAMESPACE_LINK], reason[160];
+	struct dump *d = t->dump;
 	int err = 0;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !err; i++) {
-		snprintf(path, sizeof(path), "ns/%s", names[i]);
-		/* a kernel without this kind of namespace has no such link */
-		if (proc_link(self, path, mine, sizeof(mine)) || proc_link(t->proc, path, its, sizeof(its)) ||
-		    !strcmp(mine, its))
+	if (!d->own_namespaces[0][0]) {
+		_cleanup_close_ int self = proc_open(getpid());
+
+		read_links(self, d->own_namespaces);
+	}
+	read_links(t->proc, its);
+	for (size_t i = 0; i < NAMESPACES && !err; i++) {
+		if (!strcmp(d->own_namespaces[i], its[i]))
 			continue;
-		snprintf(reason, sizeof(reason), "it is in another %s namespace than ckpt, which is not supported yet",
-			 names[i]);
-		err = blocker_add(t->dump, t->pid, "namespace", reason,
-				  "run ckpt inside the container (nsenter -t PID -a), or the program outside of it",
-				  "%s", its);
+		snprintf(reason, sizeof(reason), "it is in another %s namespace than ckpt, which is not supported yet", names[i]);
+		err = blocker_add(d, t->pid, "namespace", reason,
+				  "run ckpt inside the container (nsenter -t PID -a), or the program outside of it", "%s",
+				  its[i]);
 	}
 	return err;
 }
@@ -41,10 +56,10 @@ static int judge_pair(struct dump_task *a, const struct dump_task *b)
 		int type;
 		const char *kind;
 	} objects[] = {
+		/* signal actions can be shared with the memory only */
 		{ KCMP_VM, "memory" },
 		{ KCMP_FILES, "descriptor table" },
 		{ KCMP_FS, "working directory and umask" },
-		{ KCMP_SIGHAND, "signal actions" },
 	};
 	int err = 0;
 

@@ -14,16 +14,16 @@ enum option_arg {
 };
 
 enum option_type {
-	TYPE_FLAG,   /* bool */
+	TYPE_FLAG, /* bool */
 	TYPE_STRING, /* const char * */
-	TYPE_UINT,   /* unsigned int */
-	TYPE_PID,    /* pid_t, above 0 */
-	TYPE_FD,     /* int, not below 0 */
+	TYPE_UINT, /* unsigned int */
+	TYPE_PID, /* pid_t, above 0 */
+	TYPE_FD, /* int, not below 0 */
 	TYPE_VERBOSITY,
 	TYPE_CLOSE,
 	TYPE_ACTION, /* --help, --version */
-	TYPE_NOOP,   /* accepted: ignoring it loses nothing that was asked for */
-	TYPE_LATER,  /* an option of CRIU that is not supported yet */
+	TYPE_NOOP, /* accepted: ignoring it loses nothing that was asked for */
+	TYPE_LATER, /* an option of CRIU that is not supported yet */
 };
 
 /* Bits of option_def.actions, for --help and the completion. */

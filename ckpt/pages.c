@@ -208,72 +208,117 @@ static int copy_unreadable(struct dump_task *t, int out, const struct run *run)
 	return 0;
 }
 
-/* Writes runs from *i on, up to a batch or a run that the task cannot read. Long runs are split: *done bytes of r[*i].
- */
-static int write_batch(struct dump_task *t, const struct run_list *list, size_t *i, uint64_t *done)
+/* The pages of one task on their way into the image. */
+struct job {
+	struct dump_task *t;
+	struct run_list list;
+	int out; /* pages-N.img */
+	size_t i; /* the run that is next */
+	uint64_t done; /* bytes of it that are written: long runs are split */
+	bool writing; /* the task is at work on a batch */
+	uint64_t start, write_start; /* us */
+};
+
+/* Sets the task to work on the next batch: runs up to one that it cannot read. */
+static int begin_batch(struct job *j)
 {
 	struct iovec ranges[PARASITE_RANGES];
 	unsigned int n = 0;
 	uint64_t bytes = 0;
 
-	while (*i < list->n && list->r[*i].readable && n < PARASITE_RANGES && bytes < BATCH_BYTES) {
-		const struct run *r = &list->r[*i];
-		uint64_t left = r->end - r->start - *done,
-			 len = left < BATCH_BYTES - bytes ? left : BATCH_BYTES - bytes;
+	while (j->i < j->list.n && j->list.r[j->i].readable && n < PARASITE_RANGES && bytes < BATCH_BYTES) {
+		const struct run *r = &j->list.r[j->i];
+		uint64_t left = r->end - r->start - j->done, len = left < BATCH_BYTES - bytes ? left : BATCH_BYTES - bytes;
 
-		ranges[n++] = (struct iovec){ (void *)(r->start + *done), len };
+		ranges[n++] = (struct iovec){ (void *)(r->start + j->done), len };
 		bytes += len;
-		*done += len;
+		j->done += len;
 		if (len == left) {
-			++*i;
-			*done = 0;
+			j->i++;
+			j->done = 0;
 		}
 	}
-	return parasite_write(&t->parasite, ranges, n);
+	j->writing = n > 0;
+	return n ? parasite_write_begin(&j->t->parasite, ranges, n) : 0;
 }
 
-static int write_runs(struct dump_task *t, int out, const struct run_list *list)
+/* Scans the task, writes its pagemap and sets it to work on its first batch. */
+static int begin_job(struct job *j)
 {
-	uint64_t done = 0;
-	int err = parasite_take_file(&t->parasite, out);
+	struct dump *d = j->t->dump;
+	uint32_t id = d->next_pages_id++;
 
-	for (size_t i = 0; i < list->n && !err;) {
-		if (list->r[i].readable) {
-			err = write_batch(t, list, &i, &done);
+	j->start = time_us();
+	int err = scan(j->t, &j->list);
+	if (!err)
+		err = pagemap_write(d, IMG_PAGEMAP, j->t->pid, id, &j->list);
+	if (err)
+		return err;
+	j->out = image_create_raw(&d->images, IMG_PAGES, id);
+	if (j->out < 0)
+		return j->out;
+	j->write_start = time_us();
+	err = parasite_take_file(&j->t->parasite, j->out);
+	return err ? err : begin_batch(j);
+}
+
+/* Waits for the batch that the task works on and goes on until all its pages are written. */
+static int end_job(struct job *j)
+{
+	struct dump *d = j->t->dump;
+	int err = 0;
+
+	while (!err && (j->writing || j->i < j->list.n)) {
+		if (j->writing) {
+			err = parasite_write_end(&j->t->parasite);
+			j->writing = false;
+		} else if (!j->list.r[j->i].readable) {
+			err = copy_unreadable(j->t, j->out, &j->list.r[j->i++]);
 		} else {
-			err = copy_unreadable(t, out, &list->r[i]);
-			i++;
+			err = begin_batch(j);
 		}
+		if (!err && !j->writing)
+			err = fault_point(FAULT_dump_memory_half);
 		if (!err)
 			err = interrupted();
-		if (!err)
-			err = fault_point(FAULT_dump_memory_half);
 	}
+	d->stats.memwrite_time += time_us() - j->write_start;
+	d->stats.memdump_time += time_us() - j->start;
+	for (size_t i = 0; i < j->list.n; i++)
+		d->stats.pages_written += (j->list.r[i].end - j->list.r[i].start) / IMAGE_PAGE_SIZE;
+	for (size_t i = 0; i < j->t->vmas.n; i++)
+		if (memory_is_private(&j->t->vmas.v[i]))
+			d->stats.pages_scanned += (j->t->vmas.v[i].end - j->t->vmas.v[i].start) / IMAGE_PAGE_SIZE;
 	return err;
 }
 
-int pages_write(struct dump_task *t)
+static void close_job(struct job *j)
 {
-	struct run_list list = {};
-	uint64_t pages = 0, start = time_us();
-	uint32_t id = t->dump->next_pages_id++;
+	free(j->list.r);
+	if (j->out >= 0)
+		close(j->out);
+	*j = (struct job){ .out = -1 };
+}
 
-	int err = scan(t, &list);
-	_cleanup_free_ struct run *owned = list.r;
-	if (!err)
-		err = pagemap_write(t->dump, IMG_PAGEMAP, t->pid, id, &list);
-	_cleanup_close_ int out = err ? -1 : image_create_raw(&t->dump->images, IMG_PAGES, id);
-	if (err || out < 0)
-		return err ? err : out;
-	uint64_t write_start = time_us();
-	err = write_runs(t, out, &list);
-	for (size_t i = 0; i < list.n; i++)
-		pages += (list.r[i].end - list.r[i].start) / IMAGE_PAGE_SIZE;
-	t->dump->stats.memwrite_time += time_us() - write_start;
-	t->dump->stats.memdump_time += time_us() - start;
-	t->dump->stats.pages_written += pages;
-	for (size_t i = 0; i < t->vmas.n; i++)
-		if (memory_is_private(&t->vmas.v[i]))
-			t->dump->stats.pages_scanned += (t->vmas.v[i].end - t->vmas.v[i].start) / IMAGE_PAGE_SIZE;
+/* While a task writes, we look at the next one. */
+int pages_write(struct dump *d)
+{
+	struct job last = { .out = -1 };
+	int err = 0;
+
+	for (size_t i = 0; i < d->n_tasks && !err; i++) {
+		struct job next = { .t = d->tasks[i], .out = -1 };
+
+		if (d->tasks[i]->state == TASK_DEAD)
+			continue;
+		err = begin_job(&next);
+		if (!err && last.t)
+			err = end_job(&last);
+		close_job(&last);
+		last = next;
+	}
+	if (!err && last.t)
+		err = end_job(&last);
+	close_job(&last);
 	return err;
 }

@@ -36,7 +36,8 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 		return log_errno(errno, "can't read the scheduling of thread %d", th->tid);
 	th->policy = attr.policy | (attr.flags & SCHED_FLAG_RESET_ON_FORK ? SCHED_RESET_ON_FORK : 0);
 	/* for real-time policies the call leaves the nice value out */
-	th->nice = attr.policy == SCHED_FIFO || attr.policy == SCHED_RR ? getpriority(PRIO_PROCESS, th->tid) : attr.nice;
+	th->nice = attr.policy == SCHED_FIFO || attr.policy == SCHED_RR ? getpriority(PRIO_PROCESS, th->tid)
+									: attr.nice;
 	th->priority = attr.priority;
 	return 0;
 }

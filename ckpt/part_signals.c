@@ -12,7 +12,7 @@
 #include "log.h"
 
 #define SIGINFO_SIZE 128 /* bytes of the kernel's siginfo_t */
-#define PEEK 32		 /* signals read at once */
+#define PEEK 32 /* signals read at once */
 
 static int peek_queue(pid_t tid, bool shared, struct signal_queue *q)
 {

@@ -16,7 +16,7 @@ struct dir_task {
 	const PstreeEntry *tree;
 	uint32_t state, exit_code;
 	char comm[64];
-	uint32_t files_id;			/* 0: none known */
+	uint32_t files_id; /* 0: none known */
 	long parent, first_child, next_sibling; /* places in tasks; -1: none */
 };
 
@@ -25,7 +25,7 @@ struct dir_info {
 	InventoryEntry *inventory;
 	struct entries pstree;
 	struct dir_task *tasks; /* pstree.count of them */
-	int err;		/* the first -errno: something in it is broken */
+	int err; /* the first -errno: something in it is broken */
 };
 
 /*

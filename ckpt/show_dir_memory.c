@@ -8,7 +8,7 @@
 
 #include "cleanup.h"
 
-#define PAGE_PRESENT 4	  /* pagemap_entry.flags */
+#define PAGE_PRESENT 4 /* pagemap_entry.flags */
 #define AREA_REGULAR 0x1u /* vma_entry.status */
 
 /* Kinds of memory by the first bit of vma_entry.status that matches. */
@@ -43,7 +43,7 @@ struct kind_sum {
 struct memory {
 	struct kind_sum sum[KINDS];
 	uint64_t stray_bytes; /* pages of no area */
-	uint64_t *shmids;     /* whose pagemaps are counted */
+	uint64_t *shmids; /* whose pagemaps are counted */
 	size_t shmid_count;
 };
 

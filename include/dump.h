@@ -64,7 +64,7 @@ struct dump_task {
 	bool complete; /* stopped, and all its threads and children are known */
 	enum task_state state;
 	int stop_signal; /* of a stopped task */
-	int proc;	 /* descriptor of /proc/PID */
+	int proc; /* descriptor of /proc/PID */
 	int pidfd;
 	struct proc_stat stat;
 	struct dump_thread *threads; /* [0] is the leader; none for a zombie */
@@ -87,7 +87,7 @@ struct dump_task {
 struct blocker {
 	pid_t pid;
 	char *where; /* "fd 3", "7f00-7f10", "thread 12" */
-	char *kind;  /* "inotify" */
+	char *kind; /* "inotify" */
 	char *reason;
 	char *remedy;
 };
@@ -98,6 +98,9 @@ struct dump_stats {
 	uint64_t pages_scanned, pages_written, shpages_scanned, shpages_written;
 };
 
+#define NAMESPACES 8
+#define NAMESPACE_LINK 32 /* bytes of "time:[4026531834]" and such */
+
 struct dump {
 	const struct opts *opts;
 	struct image_dir images;
@@ -106,6 +109,7 @@ struct dump {
 	size_t n_threads;
 	struct blocker *blockers;
 	size_t n_blockers;
+	char own_namespaces[NAMESPACES][NAMESPACE_LINK]; /* of ckpt */
 	struct files *files;
 	struct shmem *shmem;
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
@@ -118,10 +122,10 @@ struct dump {
 /* A descriptor that is being looked at, with our own duplicate of it. */
 struct fd_info {
 	struct dump_task *task; /* who holds it */
-	int number;		/* in the task; -1: it is not a descriptor (cwd, root, exe, mapping) */
-	int fd;			/* ours */
+	int number; /* in the task; -1: it is not a descriptor (cwd, root, exe, mapping) */
+	int fd; /* ours */
 	struct stat st;
-	const char *link;   /* what /proc/PID/fd/N says */
+	const char *link; /* what /proc/PID/fd/N says */
 	unsigned int flags; /* O_*, without O_CLOEXEC */
 	uint64_t pos;
 };
@@ -130,8 +134,8 @@ struct fd_info {
 struct dump_file {
 	uint32_t id;
 	const struct dump_fd_kind *kind; /* NULL: nobody knows it; it is a blocker */
-	pid_t pid;			 /* a holder */
-	int number;			 /* its descriptor; -1: none */
+	pid_t pid; /* a holder */
+	int number; /* its descriptor; -1: none */
 	struct stat st;
 	char *link; /* owned */
 	unsigned int flags;
@@ -164,7 +168,7 @@ struct dump_fd_kind {
 struct dump_query {
 	const char *what;
 	long nr;
-	uint64_t arg;	     /* the first argument */
+	uint64_t arg; /* the first argument */
 	size_t answer, size; /* the field of struct dump_thread for the answer: offset and bytes */
 };
 
@@ -239,7 +243,7 @@ bool memory_is_private(const struct vma *v);
 /* A stretch of pages that goes into an image. */
 struct run {
 	uint64_t start, end;
-	bool lazy;     /* anonymous: may be restored later */
+	bool lazy; /* anonymous: may be restored later */
 	bool readable; /* by the task itself */
 };
 
@@ -255,7 +259,7 @@ int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32
 		  const struct run_list *list);
 
 /* Pages (pages.c, shmem.c): pagemap-PID.img, pagemap-shmem-ID.img and their pages-N.img. */
-int pages_write(struct dump_task *t);
+int pages_write(struct dump *d);
 /* Makes the segment behind an area of shared anonymous memory known; its id is the inode number. */
 int shmem_collect(struct dump_task *t, const struct vma *v);
 int shmem_write(struct dump *d);

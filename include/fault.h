@@ -17,8 +17,8 @@ enum fault_id {
 
 struct fault_info {
 	const char *action; /* "dump" or "restore" */
-	const char *name;   /* "dump.frozen" */
-	const char *what;   /* where it is */
+	const char *name; /* "dump.frozen" */
+	const char *what; /* where it is */
 };
 
 extern const struct fault_info fault_info[FAULT_POINTS];

@@ -24,10 +24,10 @@ enum image_kind {
 };
 
 enum image_shape {
-	IMAGE_ONE,  /* exactly one entry */
+	IMAGE_ONE, /* exactly one entry */
 	IMAGE_MANY, /* any number of entries */
 	IMAGE_HEAD, /* a pagemap_head, then any number of entries */
-	IMAGE_RAW,  /* no head, no entries */
+	IMAGE_RAW, /* no head, no entries */
 };
 
 struct image_info {
@@ -46,9 +46,9 @@ extern const struct image_info image_info[IMG_KINDS];
 #define IMAGE_VERSION 2 /* inventory_entry.img_version */
 
 struct image_dir {
-	int fd;		/* the directory */
+	int fd; /* the directory */
 	int partial_fd; /* its ".ckpt-partial" while a dump writes, else -1 */
-	char *path;	/* for messages */
+	char *path; /* for messages */
 };
 
 /* Opens the directory. Returns 0 or -errno (logged). */
@@ -94,11 +94,11 @@ int image_create_raw(const struct image_dir *dir, enum image_kind kind, unsigned
 struct image_reader {
 	enum image_kind kind;
 	unsigned long id; /* of the name; 0 when it has none */
-	char name[256];	  /* for messages */
-	uint8_t *buf;	  /* NULL for raw images */
+	char name[256]; /* for messages */
+	uint8_t *buf; /* NULL for raw images */
 	size_t len, pos;
 	unsigned int entries; /* read so far, the head counts */
-	bool recursive;	      /* messages of this kind can nest without end */
+	bool recursive; /* messages of this kind can nest without end */
 };
 
 #define _cleanup_image_ __attribute__((cleanup(image_reader_close)))
@@ -136,10 +136,10 @@ int image_open_raw(const struct image_dir *dir, enum image_kind kind, unsigned l
 
 /* One thing in an image: an entry, or what stands behind it. */
 struct image_item {
-	size_t offset;			 /* where it begins */
+	size_t offset; /* where it begins */
 	const ProtobufCMessage *message; /* NULL: raw bytes */
-	bool behind;			 /* belongs to the entry before it */
-	const char *what;		 /* of raw bytes: "data" */
+	bool behind; /* belongs to the entry before it */
+	const char *what; /* of raw bytes: "data" */
 	const uint8_t *bytes;
 	size_t len;
 };

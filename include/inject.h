@@ -15,7 +15,7 @@
 
 enum parasite_stage {
 	PARASITE_NONE,
-	PARASITE_MAPPING,	  /* the thread is on its way into mmap */
+	PARASITE_MAPPING, /* the thread is on its way into mmap */
 	PARASITE_MAPPING_ENTERED, /* inside mmap */
 	PARASITE_MAPPED,
 	PARASITE_STARTED, /* the thread is inside the blob, not yet connected */
@@ -28,8 +28,10 @@ struct parasite {
 	pid_t pid;
 	int pidfd; /* the task's, not owned */
 	enum parasite_stage stage;
-	int socket;	     /* our end, or -1 */
-	int mem;	     /* /proc/PID/mem, or -1 */
+	int64_t writing; /* bytes that it was asked to write */
+	bool leaving; /* it has entered its last call */
+	int socket; /* our end, or -1 */
+	int mem; /* /proc/PID/mem, or -1 */
 	uint64_t base, size; /* its mapping in the task */
 };
 
@@ -41,18 +43,25 @@ int parasite_open(struct parasite *p, struct remote *thread, int proc, pid_t pid
 		  const struct vma_list *vmas);
 /*
  * The steps from there to a running parasite, ended by NULL. A step may leave its thread running: the first
- * is done for all tasks, then the second for all, ... Each returns 0 or -errno (logged); parasite_remove
+ * is done for all tasks, then the second for all, ... Each returns 0 or -errno (logged); parasites_remove
  * undoes whatever was done up to then.
  */
 extern int (*const parasite_steps[])(struct parasite *p);
 /* Asks for what only the inside shows; the answer is fetched later. Return 0 or -errno (logged). */
 int parasite_ask_task(struct parasite *p);
 int parasite_hear_task(struct parasite *p, struct parasite_task *task);
-/* Passes the file that parasite_write writes to; the target holds a copy until parasite_remove. */
+/* Passes the file that parasite_write writes to; the target holds a copy until parasites_remove. */
 int parasite_take_file(struct parasite *p, int fd);
-/* The task appends ranges of its memory, at most PARASITE_RANGES, to the file. All bytes or -errno (logged). */
-int parasite_write(struct parasite *p, const struct iovec *ranges, unsigned int n);
-/* Makes the parasite undo itself. The thread is at a stop then; remote_cure gives it its state back. */
-int parasite_remove(struct parasite *p);
+/*
+ * The task appends ranges of its memory, at most PARASITE_RANGES, to the file, while we do something else.
+ * All bytes or -errno (logged).
+ */
+int parasite_write_begin(struct parasite *p, const struct iovec *ranges, unsigned int n);
+int parasite_write_end(struct parasite *p);
+/*
+ * Makes all these parasites undo themselves, from whatever stage. Their threads are at a stop then, and
+ * remote_cure_* give them their state back. Returns 0 or the first -errno (logged); none is left either way.
+ */
+int parasites_remove(struct parasite *const *list, size_t n);
 
 #endif

@@ -9,11 +9,11 @@
 #include <stddef.h>
 
 struct kernel_feature {
-	const char *name;    /* CRIU's name where it has one */
-	const char *since;   /* version of Linux, or the configuration or capability that gives it */
-	bool required;	     /* without it, no tree can be dumped or no tree restored */
+	const char *name; /* CRIU's name where it has one */
+	const char *since; /* version of Linux, or the configuration or capability that gives it */
+	bool required; /* without it, no tree can be dumped or no tree restored */
 	bool (*probe)(void); /* true: it is there. Changes nothing; may fork a short-lived child */
-	const char *cost;    /* what is lost without it */
+	const char *cost; /* what is lost without it */
 };
 
 extern const struct kernel_feature kernel_features[];

@@ -13,7 +13,7 @@
 
 enum action {
 	ACTION_NONE,
-	ACTION_HELP,	/* --help */
+	ACTION_HELP, /* --help */
 	ACTION_VERSION, /* --version */
 	ACTION_DUMP,
 	ACTION_RESTORE,
@@ -27,26 +27,26 @@ enum action {
 struct opts {
 	enum action action;
 	const char *action_name; /* as the user wrote it; NULL: none */
-	pid_t tree;		 /* root of the tree to dump or explain; 0: not given */
-	const char *images_dir;	 /* "." by default */
-	const char *work_dir;	 /* logs, pid files and statistics; images_dir by default */
-	const char *log_file;	 /* in work_dir unless absolute; NULL: stderr */
-	int verbosity;		 /* enum log_level, but 0 is "no output" */
-	bool leave_running;	 /* never together with leave_stopped: the later wins */
+	pid_t tree; /* root of the tree to dump or explain; 0: not given */
+	const char *images_dir; /* "." by default */
+	const char *work_dir; /* logs, pid files and statistics; images_dir by default */
+	const char *log_file; /* in work_dir unless absolute; NULL: stderr */
+	int verbosity; /* enum log_level, but 0 is "no output" */
+	bool leave_running; /* never together with leave_stopped: the later wins */
 	bool leave_stopped;
 	bool shell_job;
 	bool restore_detached;
 	bool restore_sibling;
-	const char *pidfile;  /* in work_dir unless absolute; a dump ignores it */
+	const char *pidfile; /* in work_dir unless absolute; a dump ignores it */
 	unsigned int timeout; /* seconds that freezing may take; 10 by default, and for 0 */
 	bool display_stats;
 	int status_fd; /* gets one zero byte when the program is ready; -1: none */
 	bool json;
 	const char *feature; /* ckpt check --feature */
-	bool all;	     /* ckpt check --all */
-	bool extra;	     /* ckpt check --extra */
-	bool fault_points;   /* ckpt check --fault-points */
-	const char *config;  /* --config */
+	bool all; /* ckpt check --all */
+	bool extra; /* ckpt check --extra */
+	bool fault_points; /* ckpt check --fault-points */
+	const char *config; /* --config */
 	bool no_default_config;
 	int *close_fds; /* --close: descriptors to close before anything else; owned */
 	size_t close_count;

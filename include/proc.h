@@ -22,15 +22,15 @@ struct proc_stat {
 	char comm[64];
 	char state; /* R S D Z T t X I */
 	pid_t ppid, pgid, sid;
-	int tty;	     /* device number of the controlling terminal, 0: none */
-	pid_t tty_pgrp;	     /* foreground group of that terminal, -1: none */
-	unsigned int flags;  /* PF_* */
+	int tty; /* device number of the controlling terminal, 0: none */
+	pid_t tty_pgrp; /* foreground group of that terminal, -1: none */
+	unsigned int flags; /* PF_* */
 	uint64_t start_time; /* clock ticks since boot */
 	uint64_t start_code, end_code, start_stack, start_data, end_data, start_brk;
 	uint64_t arg_start, arg_end, env_start, env_end;
 	int exit_code; /* as wait(2) reports it */
-	int nice;      /* 19 .. -20 */
-	int threads;   /* that live */
+	int nice; /* 19 .. -20 */
+	int threads; /* that live */
 	unsigned int rt_priority, policy;
 };
 /* name is "stat" or "task/TID/stat". */
@@ -72,9 +72,9 @@ struct vma {
 	uint8_t prot; /* PROT_* */
 	bool shared;
 	bool grows_down, io, locked, noreserve, may_write, hugetlb, uffd, lock_on_fault;
-	uint32_t madv;	    /* bit N: madvise advice N is in force */
+	uint32_t madv; /* bit N: madvise advice N is in force */
 	uint64_t rss, swap; /* bytes */
-	char *name;	    /* behind the inode: path, [heap], ...; "" when anonymous */
+	char *name; /* behind the inode: path, [heap], ...; "" when anonymous */
 };
 struct vma_list {
 	struct vma *v;

@@ -11,7 +11,7 @@
 #include "core-x86.pb-c.h"
 
 #define TLS_ENTRIES 3 /* GDT_ENTRY_TLS_ENTRIES */
-#define TLS_FIRST 12  /* GDT_ENTRY_TLS_MIN */
+#define TLS_FIRST 12 /* GDT_ENTRY_TLS_MIN */
 
 /* A thread_info_x86 with all that it points to; put .info into a core_entry. */
 struct regs_image {
@@ -43,7 +43,7 @@ int regs_from_image(const ThreadInfoX86 *info, struct user_regs_struct *regs, vo
 /* What waits for a thread that is stopped inside a system call, as far as the call is concerned. */
 enum pending_signal {
 	SIGNAL_NONE,
-	SIGNAL_RESTARTS,   /* a handler with SA_RESTART */
+	SIGNAL_RESTARTS, /* a handler with SA_RESTART */
 	SIGNAL_INTERRUPTS, /* a handler without */
 };
 

@@ -24,13 +24,13 @@ struct remote {
 	pid_t tid;
 	struct user_regs_struct regs; /* to go on with; a critical section of rseq is already aborted */
 	kernel_sigset mask;
-	uint8_t *xstate;    /* NT_X86_XSTATE; owned */
-	size_t xstate_len;  /* bytes */
+	uint8_t *xstate; /* NT_X86_XSTATE; owned */
+	size_t xstate_len; /* bytes */
 	uint64_t rseq_area; /* address of struct rseq; 0: not registered */
 	uint32_t rseq_size, rseq_signature;
 	const struct gadgets *gadgets;
 	uint64_t home; /* where the way home lies; 0: none yet */
-	bool used;     /* it was made to run: registers and mask must be put back */
+	bool used; /* it was made to run: registers and mask must be put back */
 };
 
 /* Where the last task had its sigreturn: most tasks of a tree map the same libc. Zeroed at first. */

@@ -13,8 +13,8 @@
 /* Instructions that are already in a task and that injection uses. Addresses are the task's; 0: not found. */
 struct gadgets {
 	uint64_t syscall_ret; /* syscall; any number of xor reg,reg; ret */
-	uint64_t sigreturn;   /* mov $15,%eax; syscall */
-	uint64_t pop_rax;     /* pop %rax; ret: with a stack word 15 and syscall_ret it replaces sigreturn */
+	uint64_t sigreturn; /* mov $15,%eax; syscall */
+	uint64_t pop_rax; /* pop %rax; ret: with a stack word 15 and syscall_ret it replaces sigreturn */
 };
 
 /* Looks for gadgets that are still missing in the code that stands at the address. */

@@ -19,12 +19,12 @@
 typedef uint64_t kernel_sigset;
 
 enum tracee_stop {
-	STOP_NONE,    /* it runs */
-	STOP_EVENT,   /* PTRACE_EVENT_STOP after PTRACE_INTERRUPT */
-	STOP_GROUP,   /* stopped by job control; sig says by which signal */
-	STOP_SIGNAL,  /* about to get the signal sig */
+	STOP_NONE, /* it runs */
+	STOP_EVENT, /* PTRACE_EVENT_STOP after PTRACE_INTERRUPT */
+	STOP_GROUP, /* stopped by job control; sig says by which signal */
+	STOP_SIGNAL, /* about to get the signal sig */
 	STOP_SYSCALL, /* entry or exit of a system call */
-	STOP_EXITED,  /* it is no more */
+	STOP_EXITED, /* it is no more */
 };
 
 /* Attaches without stopping; options as PTRACE_O_*. Failure is not logged. */
@@ -66,7 +66,8 @@ int tracee_syscall_begin(pid_t tid, const struct user_regs_struct *base, uint64_
 			 const uint64_t args[6]);
 int tracee_syscall_enter(pid_t tid);
 int tracee_syscall_end(pid_t tid, int64_t *result);
-/* Lets the thread run to the next entry or exit of a system call. Its signals must be blocked. */
-int tracee_to_syscall_stop(pid_t tid);
+/* Lets the thread run to the next entry or exit of a system call, in two steps. Its signals must be blocked. */
+int tracee_to_syscall(pid_t tid);
+int tracee_wait_syscall(pid_t tid);
 
 #endif

@@ -22,8 +22,8 @@ enum {
 };
 
 #define XSTATE_BIT(component) (1ul << (component))
-#define XSTATE_MAX 16384       /* room for any XSAVE area, AMX too; bytes */
-#define XSTATE_HEADER 512      /* offset of the header: xstate_bv, xcomp_bv */
+#define XSTATE_MAX 16384 /* room for any XSAVE area, AMX too; bytes */
+#define XSTATE_HEADER 512 /* offset of the header: xstate_bv, xcomp_bv */
 #define XSTATE_SW_FEATURES 464 /* where ptrace puts the mask of features that the thread may use */
 
 struct xstate_layout {

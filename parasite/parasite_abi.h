@@ -11,10 +11,10 @@
 
 #include <stdint.h>
 
-#define PARASITE_ABI 1	     /* raised when anything in here changes its meaning */
-#define PARASITE_MAX 16384   /* bytes of the blob */
+#define PARASITE_ABI 1 /* raised when anything in here changes its meaning */
+#define PARASITE_MAX 16384 /* bytes of the blob */
 #define PARASITE_RANGES 1024 /* struct iovec: IOV_MAX of writev(2) */
-#define PARASITE_STACK 8192  /* bytes of the thread's stack that it may use */
+#define PARASITE_STACK 8192 /* bytes of the thread's stack that it may use */
 #define PARASITE_SIGNALS 64
 
 /* Its argument, at the top of its stack. */
@@ -22,16 +22,16 @@ struct parasite_arg {
 	uint32_t abi;
 	int32_t sockets[2]; /* out: [0] is its own, [1] is fetched by the dumper and closed in the target */
 	uint32_t reserved;
-	uint64_t base, size;  /* its mapping */
+	uint64_t base, size; /* its mapping */
 	uint64_t syscall_ret; /* where it leaves by munmap */
-	uint64_t home;	      /* stack pointer of the way home */
+	uint64_t home; /* stack pointer of the way home */
 };
 
 enum parasite_command {
 	PARASITE_GET_TASK = 1, /* answered by struct parasite_task */
-	PARASITE_TAKE_FILE,    /* comes with a descriptor, which PARASITE_WRITE writes to */
-	PARASITE_WRITE,	       /* writes count ranges of its own memory, answered by the bytes written */
-	PARASITE_QUIT,	       /* closes its descriptors, unmaps itself and goes home; no answer */
+	PARASITE_TAKE_FILE, /* comes with a descriptor, which PARASITE_WRITE writes to */
+	PARASITE_WRITE, /* writes count ranges of its own memory, answered by the bytes written */
+	PARASITE_QUIT, /* closes its descriptors, unmaps itself and goes home; no answer */
 };
 
 struct parasite_request {
@@ -49,14 +49,14 @@ struct parasite_sigaction {
 
 /* What only the task itself can ask for. Calls that the kernel does not know leave -errno. */
 struct parasite_task {
-	int64_t result;					     /* 0 or -errno of the first call that failed */
+	int64_t result; /* 0 or -errno of the first call that failed */
 	struct parasite_sigaction actions[PARASITE_SIGNALS]; /* [n - 1]: signal n */
 	uint64_t itimers[3][4]; /* ITIMER_REAL, VIRTUAL, PROF: interval s, us, value s, us */
 	uint64_t brk;
 	int32_t dumpable, child_subreaper, thp_disable, mdwe, io_flusher;
 	int32_t securebits, keep_caps;
 	int64_t timer_slack; /* ns */
-	int64_t membarrier;  /* MEMBARRIER_CMD_GET_REGISTRATIONS (6.3) */
+	int64_t membarrier; /* MEMBARRIER_CMD_GET_REGISTRATIONS (6.3) */
 };
 
 #endif

@@ -28,7 +28,7 @@ static inline long raw_syscall6(long nr, long a1, long a2, long a3, long a4, lon
 
 /* sys(read, fd, buf, len): the arguments of the call as its man page has them, at most five; sys6 for six. */
 #define sys(name, ...) RAW_SYSCALL_N(0, ##__VA_ARGS__, 6, 5, 4, 3, 2, 1, 0)(__NR_##name, ##__VA_ARGS__)
-#define sys6(name, a, b, c, d, e, f) \
+#define sys6(name, a, b, c, d, e, f)                                                                                   \
 	raw_syscall6(__NR_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 #endif

@@ -20,7 +20,7 @@ struct legacy {
 
 struct component {
 	int bit;
-	void *to;    /* in struct regs_image */
+	void *to; /* in struct regs_image */
 	size_t size; /* bytes in the image; the CPU's component may be longer */
 };
 

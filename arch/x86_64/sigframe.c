@@ -38,9 +38,9 @@ struct fpx_sw_bytes {
 
 #define FP_XSTATE_MAGIC1 0x46505853u
 #define FP_XSTATE_MAGIC2 0x46505845u
-#define UC_FLAGS 7	  /* UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS */
+#define UC_FLAGS 7 /* UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS */
 #define SS_INVALID 0x7fff /* sigaltstack refuses these flags, which leaves the alternate stack as it is */
-#define POP_WORDS 2	  /* words before the frame when pop_rax leads home */
+#define POP_WORDS 2 /* words before the frame when pop_rax leads home */
 
 /* syscall, any number of xor reg,reg, ret */
 static bool is_syscall_ret(const uint8_t *c, size_t len)

@@ -154,7 +154,7 @@ int tracee_write(pid_t tid, uint64_t to, const void *from, size_t len)
  * delivered, which puts the thread into a group stop, and the thread is made to go on nevertheless. The
  * kernel stops it again when it is detached.
  */
-static int wait_syscall_stop(pid_t tid)
+int tracee_wait_syscall(pid_t tid)
 {
 	for (;;) {
 		int sig = 0, stop = tracee_poll(tid, true, &sig);
@@ -171,11 +171,9 @@ static int wait_syscall_stop(pid_t tid)
 	}
 }
 
-int tracee_to_syscall_stop(pid_t tid)
+int tracee_to_syscall(pid_t tid)
 {
-	int err = resume(tid, PTRACE_SYSCALL, 0);
-
-	return err ? err : wait_syscall_stop(tid);
+	return resume(tid, PTRACE_SYSCALL, 0);
 }
 
 int tracee_syscall_begin(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
@@ -199,14 +197,14 @@ int tracee_syscall_begin(pid_t tid, const struct user_regs_struct *base, uint64_
 
 int tracee_syscall_enter(pid_t tid)
 {
-	int err = wait_syscall_stop(tid);
+	int err = tracee_wait_syscall(tid);
 
 	return err ? err : resume(tid, PTRACE_SYSCALL, 0);
 }
 
 int tracee_syscall_end(pid_t tid, int64_t *result)
 {
-	int err = wait_syscall_stop(tid);
+	int err = tracee_wait_syscall(tid);
 
 	if (err)
 		return err;
