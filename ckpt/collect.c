@@ -13,7 +13,9 @@
 #include "fault.h"
 #include "log.h"
 
-#define SCRATCH 64 /* bytes for the results of remote calls */
+#define QUERIES 3 /* at most: REMOTE_CALLS - 1 */
+#define ANSWER 32 /* bytes for the answer to each */
+#define SCRATCH (QUERIES * ANSWER)
 
 static const struct dump_part *const parts[] = {
 #define TASK_PART(name) &dump_part_##name,
@@ -91,45 +93,70 @@ static void undo_inside(void *dump)
 	cure_tree(dump);
 }
 
-/* Calls fn for all threads of all tasks. Stops at the first error. */
-static int each_thread(struct dump *d,
-		       int (*fn)(struct dump_task *t, struct dump_thread *th, const struct dump_query *q),
-		       const struct dump_query *q)
+/* Where a thread puts the answer to query i, below its way home. */
+static uint64_t scratch_of(const struct dump_thread *th, size_t i)
+{
+	return th->remote.home - REMOTE_CHAIN - SCRATCH + i * ANSWER;
+}
+
+/* The parts' queries. Returns how many. */
+static size_t list_queries(const struct dump_query *queries[QUERIES])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < N_PARTS; i++)
+		if (parts[i]->query)
+			queries[n++] = parts[i]->query;
+	return n;
+}
+
+/* Sets a thread to work on all its queries; where that cannot be, has them answered one by one. */
+static int begin_queries(struct dump_thread *th)
+{
+	const struct dump_query *queries[QUERIES];
+	struct chain_call calls[QUERIES];
+	size_t n = list_queries(queries);
+
+	for (size_t i = 0; i < n; i++)
+		calls[i] = (struct chain_call){ queries[i]->nr, { queries[i]->arg, scratch_of(th, i) } };
+	int err = remote_chain_begin(&th->remote, &th->status, calls, n);
+	th->answering = !err;
+	if (err != -EOPNOTSUPP)
+		return err;
+	err = 0;
+	for (size_t i = 0; i < n && !err; i++) {
+		err = remote_do(&th->remote, NULL, calls[i].nr, calls[i].args[0], calls[i].args[1]);
+		if (err)
+			log_errno(-err, "thread %d can't tell its %s", th->tid, queries[i]->what);
+	}
+	return err;
+}
+
+static int end_queries(struct dump_thread *th)
+{
+	const struct dump_query *queries[QUERIES];
+	uint8_t answers[QUERIES][ANSWER];
+	size_t n = list_queries(queries);
+
+	int err = th->answering ? remote_chain_end(&th->remote) : 0;
+	if (!err)
+		err = tracee_read(th->tid, scratch_of(th, 0), answers, sizeof(answers));
+	if (err)
+		return log_errno(-err, "thread %d can't tell about itself", th->tid);
+	for (size_t i = 0; i < n; i++)
+		memcpy((char *)th + queries[i]->answer, answers[i], queries[i]->size);
+	return 0;
+}
+
+static int each_thread(struct dump *d, int (*fn)(struct dump_thread *th))
 {
 	int err = 0;
 
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		for (size_t j = 0; j < d->tasks[i]->n_threads && !err; j++)
 			if (d->tasks[i]->threads[j].remote.home)
-				err = fn(d->tasks[i], &d->tasks[i]->threads[j], q);
+				err = fn(&d->tasks[i]->threads[j]);
 	return err;
-}
-
-/* Where a thread puts the answers to its queries, below its way home. */
-static uint64_t scratch_of(const struct dump_thread *th)
-{
-	return th->remote.home - REMOTE_CHAIN - SCRATCH;
-}
-
-static int query_begin(struct dump_task *t, struct dump_thread *th, const struct dump_query *q)
-{
-	const uint64_t args[6] = { q->arg, scratch_of(th) };
-
-	return remote_begin(&th->remote, q->nr, args);
-}
-
-static int query_enter(struct dump_task *t, struct dump_thread *th, const struct dump_query *q)
-{
-	return remote_enter_call(&th->remote);
-}
-
-static int query_end(struct dump_task *t, struct dump_thread *th, const struct dump_query *q)
-{
-	int err = remote_end(&th->remote, NULL);
-
-	if (!err)
-		err = tracee_read(th->tid, scratch_of(th), (char *)th + q->answer, q->size);
-	return err ? log_errno(-err, "thread %d can't tell its %s", th->tid, q->what) : 0;
 }
 
 /*
@@ -202,13 +229,8 @@ int collect_tree_inside(struct dump *d)
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		if (d->tasks[i]->state != TASK_DEAD)
 			err = prepare_task(d->tasks[i]);
-	for (size_t i = 0; i < N_PARTS && !err; i++) {
-		if (!parts[i]->query)
-			continue;
-		err = each_thread(d, query_begin, parts[i]->query);
-		err = err ? err : each_thread(d, query_enter, parts[i]->query);
-		err = err ? err : each_thread(d, query_end, parts[i]->query);
-	}
+	err = err ? err : each_thread(d, begin_queries);
+	err = err ? err : each_thread(d, end_queries);
 	err = err ? err : enter_tasks(d);
 	return err ? err : fault_point(FAULT_dump_collected_inside);
 }

@@ -186,7 +186,9 @@ static int collect_fd(struct dump_task *t, int number, struct dump_fd *entry)
 	int err = read_fdinfo(t, number, &info, &entry->cloexec);
 	if (err)
 		return err;
-	struct dump_file probe = { .pid = t->pid, .number = number, .st = info.st, .flags = info.flags, .pos = info.pos };
+	struct dump_file probe = {
+		.pid = t->pid, .number = number, .st = info.st, .flags = info.flags, .pos = info.pos
+	};
 	struct dump_file **known = tfind(&probe, &t->dump->files->descriptions, compare_descriptions);
 	entry->fd = number;
 	entry->file = known ? *known : NULL;

@@ -262,7 +262,8 @@ int parasite_write_end(struct parasite *p)
 	int err = hear(p, &reply, sizeof(reply));
 
 	if (!err && reply.result != p->writing)
-		err = log_errno(reply.result < 0 ? -(int)reply.result : EIO, "task %d can't write its memory to the image", p->pid);
+		err = log_errno(reply.result < 0 ? -(int)reply.result : EIO,
+				"task %d can't write its memory to the image", p->pid);
 	return err;
 }
 

@@ -42,10 +42,11 @@ int namespaces_judge(struct dump_task *t)
 	for (size_t i = 0; i < NAMESPACES && !err; i++) {
 		if (!strcmp(d->own_namespaces[i], its[i]))
 			continue;
-		snprintf(reason, sizeof(reason), "it is in another %s namespace than ckpt, which is not supported yet", names[i]);
+		snprintf(reason, sizeof(reason), "it is in another %s namespace than ckpt, which is not supported yet",
+			 names[i]);
 		err = blocker_add(d, t->pid, "namespace", reason,
-				  "run ckpt inside the container (nsenter -t PID -a), or the program outside of it", "%s",
-				  its[i]);
+				  "run ckpt inside the container (nsenter -t PID -a), or the program outside of it",
+				  "%s", its[i]);
 	}
 	return err;
 }

@@ -228,7 +228,8 @@ static int begin_batch(struct job *j)
 
 	while (j->i < j->list.n && j->list.r[j->i].readable && n < PARASITE_RANGES && bytes < BATCH_BYTES) {
 		const struct run *r = &j->list.r[j->i];
-		uint64_t left = r->end - r->start - j->done, len = left < BATCH_BYTES - bytes ? left : BATCH_BYTES - bytes;
+		uint64_t left = r->end - r->start - j->done,
+			 len = left < BATCH_BYTES - bytes ? left : BATCH_BYTES - bytes;
 
 		ranges[n++] = (struct iovec){ (void *)(r->start + j->done), len };
 		bytes += len;

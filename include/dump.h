@@ -40,6 +40,7 @@ struct dump_thread {
 	pid_t tid;
 	struct remote remote; /* registers, mask, rseq */
 	struct user_desc tls[TLS_ENTRIES];
+	bool answering; /* at work on its queries */
 	struct proc_status status; /* credentials */
 	struct signal_queue pending;
 	uint64_t clear_child_tid, robust_list, robust_len;

@@ -44,7 +44,7 @@ struct proc_status {
 	uint32_t *groups; /* owned: proc_status_free */
 	size_t n_groups;
 	uint64_t cap_inh, cap_prm, cap_eff, cap_bnd, cap_amb;
-	uint64_t pending, shared_pending; /* SigPnd, ShdPnd */
+	uint64_t pending, shared_pending, caught; /* SigPnd, ShdPnd, SigCgt */
 	uint64_t umask, no_new_privs, tracer;
 	uint64_t seccomp; /* 0 none, 1 strict, 2 filter */
 };

@@ -17,7 +17,8 @@
 #include "sigframe.h"
 #include "tracee.h"
 
-#define REMOTE_CHAIN 64 /* bytes below the way home for one more step of it (remote_map) */
+#define REMOTE_CALLS 4 /* in a chain, with the one that stops the thread */
+#define REMOTE_CHAIN (REMOTE_CALLS * CHAIN_WORDS * 8 + 32) /* bytes below the way home for more steps of it */
 
 /* A thread's state when it was stopped, and how to make it work for us. */
 struct remote {
@@ -33,10 +34,13 @@ struct remote {
 	bool used; /* it was made to run: registers and mask must be put back */
 };
 
-/* Where the last task had its sigreturn: most tasks of a tree map the same libc. Zeroed at first. */
+#define GADGETS_IN_FILE 4
+
+/* Where the last task had its gadgets: most tasks of a tree map the same libc. Zeroed at first. */
 struct gadget_cache {
 	dev_t dev;
-	uint64_t ino, pgoff, sigreturn_offset, pop_rax_offset;
+	uint64_t ino, pgoff;
+	uint64_t offsets[GADGETS_IN_FILE]; /* sigreturn, pop_rax, pop_rdi, pop_rsi; 0: not there */
 };
 
 /* Finds the gadgets of a task in its executable areas. Returns 0, -ENOMEM, or -ENOEXEC when there are none (not
@@ -72,6 +76,14 @@ int remote_do_args(struct remote *r, int64_t *result, long nr, const uint64_t ar
 int remote_begin(struct remote *r, long nr, const uint64_t args[6]);
 int remote_enter_call(struct remote *r);
 int remote_end(struct remote *r, int64_t *result);
+
+/*
+ * A row of calls that the thread makes on its own, in two steps: all begin, then all end. It costs one stop.
+ * st is the thread's status. -EOPNOTSUPP (not logged) where the task or the thread's signals do not allow
+ * it: then remote_begin serves. The results are where the calls put them; what they return is not known.
+ */
+int remote_chain_begin(struct remote *r, const struct proc_status *st, const struct chain_call *calls, size_t n);
+int remote_chain_end(struct remote *r);
 
 /*
  * Like remote_begin, for a mapping of private anonymous memory at an address that is free (the result of

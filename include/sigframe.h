@@ -6,6 +6,7 @@
 #ifndef CKPT_SIGFRAME_H
 #define CKPT_SIGFRAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/user.h>
@@ -14,13 +15,27 @@
 struct gadgets {
 	uint64_t syscall_ret; /* syscall; any number of xor reg,reg; ret */
 	uint64_t sigreturn; /* mov $15,%eax; syscall */
-	uint64_t pop_rax; /* pop %rax; ret: with a stack word 15 and syscall_ret it replaces sigreturn */
+	uint64_t pop_rax, pop_rdi, pop_rsi; /* pop %reg; ret: with them stack words make calls on the way home */
 };
 
 /* Looks for gadgets that are still missing in the code that stands at the address. */
 void gadgets_scan(struct gadgets *g, const uint8_t *code, size_t len, uint64_t address);
 /* Whether they suffice for remote calls with a way home. */
-int gadgets_complete(const struct gadgets *g);
+bool gadgets_complete(const struct gadgets *g);
+
+/* A system call of two arguments that is made by stack words alone. */
+struct chain_call {
+	long nr;
+	uint64_t args[2];
+};
+
+#define CHAIN_WORDS 7 /* for each call */
+
+/*
+ * Writes the stack words for a row of calls. They must end where a way home begins, and are entered by a
+ * return to the first of them. The gadgets pop_* must be there. Returns the number of words.
+ */
+size_t chain_build(uint64_t *words, const struct gadgets *g, const struct chain_call *calls, size_t n);
 
 #define SIGFRAME_MAX (16384 + 1024) /* bytes, with AMX */
 

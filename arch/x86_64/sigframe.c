@@ -60,12 +60,20 @@ static bool is_syscall_ret(const uint8_t *c, size_t len)
 	return i < len && c[i] == 0xc3;
 }
 
+/* pop %reg; ret */
+static void find_pop(uint64_t *gadget, uint8_t pop, const uint8_t *code, size_t len, uint64_t address)
+{
+	const uint8_t bytes[] = { pop, 0xc3 }, *found = *gadget ? NULL : memmem(code, len, bytes, sizeof(bytes));
+
+	if (found)
+		*gadget = address + (found - code);
+}
+
 void gadgets_scan(struct gadgets *g, const uint8_t *code, size_t len, uint64_t address)
 {
 	static const uint8_t call[] = { 0x0f, 0x05 };
 	static const uint8_t mov32[] = { 0xb8, SYS_rt_sigreturn, 0, 0, 0 };
 	static const uint8_t mov64[] = { 0x48, 0xc7, 0xc0, SYS_rt_sigreturn, 0, 0, 0 };
-	static const uint8_t pop[] = { 0x58, 0xc3 };
 	const uint8_t *end = code + len;
 
 	for (const uint8_t *c = code; (c = memmem(c, end - c, call, sizeof(call))); c++) {
@@ -78,12 +86,12 @@ void gadgets_scan(struct gadgets *g, const uint8_t *code, size_t len, uint64_t a
 		if (g->syscall_ret && g->sigreturn)
 			break;
 	}
-	const uint8_t *p = g->pop_rax ? NULL : memmem(code, len, pop, sizeof(pop));
-	if (p)
-		g->pop_rax = address + (p - code);
+	find_pop(&g->pop_rax, 0x58, code, len, address);
+	find_pop(&g->pop_rdi, 0x5f, code, len, address);
+	find_pop(&g->pop_rsi, 0x5e, code, len, address);
 }
 
-int gadgets_complete(const struct gadgets *g)
+bool gadgets_complete(const struct gadgets *g)
 {
 	return g->syscall_ret && (g->sigreturn || g->pop_rax);
 }
@@ -147,4 +155,20 @@ size_t sigframe_build(void *buf, uint64_t address, const struct gadgets *g, cons
 	memcpy(fp + XSTATE_SW_FEATURES, &sw, sizeof(sw));
 	memcpy(fp + xstate_len, &(uint32_t){ FP_XSTATE_MAGIC2 }, 4);
 	return fp + xstate_len + 4 - (uint8_t *)buf;
+}
+
+size_t chain_build(uint64_t *words, const struct gadgets *g, const struct chain_call *calls, size_t n)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		words[at++] = g->pop_rax;
+		words[at++] = calls[i].nr;
+		words[at++] = g->pop_rdi;
+		words[at++] = calls[i].args[0];
+		words[at++] = g->pop_rsi;
+		words[at++] = calls[i].args[1];
+		words[at++] = g->syscall_ret;
+	}
+	return at;
 }

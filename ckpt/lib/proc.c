@@ -169,10 +169,10 @@ static bool parse_number(const char *line, struct proc_status *st)
 		int base;
 	} numbers[] = {
 #define FIELD(key, field, base) { key, sizeof(key) - 1, offsetof(struct proc_status, field), base }
-		FIELD("CapInh:", cap_inh, 16),		FIELD("CapPrm:", cap_prm, 16),	 FIELD("CapEff:", cap_eff, 16),
-		FIELD("CapBnd:", cap_bnd, 16),		FIELD("CapAmb:", cap_amb, 16),	 FIELD("SigPnd:", pending, 16),
-		FIELD("ShdPnd:", shared_pending, 16),	FIELD("Umask:", umask, 8),	 FIELD("Seccomp:", seccomp, 10),
-		FIELD("NoNewPrivs:", no_new_privs, 10), FIELD("TracerPid:", tracer, 10),
+		FIELD("SigCgt:", caught, 16),	FIELD("CapInh:", cap_inh, 16),		FIELD("CapPrm:", cap_prm, 16),
+		FIELD("CapEff:", cap_eff, 16),	FIELD("CapBnd:", cap_bnd, 16),		FIELD("CapAmb:", cap_amb, 16),
+		FIELD("SigPnd:", pending, 16),	FIELD("ShdPnd:", shared_pending, 16),	FIELD("Umask:", umask, 8),
+		FIELD("Seccomp:", seccomp, 10), FIELD("NoNewPrivs:", no_new_privs, 10), FIELD("TracerPid:", tracer, 10),
 #undef FIELD
 	};
 

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "cleanup.h"
@@ -22,7 +23,7 @@
 
 static bool found_all(const struct gadgets *g)
 {
-	return g->syscall_ret && g->sigreturn && g->pop_rax;
+	return g->syscall_ret && g->sigreturn && g->pop_rax && g->pop_rdi && g->pop_rsi;
 }
 
 static void scan_area(pid_t pid, const struct vma *v, uint8_t *buf, struct gadgets *g)
@@ -46,40 +47,54 @@ static int rank(const struct vma *v)
 	return strstr(v->name, "/libc.") || strstr(v->name, "/libc-") || strstr(v->name, "/ld-musl") ? 1 : 2;
 }
 
+/* The gadgets of a file, as an array. */
+#define FILE_GADGETS(g)                                                                                                \
+	{                                                                                                              \
+		&(g)->sigreturn, &(g)->pop_rax, &(g)->pop_rdi, &(g)->pop_rsi                                           \
+	}
+
 /* Whether the bytes that another task has in the same file stand in this area too; they may have been changed. */
 static void recall(pid_t pid, const struct vma *v, const struct gadget_cache *cache, struct gadgets *g)
 {
-	uint64_t offsets[] = { cache->sigreturn_offset, cache->pop_rax_offset };
-	uint8_t code[16];
+	struct gadgets here = {};
+	uint64_t *known[] = FILE_GADGETS(g), *seen[] = FILE_GADGETS(&here);
+	uint8_t code[GADGETS_IN_FILE][16];
+	struct iovec local[GADGETS_IN_FILE], remote[GADGETS_IN_FILE];
 
 	if (!cache->ino || v->ino != cache->ino || v->dev != cache->dev || v->pgoff != cache->pgoff)
 		return;
-	for (int i = 0; i < 2; i++) {
-		uint64_t address = v->start + offsets[i];
-		struct gadgets here = {};
+	for (int i = 0; i < GADGETS_IN_FILE; i++) {
+		local[i] = (struct iovec){ code[i], sizeof(code[i]) };
+		remote[i] = (struct iovec){ (void *)(v->start + cache->offsets[i]), sizeof(code[i]) };
+	}
+	if (process_vm_readv(pid, local, GADGETS_IN_FILE, remote, GADGETS_IN_FILE, 0) != sizeof(code))
+		return;
+	for (int i = 0; i < GADGETS_IN_FILE; i++) {
+		uint64_t address = v->start + cache->offsets[i];
 
-		if (!offsets[i] || address + sizeof(code) > v->end || tracee_read(pid, address, code, sizeof(code)))
-			continue;
-		gadgets_scan(&here, code, sizeof(code), address);
-		if (!g->sigreturn && here.sigreturn == address)
-			g->sigreturn = address;
-		if (!g->pop_rax && here.pop_rax == address)
-			g->pop_rax = address;
+		here = (struct gadgets){};
+		gadgets_scan(&here, code[i], sizeof(code[i]), address);
+		if (cache->offsets[i] && !*known[i] && *seen[i] == address)
+			*known[i] = address;
 	}
 }
 
 static void search(pid_t pid, const struct vma *v, uint8_t *buf, struct gadget_cache *cache, struct gadgets *g)
 {
+	uint64_t *found[] = FILE_GADGETS(g);
+
 	recall(pid, v, cache, g);
 	if (found_all(g))
 		return;
 	struct gadgets before = *g;
+	uint64_t *had[] = FILE_GADGETS(&before);
 	scan_area(pid, v, buf, g);
-	if (!v->ino || before.sigreturn == g->sigreturn)
+	if (!v->ino || before.sigreturn || !g->sigreturn)
 		return;
-	*cache = (struct gadget_cache){ v->dev, v->ino, v->pgoff, g->sigreturn - v->start };
-	if (before.pop_rax != g->pop_rax)
-		cache->pop_rax_offset = g->pop_rax - v->start;
+	*cache = (struct gadget_cache){ v->dev, v->ino, v->pgoff, {} };
+	for (int i = 0; i < GADGETS_IN_FILE; i++)
+		if (!*had[i] && *found[i])
+			cache->offsets[i] = *found[i] - v->start;
 }
 
 int remote_find_gadgets(pid_t pid, const struct vma_list *vmas, struct gadget_cache *cache, struct gadgets *g)
@@ -282,6 +297,66 @@ int remote_begin(struct remote *r, long nr, const uint64_t args[6])
 	int err = borrow(r, &base);
 
 	return err ? err : tracee_syscall_begin(r->tid, &base, r->gadgets->syscall_ret, r->home, nr, args);
+}
+
+/*
+ * A signal by which the thread can stop itself for us, and that does nothing when we are not there: ignored by
+ * default, not caught, not pending, and not blocked, so that one that comes from elsewhere is lost neither.
+ */
+static int harmless_signal(const struct remote *r, const struct proc_status *st)
+{
+	static const int signals[] = { SIGURG, SIGWINCH };
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (!((st->caught | st->pending | st->shared_pending | r->mask) & (1ull << (signals[i] - 1))))
+			return signals[i];
+	return 0;
+}
+
+int remote_chain_begin(struct remote *r, const struct proc_status *st, const struct chain_call *calls, size_t n)
+{
+	struct chain_call row[REMOTE_CALLS];
+	uint64_t words[REMOTE_CALLS * CHAIN_WORDS];
+	struct user_regs_struct base = r->regs;
+	int sig = harmless_signal(r, st);
+
+	if (!sig || !r->gadgets->pop_rax || !r->gadgets->pop_rdi || !r->gadgets->pop_rsi || n >= REMOTE_CALLS)
+		return -EOPNOTSUPP;
+	memcpy(row, calls, n * sizeof(*row));
+	row[n] = (struct chain_call){ SYS_tkill, { r->tid, sig } };
+	size_t len = chain_build(words, r->gadgets, row, n + 1) * sizeof(words[0]);
+	uint64_t start = r->home - len;
+	int err = tracee_write(r->tid, start, words, len);
+	if (err)
+		return log_errno(-err, "can't write to the stack of thread %d", r->tid);
+	base.rip = r->gadgets->pop_rax; /* as if the first word had just been returned to */
+	base.rsp = start + sizeof(words[0]);
+	base.orig_rax = -1;
+	base.eflags &= ~0x100ul;
+	r->used = true;
+	err = tracee_set_regs(r->tid, &base);
+	if (!err)
+		err = tracee_set_sigmask(r->tid, ALL_SIGNALS & ~(1ull << (sig - 1)));
+	if (!err && ptrace(PTRACE_CONT, r->tid, 0, 0))
+		err = log_errno(errno, "can't let thread %d make its calls", r->tid);
+	return err;
+}
+
+int remote_chain_end(struct remote *r)
+{
+	for (;;) {
+		int sig = 0, stop = tracee_poll(r->tid, true, &sig);
+
+		if (stop < 0 || stop == STOP_EXITED)
+			return stop < 0 ? stop : -ESRCH;
+		if (stop == STOP_SIGNAL && sig != SIGSTOP) {
+			/* from here on nothing may reach the thread before its own mask is back */
+			return tracee_set_sigmask(r->tid, ALL_SIGNALS);
+		}
+		/* a SIGSTOP from outside: the kernel stops the thread again when it is detached */
+		if (ptrace(PTRACE_CONT, r->tid, 0, stop == STOP_SIGNAL ? sig : 0))
+			return log_errno(errno, "can't continue thread %d", r->tid);
+	}
 }
 
 int remote_map_begin(struct remote *r, uint64_t address, size_t size, int prot)
