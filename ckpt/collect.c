@@ -3,6 +3,8 @@
  * a parasite in each task, what only the inside shows. Changes to the target are on the undo stack.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +28,8 @@ static const struct dump_part *const parts[] = {
 
 static int collect_thread(struct dump_task *t, struct dump_thread *th)
 {
-	char name[48];
+	int err = 0;
 
-	snprintf(name, sizeof(name), "task/%d/status", th->tid);
-	int err = proc_status(t->proc, name, &th->status);
 	for (size_t i = 0; i < N_PARTS && !err; i++)
 		err = parts[i]->collect_thread ? parts[i]->collect_thread(t, th) : 0;
 	return err;
@@ -37,11 +37,8 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 
 static int collect_task(struct dump_task *t)
 {
-	if (t->state == TASK_DEAD)
-		return 0;
-	int err = proc_vmas(t->proc, true, &t->vmas);
-	if (!err)
-		err = memory_collect(t);
+	int err = memory_collect(t);
+
 	for (size_t i = 0; i < t->n_threads && !err; i++)
 		err = collect_thread(t, &t->threads[i]);
 	for (size_t i = 0; i < N_PARTS && !err; i++)
@@ -49,13 +46,69 @@ static int collect_task(struct dump_task *t)
 	return err;
 }
 
+/* Two threads read /proc of different tasks and threads: each takes what is next until nothing is left. */
+struct reading {
+	struct dump *d;
+	atomic_size_t next_task, next_thread; /* the latter counts all threads of the tree */
+	atomic_int err;
+};
+
+static int read_status(struct dump *d, size_t n)
+{
+	size_t i = 0;
+	char name[48];
+
+	while (n >= d->tasks[i]->n_threads)
+		n -= d->tasks[i++]->n_threads;
+	struct dump_thread *th = &d->tasks[i]->threads[n];
+	snprintf(name, sizeof(name), "task/%d/status", th->tid);
+	return proc_status(d->tasks[i]->proc, name, &th->status);
+}
+
+static int read_next(struct reading *r)
+{
+	struct dump *d = r->d;
+	size_t i = atomic_fetch_add(&r->next_task, 1);
+
+	if (i < d->n_tasks)
+		return d->tasks[i]->state == TASK_DEAD ? 0 : proc_vmas(d->tasks[i]->proc, true, &d->tasks[i]->vmas);
+	i = atomic_fetch_add(&r->next_thread, 1);
+	return i < d->n_threads ? read_status(d, i) : 1;
+}
+
+static void *read_all(void *arg)
+{
+	struct reading *r = arg;
+	int err = 0;
+
+	while (!err && !atomic_load(&r->err))
+		err = read_next(r);
+	if (err < 0)
+		atomic_store(&r->err, err);
+	return NULL;
+}
+
+/* Reads what takes longest, the areas of all tasks and the status of all threads, on both of two CPUs. */
+static int read_proc(struct dump *d)
+{
+	struct reading r = { .d = d };
+	pthread_t helper;
+	bool helped = d->n_threads > 16 && !pthread_create(&helper, NULL, read_all, &r);
+
+	read_all(&r);
+	if (helped)
+		pthread_join(helper, NULL);
+	return r.err;
+}
+
 int collect_tree_outside(struct dump *d)
 {
-	int err = 0;
+	int err = read_proc(d);
 
 	for (size_t i = 0; i < d->n_tasks && !err; i++) {
 		d->tasks[i]->ids = i + 2; /* 1 is the caller's, see inventory_entry.root_ids */
-		err = collect_task(d->tasks[i]);
+		if (d->tasks[i]->state != TASK_DEAD)
+			err = collect_task(d->tasks[i]);
 	}
 	if (!err)
 		err = files_collect(d);

@@ -204,19 +204,15 @@ static int ask(struct parasite *p, struct parasite_request request, int fd)
 static int hear(struct parasite *p, void *reply, size_t len)
 {
 	struct pollfd pfd = { .fd = p->socket, .events = POLLIN };
+	ssize_t n;
 
-	for (;;) {
-		int n = poll(&pfd, 1, 20);
-
-		if (n < 0 && errno != EINTR)
-			return log_errno(errno, "can't wait for the parasite in thread %d", p->thread->tid);
-		if (n > 0)
-			break;
-		int err = look_after(p);
+	while ((n = recv(p->socket, reply, len, MSG_TRUNC | MSG_DONTWAIT)) < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			return log_errno(errno, "can't hear the parasite in thread %d", p->thread->tid);
+		int err = poll(&pfd, 1, 20) == 0 ? look_after(p) : 0;
 		if (err)
 			return err;
 	}
-	ssize_t n = recv(p->socket, reply, len, MSG_TRUNC);
 	if (n == (ssize_t)len)
 		return 0;
 	log_err("the parasite in thread %d answered %zd bytes instead of %zu", p->thread->tid, n, len);
@@ -238,12 +234,7 @@ int parasite_hear_task(struct parasite *p, struct parasite_task *task)
 	return err;
 }
 
-int parasite_take_file(struct parasite *p, int fd)
-{
-	return ask(p, (struct parasite_request){ .command = PARASITE_TAKE_FILE }, fd);
-}
-
-int parasite_write_begin(struct parasite *p, const struct iovec *ranges, unsigned int n)
+int parasite_write_begin(struct parasite *p, int fd, const struct iovec *ranges, unsigned int n)
 {
 	size_t len = n * sizeof(*ranges);
 
@@ -253,7 +244,7 @@ int parasite_write_begin(struct parasite *p, const struct iovec *ranges, unsigne
 	/* the area is not writable, for the parasite as for anybody else in the task */
 	if (pwrite(p->mem, ranges, len, p->base + PARASITE_MAX) != (ssize_t)len)
 		return log_errno(errno, "can't hand ranges to the parasite in thread %d", p->thread->tid);
-	return ask(p, (struct parasite_request){ .command = PARASITE_WRITE, .count = n }, -1);
+	return ask(p, (struct parasite_request){ .command = PARASITE_WRITE, .count = n }, fd);
 }
 
 int parasite_write_end(struct parasite *p)

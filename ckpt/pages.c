@@ -216,6 +216,7 @@ struct job {
 	size_t i; /* the run that is next */
 	uint64_t done; /* bytes of it that are written: long runs are split */
 	bool writing; /* the task is at work on a batch */
+	bool passed; /* the task has the file */
 	uint64_t start, write_start; /* us */
 };
 
@@ -240,7 +241,11 @@ static int begin_batch(struct job *j)
 		}
 	}
 	j->writing = n > 0;
-	return n ? parasite_write_begin(&j->t->parasite, ranges, n) : 0;
+	if (!n)
+		return 0;
+	int err = parasite_write_begin(&j->t->parasite, j->passed ? -1 : j->out, ranges, n);
+	j->passed = true;
+	return err;
 }
 
 /* Scans the task, writes its pagemap and sets it to work on its first batch. */
@@ -259,8 +264,7 @@ static int begin_job(struct job *j)
 	if (j->out < 0)
 		return j->out;
 	j->write_start = time_us();
-	err = parasite_take_file(&j->t->parasite, j->out);
-	return err ? err : begin_batch(j);
+	return begin_batch(j);
 }
 
 /* Waits for the batch that the task works on and goes on until all its pages are written. */

@@ -50,13 +50,12 @@ extern int (*const parasite_steps[])(struct parasite *p);
 /* Asks for what only the inside shows; the answer is fetched later. Return 0 or -errno (logged). */
 int parasite_ask_task(struct parasite *p);
 int parasite_hear_task(struct parasite *p, struct parasite_task *task);
-/* Passes the file that parasite_write writes to; the target holds a copy until parasites_remove. */
-int parasite_take_file(struct parasite *p, int fd);
 /*
- * The task appends ranges of its memory, at most PARASITE_RANGES, to the file, while we do something else.
- * All bytes or -errno (logged).
+ * The task appends ranges of its memory, at most PARASITE_RANGES, to the file fd, or, when fd is -1, to that
+ * of the call before, while we do something else. It holds a copy of the file until parasites_remove. All
+ * bytes or -errno (logged).
  */
-int parasite_write_begin(struct parasite *p, const struct iovec *ranges, unsigned int n);
+int parasite_write_begin(struct parasite *p, int fd, const struct iovec *ranges, unsigned int n);
 int parasite_write_end(struct parasite *p);
 /*
  * Makes all these parasites undo themselves, from whatever stage. Their threads are at a stop then, and

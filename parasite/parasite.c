@@ -47,7 +47,7 @@ struct control {
 
 struct parasite {
 	struct parasite_arg *arg;
-	int file; /* descriptor of PARASITE_TAKE_FILE, or -1 */
+	int file; /* the descriptor that came last, or -1 */
 };
 
 /* Waits for a request, takes the descriptor that comes with it. Returns the bytes, 0 when the dumper is gone. */
@@ -145,8 +145,6 @@ static void serve(struct parasite *p)
 		switch (request.command) {
 		case PARASITE_GET_TASK:
 			get_task(p);
-			break;
-		case PARASITE_TAKE_FILE:
 			break;
 		case PARASITE_WRITE:
 			write_ranges(p, request.count);

@@ -29,8 +29,7 @@ struct parasite_arg {
 
 enum parasite_command {
 	PARASITE_GET_TASK = 1, /* answered by struct parasite_task */
-	PARASITE_TAKE_FILE, /* comes with a descriptor, which PARASITE_WRITE writes to */
-	PARASITE_WRITE, /* writes count ranges of its own memory, answered by the bytes written */
+	PARASITE_WRITE, /* writes count ranges of its own memory to the descriptor that came last; answered by the bytes */
 	PARASITE_QUIT, /* closes its descriptors, unmaps itself and goes home; no answer */
 };
 
