@@ -4,6 +4,7 @@
  */
 #include "plan.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -20,13 +21,13 @@
 #define POLL_MS 10
 
 struct holder {
+	pid_t pid; /* not the number in question when that is in use as a group */
 	char comm[64];
 	char state;
-	pid_t ppid;
+	pid_t ppid, pgid, sid;
 };
 
-/* Who has the number? Returns false when nobody has. */
-static bool find_holder(pid_t pid, struct holder *h)
+static bool read_holder(pid_t pid, struct holder *h)
 {
 	char path[32], text[512];
 
@@ -37,19 +38,49 @@ static bool find_holder(pid_t pid, struct holder *h)
 		return false;
 	text[n] = 0;
 	char *open_paren = strchr(text, '('), *close_paren = strrchr(text, ')');
-	*h = (struct holder){ .state = '?' };
+	*h = (struct holder){ .pid = pid, .state = '?' };
 	if (open_paren && close_paren) {
 		snprintf(h->comm, sizeof(h->comm), "%.*s", (int)(close_paren - open_paren - 1), open_paren + 1);
-		sscanf(close_paren + 1, " %c %d", &h->state, &h->ppid);
+		sscanf(close_paren + 1, " %c %d %d %d", &h->state, &h->ppid, &h->pgid, &h->sid);
 	}
 	return true;
 }
 
-/* Waits for a zombie to go. Returns whether the number became free; *left is what remains of the patience. */
-static bool wait_for_zombie(pid_t pid, struct holder *h, int *left)
+/* A member of the group, one that lives if there is any. */
+static bool find_member(pid_t pgid, struct holder *h)
 {
-	log_print(LOG_MSG, LOG_WHERE, "waiting for pid %d: %s is dead, but its parent %d has not reaped it yet", pid, h->comm,
-		  h->ppid);
+	_cleanup_closedir_ DIR *d = opendir("/proc");
+	bool found = false;
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		struct holder other;
+
+		if (e->d_name[0] < '1' || e->d_name[0] > '9' || !read_holder(atoi(e->d_name), &other))
+			continue;
+		if (other.pgid != pgid && other.sid != pgid)
+			continue;
+		if (!found || h->state == 'Z')
+			*h = other;
+		found = true;
+	}
+	return found;
+}
+
+/* Who has the number, as its own or as that of its group? Returns false when nobody has. */
+static bool find_holder(pid_t pid, struct holder *h)
+{
+	if (read_holder(pid, h))
+		return true;
+	if (kill(-pid, 0) && errno == ESRCH)
+		return false;
+	return find_member(pid, h);
+}
+
+/* Waits for zombies to go. Returns whether the number became free; *left is what remains of the patience. */
+static bool wait_for_zombies(pid_t pid, struct holder *h, int *left)
+{
+	log_print(LOG_MSG, LOG_WHERE, "waiting for pid %d: %s (%d) is dead, but its parent %d has not reaped it yet", pid,
+		  h->comm, h->pid, h->ppid);
 	for (; *left > 0; *left -= POLL_MS) {
 		struct timespec nap = { .tv_nsec = POLL_MS * 1000000 };
 
@@ -66,22 +97,19 @@ static void check_pid(struct plan *plan, pid_t pid, const char *role, pid_t of, 
 {
 	struct holder h;
 
-	if (find_holder(pid, &h)) {
-		if (h.state == 'Z' && !plan->problems && wait_for_zombie(pid, &h, left))
-			return;
-		if (h.state == 'Z')
-			plan_refuse(plan, "pid %d, needed for %s of task %d, is held by the zombie %s: "
-					  "its parent %d does not reap it",
-				    pid, role, of, h.comm, h.ppid);
-		else
-			plan_refuse(plan, "pid %d, needed for %s of task %d, is in use by %s (child of %d): "
-					  "end it, or restore in another pid namespace",
-				    pid, role, of, h.comm, h.ppid);
-	} else if (!kill(-pid, 0) || errno == EPERM) {
-		plan_refuse(plan, "pid %d, needed for %s of task %d, is in use as a process group: "
-				  "end the members of the group (pgrep -g %d)",
-			    pid, role, of, pid);
-	}
+	if (!find_holder(pid, &h))
+		return;
+	if (h.state == 'Z' && !plan->problems && wait_for_zombies(pid, &h, left))
+		return;
+	const char *as = h.pid == pid ? "" : " as its group or session";
+	if (h.state == 'Z')
+		plan_refuse(plan, "pid %d, needed for %s of task %d, is held%s by the zombie %s (%d): its parent %d does not "
+				  "reap it",
+			    pid, role, of, as, h.comm, h.pid, h.ppid);
+	else
+		plan_refuse(plan, "pid %d, needed for %s of task %d, is in use%s by %s (%d, child of %d): end it, or restore "
+				  "in another pid namespace",
+			    pid, role, of, as, h.comm, h.pid, h.ppid);
 }
 
 static int read_pid_max(void)
