@@ -226,11 +226,13 @@ int tree_prepare_go(struct plan *plan)
 		leaders += plan_lives(&plan->tasks[i]);
 	stage_begin(plan, STAGE_LEADERS, leaders);
 	err = stage_finish(plan);
+	log_info("all are seized, leaders have done their last");
 	/* All are asked before any is waited for: one after the other takes ten times as long. */
 	if (!err)
 		err = each_thread(plan, interrupt);
 	if (!err)
 		err = each_thread(plan, settle);
+	log_info("all are stopped");
 	if (!err)
 		err = fault_point(FAULT_restore_seized);
 	if (!err)

@@ -23,8 +23,8 @@ static int read_threads(struct plan *plan, struct plan_task *task, const PstreeE
 	task->threads = plan_alloc(plan, (e->n_threads + 1) * sizeof(*task->threads));
 	if (!task->threads)
 		return -ENOMEM;
-	/* A dead task has no threads; CRIU writes one with the number 0. */
-	if (e->n_threads <= 1 && (!e->n_threads || !e->threads[0] || e->threads[0] == e->pid)) {
+	/* The only thread is the leader. For a dead task CRIU writes one with a number that means nothing. */
+	if (e->n_threads <= 1) {
 		task->threads[0].tid = task->pid;
 		task->n_threads = 1;
 		return 0;

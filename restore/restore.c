@@ -143,6 +143,7 @@ static int run_stages(struct plan *plan, struct stopwatch *watch)
 	if (!err)
 		err = stage_finish(plan);
 	clock_gettime(CLOCK_MONOTONIC, &watch->forked);
+	log_info("%zu tasks are forked", plan->n_tasks);
 	if (!err)
 		err = fault_point(FAULT_restore_tree_forked);
 	if (err)
@@ -151,8 +152,10 @@ static int run_stages(struct plan *plan, struct stopwatch *watch)
 	err = stage_finish(plan);
 	if (err)
 		return err;
+	log_info("sessions and groups are made");
 	stage_begin(plan, STAGE_MEMORY, plan->n_threads);
 	err = stage_finish(plan);
+	log_info("memory and %zu threads are made", plan->n_threads);
 	if (!err)
 		err = tree_prepare_go(plan);
 	if (!err)
@@ -240,6 +243,7 @@ int restore_tree(const struct opts *opts, pid_t *root)
 
 	clock_gettime(CLOCK_MONOTONIC, &watch.start);
 	int err = plan_open(&plan, opts);
+	log_info("the images are %s", err ? "refused" : "read and checked");
 	if (!err)
 		err = prepare(&plan, &guard);
 	if (err)

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -184,13 +183,11 @@ static int join_group(const struct plan_task *task)
 static _Noreturn void die(const struct plan_task *task)
 {
 	int sig = task->core->exit_code & 0x7f;
-	const struct rlimit none = {};
 	const uint64_t no_signals = 0;
 
 	prctl(PR_SET_NAME, task->core->comm);
 	if (!sig)
 		_exit(task->core->exit_code >> 8 & 0xff);
-	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	signal(sig, SIG_DFL);
 	kill(getpid(), sig);
