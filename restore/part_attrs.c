@@ -12,6 +12,7 @@
 #include "block.h"
 #include "cleanup.h"
 #include "log.h"
+#include "opts.h"
 #include "plan.h"
 
 /* MEMBARRIER_CMD_REGISTER_*: global, private, private with core sync, private with rseq. */
@@ -55,6 +56,12 @@ static void check_oom(struct plan *plan, const struct plan_task *task)
 		write_proc_number(path, mine);
 }
 
+/* A root that is restored detached: the signal would hit it as soon as we are done. */
+static bool loses_parent(const struct plan *plan, const struct plan_task *task)
+{
+	return !task->parent && plan->opts->restore_detached && !plan->opts->restore_sibling;
+}
+
 static int attrs_read(struct plan *plan, struct plan_task *task)
 {
 	const TaskCoreEntry *tc = task->core;
@@ -67,8 +74,13 @@ static int attrs_read(struct plan *plan, struct plan_task *task)
 	for (size_t i = 0; i < task->n_threads; i++) {
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
 
-		if (e && e->has_pdeath_sig && e->pdeath_sig > 64)
+		if (!e || !e->has_pdeath_sig)
+			continue;
+		if (e->pdeath_sig > 64)
 			plan_refuse(plan, "core-%d.img: parent-death signal %u", task->threads[i].tid, e->pdeath_sig);
+		if (e->pdeath_sig && loses_parent(plan, task))
+			log_warn("thread %d of the root gets no parent-death signal: its parent, ckpt restore, ends at once",
+				 task->threads[i].tid);
 	}
 	return 0;
 }
@@ -106,7 +118,7 @@ static int attrs_fill(struct plan *plan, struct plan_task *task, struct block *b
 		const char *comm = e->comm ? e->comm : tc->comm;
 
 		snprintf(t->comm, sizeof(t->comm), "%s", comm);
-		t->pdeath_sig = e->has_pdeath_sig ? e->pdeath_sig : 0;
+		t->pdeath_sig = e->has_pdeath_sig && !loses_parent(plan, task) ? e->pdeath_sig : 0;
 	}
 	return 0;
 }
