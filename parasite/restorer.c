@@ -66,10 +66,9 @@ static void fault(struct restorer_args *args, enum blob_fault point)
 {
 	if (args->fault_step != point)
 		return;
-	int pid = sys(getpid);
-	if (!args->fault_kill)
+	if (!args->fault_signal)
 		fail(args, STEP_FAULT, point, 5 /* EIO */);
-	sys(kill, pid, args->fault_kill);
+	sys(kill, args->fault_target, args->fault_signal);
 }
 
 /* Tells the coordinator that this thread has done its part of the stage that has begun. */

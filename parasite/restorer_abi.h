@@ -191,7 +191,9 @@ struct restorer_args {
 	struct restorer_timer timers[3];
 
 	uint32_t fault_step; /* for tests: fail after this enum blob_fault */
-	uint32_t fault_kill; /* for tests: by this signal instead of an error */
+	uint32_t fault_signal; /* for tests: not by an error, but by this signal, sent to fault_target */
+	int32_t fault_target;
+	uint32_t unused;
 };
 
 /* Fault points inside the blob. */

@@ -14,8 +14,6 @@
 #include "log.h"
 #include "opts.h"
 
-#define CHUNK_SIZE (256ul << 10)
-
 void plan_refuse(struct plan *plan, const char *fmt, ...)
 {
 	char text[1024];
@@ -30,21 +28,7 @@ void plan_refuse(struct plan *plan, const char *fmt, ...)
 
 void *plan_alloc(struct plan *plan, size_t size)
 {
-	struct plan_chunk *c = plan->chunks;
-
-	size = (size + 15) & ~15ul;
-	if (!c || c->size - c->used < size) {
-		size_t room = size > CHUNK_SIZE ? size : CHUNK_SIZE;
-
-		c = calloc(1, sizeof(*c) + room);
-		if (!c)
-			return NULL;
-		c->size = room;
-		c->next = plan->chunks;
-		plan->chunks = c;
-	}
-	c->used += size;
-	return c->bytes + c->used - size;
+	return arena_get(&plan->arena, size ? size : 1);
 }
 
 int plan_keep(struct plan *plan, ProtobufCMessage *message)
@@ -65,11 +49,7 @@ void plan_close(struct plan *plan)
 	for (struct plan_message *m = plan->messages; m; m = m->next)
 		protobuf_c_message_free_unpacked(m->message, NULL);
 	plan->messages = NULL;
-	for (struct plan_chunk *c = plan->chunks, *next; c; c = next) {
-		next = c->next;
-		free(c);
-	}
-	plan->chunks = NULL;
+	arena_free(&plan->arena);
 	if (plan->images.path)
 		image_dir_close(&plan->images);
 	if (plan->tty_fd >= 0)

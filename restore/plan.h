@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
+#include "arena.h"
 #include "image.h"
 #include "image_consts.h"
 #include "image_messages.h"
@@ -133,13 +134,6 @@ struct plan_task {
 	struct plan_file *exe, *cwd, *root;
 };
 
-/* Chunks that live as long as the plan. */
-struct plan_chunk {
-	struct plan_chunk *next;
-	size_t used, size;
-	uint8_t bytes[];
-};
-
 struct plan_message {
 	struct plan_message *next;
 	ProtobufCMessage *message;
@@ -148,7 +142,7 @@ struct plan_message {
 struct plan {
 	const struct opts *opts;
 	struct image_dir images;
-	struct plan_chunk *chunks;
+	struct arena arena;
 	struct plan_message *messages;
 	unsigned int problems;
 
@@ -174,7 +168,7 @@ struct plan {
 
 	struct restorer_shared *shared; /* once processes exist */
 	size_t shared_size;
-	struct plan_task *self; /* in a task: itself; NULL in the coordinator */
+	pid_t coordinator;
 	int guard_fd; /* with restore_sibling: tells the root that the coordinator died; -1 */
 };
 

@@ -119,17 +119,13 @@ static int write_pidfile(const struct plan *plan)
 	_cleanup_close_ int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_close_ int fd = openat(dir_fd, opts->pidfile, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	int n = snprintf(text, sizeof(text), "%d", plan->tasks[0].pid);
-	if (fd < 0 || write(fd, text, n) != n)
-		return log_errno(errno, "can't write the pid file %s", opts->pidfile);
-	return 0;
-}
-
-static void remove_pidfile(const struct plan *plan)
-{
-	const struct opts *opts = plan->opts;
-	_cleanup_close_ int dir_fd = open(opts->work_dir ? opts->work_dir : opts->images_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
+	if (fd < 0)
+		return log_errno(errno, "can't create the pid file %s", opts->pidfile);
+	if (write(fd, text, n) == n)
+		return 0;
+	int err = log_errno(errno, "can't write the pid file %s", opts->pidfile);
 	unlinkat(dir_fd, opts->pidfile, 0);
+	return err;
 }
 
 static int run_stages(struct plan *plan, struct stopwatch *watch)
@@ -159,13 +155,11 @@ static int run_stages(struct plan *plan, struct stopwatch *watch)
 	if (!err)
 		err = tree_prepare_go(plan);
 	if (!err)
-		err = write_pidfile(plan);
-	if (!err && fault_point(FAULT_restore_done)) {
-		if (plan->opts->pidfile)
-			remove_pidfile(plan);
-		err = -EIO;
-	}
-	return err;
+		err = fault_point(FAULT_restore_done);
+	if (!err)
+		err = stage_interrupted();
+	/* Nothing can fail after this. */
+	return err ? err : write_pidfile(plan);
 }
 
 /* Kills all that was made and waits until nothing is left of it. */
@@ -223,6 +217,7 @@ static int prepare(struct plan *plan, int *guard)
 {
 	int err = fault_point(FAULT_restore_planned);
 
+	plan->coordinator = getpid();
 	if (!err)
 		err = move_own_fds(plan);
 	if (!err)
@@ -234,32 +229,44 @@ static int prepare(struct plan *plan, int *guard)
 	return err;
 }
 
+/* Runs the restore that was planned; on failure nothing is left of it. */
+static int restore_planned(struct plan *plan, struct stopwatch *watch)
+{
+	int was_subreaper = 0;
+	sigset_t mask;
+
+	stage_block_interrupts(&mask);
+	prctl(PR_GET_CHILD_SUBREAPER, &was_subreaper, 0, 0, 0);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	int err = run_stages(plan, watch);
+	if (!err)
+		tree_go(plan);
+	else
+		clean_up(plan);
+	prctl(PR_SET_CHILD_SUBREAPER, was_subreaper, 0, 0, 0);
+	/* One that came too late is for whoever we are now. */
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	return err;
+}
+
 int restore_tree(const struct opts *opts, pid_t *root)
 {
 	_cleanup_plan_ struct plan plan;
 	_cleanup_close_ int guard = -1;
 	struct stopwatch watch = {};
-	int was_subreaper = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &watch.start);
 	int err = plan_open(&plan, opts);
 	log_info("the images are %s", err ? "refused" : "read and checked");
 	if (!err)
 		err = prepare(&plan, &guard);
-	if (err)
-		return err;
-	prctl(PR_GET_CHILD_SUBREAPER, &was_subreaper, 0, 0, 0);
-	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	err = run_stages(&plan, &watch);
 	if (!err)
-		tree_go(&plan);
-	else
-		clean_up(&plan);
-	prctl(PR_SET_CHILD_SUBREAPER, was_subreaper, 0, 0, 0);
+		err = restore_planned(&plan, &watch);
 	if (!err)
 		write_stats(&plan, &watch);
-	*root = plan.tasks[0].pid;
-	munmap(plan.shared, plan.shared_size);
+	*root = err ? 0 : plan.tasks[0].pid;
+	if (plan.shared)
+		munmap(plan.shared, plan.shared_size);
 	if (plan.guard_fd >= 0)
 		close(plan.guard_fd);
 	return err;

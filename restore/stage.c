@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -14,6 +15,9 @@
 #include "cleanup.h"
 #include "log.h"
 #include "plan.h"
+
+/* Those that a user sends to make us give up. */
+static const int interrupts[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 
 #define LOOK_MS 50 /* how often the coordinator looks whether all still live */
 
@@ -67,6 +71,27 @@ static int look_for_dead(struct plan *plan)
 	return 0;
 }
 
+int stage_interrupted(void)
+{
+	sigset_t pending;
+
+	sigpending(&pending);
+	for (size_t i = 0; i < sizeof(interrupts) / sizeof(interrupts[0]); i++)
+		if (sigismember(&pending, interrupts[i]))
+			return log_errno(EINTR, "signal %d (%s)", interrupts[i], sigabbrev_np(interrupts[i]));
+	return 0;
+}
+
+void stage_block_interrupts(sigset_t *before)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(interrupts) / sizeof(interrupts[0]); i++)
+		sigaddset(&set, interrupts[i]);
+	sigprocmask(SIG_BLOCK, &set, before);
+}
+
 int stage_finish(struct plan *plan)
 {
 	struct restorer_shared *s = plan->shared;
@@ -85,7 +110,9 @@ int stage_finish(struct plan *plan)
 			return -ECANCELED;
 		}
 		if (arrived >= s->expected)
-			return 0;
+			return stage_interrupted();
+		if (stage_interrupted())
+			return -EINTR;
 		struct timespec before, after;
 		clock_gettime(CLOCK_MONOTONIC, &before);
 		futex_wait(&s->arrived, arrived, &look);

@@ -5,6 +5,7 @@
 #ifndef CKPT_RESTORE_STAGE_H
 #define CKPT_RESTORE_STAGE_H
 
+#include <signal.h>
 #include <stddef.h>
 
 #include "restorer_abi.h"
@@ -15,6 +16,13 @@ struct plan;
 void stage_begin(struct plan *plan, enum restore_stage stage, size_t count);
 /* Waits until all have arrived. Returns 0, or -errno (logged) when one failed or died. */
 int stage_finish(struct plan *plan);
+
+/*
+ * In the coordinator: from stage_block_interrupts() on SIGINT and its like wait until somebody asks for them, so that
+ * a restore that is broken off cleans up. stage_interrupted() returns 0, or -EINTR (logged) when one is waiting.
+ */
+void stage_block_interrupts(sigset_t *before);
+int stage_interrupted(void);
 
 /* In a task. */
 void stage_arrive(struct plan *plan);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -40,6 +41,17 @@ int fd_to_temporary(struct plan *plan, int fd)
 			 plan->fd_high);
 }
 
+/* A fault point in a task: SIGINT and SIGTERM are for the process that the user started. */
+static int task_fault_point(const struct plan *plan, enum fault_id id)
+{
+	int asked = fault_asked(id);
+
+	if (asked != SIGINT && asked != SIGTERM)
+		return fault_point(id);
+	kill(plan->coordinator, asked);
+	return 0;
+}
+
 int task_open_files(struct plan *plan, struct plan_task *task)
 {
 	int err = 0;
@@ -53,7 +65,7 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 		if (file->with == file && file->owner == task)
 			err = file->kind->open(plan, file);
 	}
-	return err ? err : fault_point(FAULT_restore_files_opened);
+	return err ? err : task_fault_point(plan, FAULT_restore_files_opened);
 }
 
 /* The kernel remembers who set the owner of a file and checks at each signal whether they may send it. */
@@ -234,7 +246,7 @@ static int fill_mm(struct plan *plan, struct plan_task *task, struct block *bloc
 	return 0;
 }
 
-static void fill_fault(struct restorer_args *args)
+static void fill_fault(const struct plan *plan, const struct plan_task *task, struct restorer_args *args)
 {
 	static const struct {
 		enum fault_id id;
@@ -251,7 +263,8 @@ static void fill_fault(struct restorer_args *args)
 		if (!asked)
 			continue;
 		args->fault_step = faults[i].point;
-		args->fault_kill = asked > 0 ? asked : 0;
+		args->fault_signal = asked > 0 ? asked : 0;
+		args->fault_target = asked == SIGKILL ? task->pid : plan->coordinator;
 	}
 }
 
@@ -269,7 +282,7 @@ static int fill_block(struct plan *plan, struct plan_task *task, struct block *b
 	block->args->fd_low = plan->fd_low;
 	/* The root keeps the guard until the coordinator holds it by ptrace. */
 	block->args->fd_high = plan->fd_high - (plan->guard_fd >= 0 && !task->parent);
-	fill_fault(block->args);
+	fill_fault(plan, task, block->args);
 	return err;
 }
 

@@ -212,7 +212,6 @@ static int await_dead_children(const struct plan_task *task)
 
 static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t parent)
 {
-	plan->self = task;
 	if (task->orphan_session)
 		await_parent(task->parent->pid);
 	bind_to_parent(plan, task->orphan_session ? task->parent->pid : parent);
