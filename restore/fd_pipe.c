@@ -74,14 +74,21 @@ static int pipe_begin(struct plan *plan)
 	return err;
 }
 
-static const struct pipe_data *find_data(const struct plan *plan, uint32_t pipe_id)
+/* Checks all entries of a pipe together: a pipe in packet mode has one for each packet. */
+static void check_data(struct plan *plan, const PipeEntry *e)
 {
 	const struct pipes *pipes = plan->pipes;
+	uint64_t bytes = 0, size = PIPE_SIZE_DEFAULT;
 
-	for (size_t i = 0; i < pipes->n; i++)
-		if (pipes->list[i].pipe_id == pipe_id)
-			return &pipes->list[i];
-	return NULL;
+	for (size_t i = 0; i < pipes->n; i++) {
+		if (pipes->list[i].pipe_id != e->pipe_id)
+			continue;
+		bytes += pipes->list[i].bytes;
+		size = pipes->list[i].size ? pipes->list[i].size : size;
+	}
+	if (bytes > size)
+		plan_refuse(plan, "pipes-data.img: pipe 0x%x holds %llu bytes, more than its size of %llu", e->pipe_id,
+			    (unsigned long long)bytes, (unsigned long long)size);
 }
 
 static int pipe_read(struct plan *plan, struct plan_file *file)
@@ -92,10 +99,7 @@ static int pipe_read(struct plan *plan, struct plan_file *file)
 		log_err("files.img: file 0x%x is of the kind PIPE but has no pipe entry", file->id);
 		return -EBADMSG;
 	}
-	const struct pipe_data *data = find_data(plan, e->pipe_id);
-	if (data && data->bytes && e->flags & O_DIRECT)
-		plan_refuse(plan, "pipe 0x%x is in packet mode and not empty: not supported yet; read it empty before the dump",
-			    e->pipe_id);
+	check_data(plan, e);
 	file->flags = e->flags;
 	file->fown = e->fown;
 	return 0;
@@ -109,8 +113,8 @@ static struct plan_file *pipe_needs(struct plan *plan, struct plan_file *file)
 	return NULL;
 }
 
-/* Puts the bytes back that nobody had read. Does not block: they fit. */
-static int fill_pipe(int fd, const struct pipe_data *data)
+/* Writes one entry; in packet mode this is a packet. */
+static int write_data(int fd, const struct pipe_data *data)
 {
 	if (data->size && fcntl(fd, F_GETPIPE_SZ) != (int)data->size && fcntl(fd, F_SETPIPE_SZ, data->size) < 0)
 		return log_errno(errno, "can't make pipe 0x%x %u bytes large (see /proc/sys/fs/pipe-max-size)", data->pipe_id,
@@ -123,6 +127,22 @@ static int fill_pipe(int fd, const struct pipe_data *data)
 		done += n;
 	}
 	return 0;
+}
+
+/* Puts the bytes back that nobody had read. Does not block: they fit. */
+static int fill_pipe(const struct plan *plan, const struct plan_file *first, int fd)
+{
+	const struct pipes *pipes = plan->pipes;
+	int packets = 0, err = 0;
+
+	for (const struct plan_file *f = first; f; f = f->with_next)
+		packets |= f->flags & O_DIRECT;
+	if (fcntl(fd, F_SETFL, O_NONBLOCK | packets))
+		return log_errno(errno, "can't set the mode of pipe 0x%x", first->entry->pipe->pipe_id);
+	for (size_t i = 0; !err && i < pipes->n; i++)
+		if (pipes->list[i].pipe_id == first->entry->pipe->pipe_id)
+			err = write_data(fd, &pipes->list[i]);
+	return err;
 }
 
 /* One more description of the end fd. */
@@ -152,15 +172,13 @@ static int take_end(struct plan *plan, struct plan_file *file, int *fd)
 static int pipe_open(struct plan *plan, struct plan_file *first)
 {
 	_cleanup_close_ int reader = -1, writer = -1;
-	const struct pipe_data *data = find_data(plan, first->entry->pipe->pipe_id);
-	int ends[2], err = 0;
+	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
 		return log_errno(errno, "can't make pipe 0x%x", first->entry->pipe->pipe_id);
 	reader = ends[0];
 	writer = ends[1];
-	if (data)
-		err = fill_pipe(writer, data);
+	int err = fill_pipe(plan, first, writer);
 	/* Those that need a new description first, while both ends are open. */
 	struct plan_file *last[2] = {};
 	for (struct plan_file *f = first; !err && f; f = f->with_next) {
