@@ -62,13 +62,17 @@ static long add_current(struct restorer_range *list, size_t n, size_t max)
 	return n;
 }
 
-/* The start of a hole of size bytes, 0 when there is none, or -errno (logged). */
-static long find_hole(const struct plan *plan, const struct plan_task *task, size_t size)
+/*
+ * The start of a hole of size bytes, 0 when there is none, or -errno (logged). *space_end is where the last
+ * mapping of now ends.
+ */
+static long find_hole(const struct plan *plan, const struct plan_task *task, size_t size, uint64_t *space_end)
 {
 	size_t max = task->n_areas + 1024, n = 0;
 	_cleanup_free_ struct restorer_range *list = malloc(max * sizeof(*list));
 	uint64_t at = LOWEST;
 
+	*space_end = 0;
 	if (!list)
 		return -ENOMEM;
 	for (size_t i = 0; i < task->n_areas; i++)
@@ -79,6 +83,8 @@ static long find_hole(const struct plan *plan, const struct plan_task *task, siz
 	long all = add_current(list, n, max);
 	if (all < 0)
 		return all;
+	for (long i = n; i < all; i++)
+		*space_end = list[i].start + list[i].len > *space_end ? list[i].start + list[i].len : *space_end;
 	qsort(list, all, sizeof(*list), compare_ranges);
 	for (long i = 0; i < all; i++) {
 		if (list[i].start >= at + size)
@@ -122,7 +128,8 @@ void *block_alloc(struct block *block, size_t size)
 int block_create(struct plan *plan, struct plan_task *task, struct block *block)
 {
 	size_t code = page_up(restorer_blob_end - restorer_blob), size = code + block_need(task);
-	long at = find_hole(plan, task, size + plan->shared_size);
+	uint64_t space_end;
+	long at = find_hole(plan, task, size + plan->shared_size, &space_end);
 
 	if (at <= 0)
 		return at ? at : log_errno(ENOMEM, "no hole of %zu bytes in both address spaces of task %d", size, task->pid);
@@ -141,6 +148,7 @@ int block_create(struct plan *plan, struct plan_task *task, struct block *block)
 	args->size = sizeof(*args);
 	args->block_start = at;
 	args->block_end = at + size + plan->shared_size;
+	args->space_end = space_end > args->block_end ? space_end : args->block_end;
 	args->shared = (void *)(block->start + size);
 	args->threads = threads;
 	args->n_threads = task->n_threads - 1;
@@ -167,18 +175,14 @@ int block_enter(struct plan *plan, struct plan_task *task, struct block *block)
 {
 	struct restorer_args *args = block->args;
 	struct restorer_slot *slot = &plan->shared->slots[task->index];
-	struct vdso_layout here;
 	uint8_t *stack;
 
 	args->stacks = ((uint64_t)block->start + block->used + 15) & ~15ul;
 	stack = block_alloc(block, args->n_threads * RESTORER_STACK + LEADER_STACK);
 	int err = stack ? unregister_rseq() : -ENOMEM;
-	if (!err)
-		err = vdso_find(&here);
 	if (err)
 		return err;
 	stack += args->n_threads * RESTORER_STACK + LEADER_STACK;
-	args->space_end = here.space_end > args->block_end ? here.space_end : args->block_end;
 	slot->block_start = args->block_start;
 	slot->block_end = args->block_end;
 	if (mprotect(block->start, page_up(restorer_blob_end - restorer_blob), PROT_READ | PROT_EXEC))

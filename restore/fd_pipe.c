@@ -133,10 +133,16 @@ static int write_data(int fd, const struct pipe_data *data)
 static int fill_pipe(const struct plan *plan, const struct plan_file *first, int fd)
 {
 	const struct pipes *pipes = plan->pipes;
+	size_t entries = 0;
 	int packets = 0, err = 0;
 
+	for (size_t i = 0; i < pipes->n; i++)
+		entries += pipes->list[i].pipe_id == first->entry->pipe->pipe_id;
 	for (const struct plan_file *f = first; f; f = f->with_next)
 		packets |= f->flags & O_DIRECT;
+	/* The writer that was in packet mode may be gone. */
+	if (entries > 1)
+		packets = O_DIRECT;
 	if (fcntl(fd, F_SETFL, O_NONBLOCK | packets))
 		return log_errno(errno, "can't set the mode of pipe 0x%x", first->entry->pipe->pipe_id);
 	for (size_t i = 0; !err && i < pipes->n; i++)

@@ -21,6 +21,7 @@
 
 struct opts;
 struct plan;
+struct plan_fd;
 struct plan_file;
 struct plan_task;
 struct block;
@@ -65,6 +66,7 @@ struct plan_file {
 	struct plan_file *with; /* the first of those that are opened together; itself when alone */
 	struct plan_file *with_next;
 	int fd; /* in the owner and its descendants, once opened; above plan->fd_low */
+	const struct plan_fd *first; /* the lowest descriptor of the first task that holds it */
 	bool checked; /* its path was looked at */
 	int map_fd[2]; /* in a task: opened for its mappings, read-only and for writing; 0: not */
 	void *data; /* the kind's own */
@@ -112,6 +114,7 @@ struct plan_task {
 	struct plan_task *parent, *children, *last_child, *next; /* next: of the same parent */
 	unsigned int depth;
 	bool early; /* forked before its parent calls setsid() */
+	struct plan_task *born_by; /* a sibling that leads its session and forks it; NULL: its parent does */
 	pid_t orphan_session; /* its session's leader is gone: a helper makes the session for it; or 0 */
 	bool makes_group; /* the leader of its group is gone: it forks one for a moment */
 	uint32_t files_id;

@@ -3,9 +3,9 @@
  *
  * A task is in the session of its parent at the time of its birth until it calls setsid(2) itself. So a
  * child that is in another session than its parent was either forked before the parent's setsid() ("early")
- * or made its own. What cannot be made like this: a session whose leader is gone gets a helper that makes
- * it, forks the task and exits, after which the task has the right parent again, which is a subreaper for
- * that time. A session whose leader sits in another branch is refused.
+ * or made its own. What cannot be made like this was adopted by a subreaper: its session's leader, which is a
+ * child of the same parent, forks it as a sibling (CLONE_PARENT); when the leader is gone a helper takes its
+ * place, which has its number and exits afterwards. Leaders elsewhere in the tree are refused.
  */
 #include "plan.h"
 
@@ -64,6 +64,15 @@ static void need_session_helper(struct plan *plan, struct plan_task *task)
 	task->orphan_session = task->sid;
 }
 
+/* Whether the session is one of those above the task, so that it may have been in it before it made its own. */
+static bool may_be_born_in(const struct plan *plan, const struct plan_task *task, pid_t sid)
+{
+	for (const struct plan_task *t = task->parent; t; t = t->parent)
+		if (t->sid == sid)
+			return true;
+	return false;
+}
+
 /*
  * Decides when the children of the task are forked. need[]: the session that a task must be born in, 0 for
  * any. Children stand behind their parents, so theirs are known.
@@ -77,17 +86,15 @@ static void order_children(struct plan *plan, struct plan_task *task, pid_t *nee
 
 		if (!sid || sid == task->sid)
 			continue;
-		if (leads_session(task) && (!born || born == sid) && task->parent) {
-			/* Perhaps the parent was in that session before: its own parent will tell. */
-			bool outlives = plan_task_by_pid(plan, sid) || sid == getsid(0);
-
-			if (outlives) {
-				child->early = true;
-				born = sid;
-				continue;
-			}
+		if (leads_session(task) && (!born || born == sid) && may_be_born_in(plan, task, sid)) {
+			child->early = true;
+			born = sid;
+			continue;
 		}
-		if (!plan_task_by_pid(plan, sid) && child->sid == sid && !leads_session(child))
+		struct plan_task *leader = plan_task_by_pid(plan, sid);
+		if (leader && leader->parent == task && child->sid == sid)
+			child->born_by = leader;
+		else if (!leader && child->sid == sid)
 			need_session_helper(plan, child);
 		else
 			plan_refuse(plan, "task %d is in session %d, which its parent %d was never in, while the leader of "
@@ -142,7 +149,13 @@ int plan_order_sessions(struct plan *plan)
 			plan_refuse(plan, "task %d leads session %d but is in group %d", task->pid, task->sid, task->pgid);
 		order_children(plan, task, need);
 	}
-	for (size_t i = 0; i < plan->n_tasks; i++)
+	for (size_t i = 0; i < plan->n_tasks; i++) {
+		const struct plan_task *task = &plan->tasks[i];
+
 		check_group(plan, &plan->tasks[i]);
+		if (task->born_by && (task->born_by->born_by || task->born_by->orphan_session))
+			plan_refuse(plan, "tasks %d and %d would have to be forked by each other: not supported yet", task->pid,
+				    task->born_by->pid);
+	}
 	return 0;
 }

@@ -86,7 +86,7 @@ static int set_owner(struct plan_file *file, const FownEntry *fown)
 	return err;
 }
 
-/* What needs the other tasks: owners. O_ASYNC comes last, or signals might be sent. */
+/* What needs the other tasks: owners. */
 static int finish_files(struct plan *plan, struct plan_task *task)
 {
 	for (size_t i = 0; i < plan->n_files; i++) {
@@ -99,10 +99,17 @@ static int finish_files(struct plan *plan, struct plan_task *task)
 			err = file->kind->finish(plan, file);
 		if (err)
 			return err;
-		int flags = file->flags & FASYNC ? fcntl(file->fd, F_GETFL) : 0;
-		if (flags < 0 || (flags && fcntl(file->fd, F_SETFL, flags | FASYNC)))
-			return log_errno(errno, "can't set O_ASYNC of file 0x%x", file->id);
 	}
+	return 0;
+}
+
+/* Its signals carry the number of the descriptor through which it was set: we take that of the first holder. */
+static int set_async(const struct plan_fd *fd)
+{
+	int flags = fcntl(fd->fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd->fd, F_SETFL, flags | FASYNC))
+		return log_errno(errno, "can't set O_ASYNC of descriptor %d", fd->fd);
 	return 0;
 }
 
@@ -114,6 +121,9 @@ static int number_descriptors(struct plan *plan, struct plan_task *task)
 
 		if (dup3(fd->file->fd, fd->fd, fd->cloexec ? O_CLOEXEC : 0) < 0)
 			return log_errno(errno, "can't make file 0x%x descriptor %d of task %d", fd->file->id, fd->fd, task->pid);
+		int err = fd == fd->file->first && fd->file->flags & FASYNC ? set_async(fd) : 0;
+		if (err)
+			return err;
 	}
 	return 0;
 }

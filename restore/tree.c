@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -59,13 +58,6 @@ static void bind_to_parent(struct plan *plan, pid_t parent)
 		stage_fail(plan);
 }
 
-/* A task whose session was made by a helper gets its parent when the helper is gone. */
-static void await_parent(pid_t parent)
-{
-	while (getppid() != parent)
-		sched_yield();
-}
-
 /* The descriptors of whoever started us are none of the tree's business. */
 static int drop_foreign_descriptors(struct plan *plan)
 {
@@ -92,28 +84,39 @@ static int arm_guard(const struct plan *plan)
 	return read(plan->guard_fd, &byte, 1) ? -ESRCH : 0;
 }
 
-/* Makes the session of children whose leader is gone: forks them from a helper that leads it and exits. */
+/*
+ * Makes the session of children whose leader is gone: a helper leads it, forks them as its siblings and exits.
+ */
 static int fork_orphans(struct plan *plan, struct plan_task *task, pid_t sid)
 {
 	pid_t self = getpid();
 	int status;
-
-	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	pid_t helper = fork_as(sid, 0);
+
 	if (!helper) {
 		bind_to_parent(plan, self);
 		int err = setsid() < 0 ? -errno : 0;
 		for (struct plan_task *c = task->children; !err && c; c = c->next)
 			if (c->orphan_session == sid)
-				err = tree_fork(plan, c, false);
+				err = tree_fork(plan, c, true);
 		_exit(err ? 1 : 0);
 	}
 	if (helper < 0)
 		return log_errno(errno, "can't fork a helper with the number %d for its session", sid);
 	if (waitpid(helper, &status, 0) != helper || status)
 		return log_errno(ECHILD, "the helper for session %d failed", sid);
-	prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
 	return 0;
+}
+
+/* Those of its session that lost their parent and live with its own parent now. */
+static int fork_siblings(struct plan *plan, struct plan_task *task)
+{
+	int err = 0;
+
+	for (struct plan_task *c = task->parent ? task->parent->children : NULL; !err && c; c = c->next)
+		if (c->born_by == task)
+			err = tree_fork(plan, c, true);
+	return err;
 }
 
 static int fork_children(struct plan *plan, struct plan_task *task, bool early)
@@ -121,7 +124,7 @@ static int fork_children(struct plan *plan, struct plan_task *task, bool early)
 	int err = 0;
 
 	for (struct plan_task *c = task->children; !err && c; c = c->next) {
-		if (c->early != early)
+		if (c->early != early || c->born_by)
 			continue;
 		if (!c->orphan_session)
 			err = tree_fork(plan, c, false);
@@ -167,6 +170,8 @@ static int be_born(struct plan *plan, struct plan_task *task)
 	if (task->pgid == task->pid && task->sid != task->pid && setpgid(0, 0))
 		return log_errno(errno, "task %d can't make its group", task->pid);
 	err = task->makes_group ? make_group(task) : 0;
+	if (!err)
+		err = fork_siblings(plan, task);
 	return err ? err : fork_children(plan, task, false);
 }
 
@@ -212,9 +217,7 @@ static int await_dead_children(const struct plan_task *task)
 
 static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t parent)
 {
-	if (task->orphan_session)
-		await_parent(task->parent->pid);
-	bind_to_parent(plan, task->orphan_session ? task->parent->pid : parent);
+	bind_to_parent(plan, parent);
 	int err = task->parent ? 0 : drop_foreign_descriptors(plan);
 	if (!err && !task->parent)
 		err = arm_guard(plan);

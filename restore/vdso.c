@@ -27,7 +27,6 @@ int vdso_find(struct vdso_layout *layout)
 			layout->start = start;
 			layout->end = end;
 		}
-		layout->space_end = end;
 	}
 	return 0;
 }

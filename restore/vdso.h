@@ -7,7 +7,6 @@
 struct vdso_layout {
 	uint64_t vvar_start; /* [vvar], [vvar_vclock]: everything of the kernel's below the code */
 	uint64_t start, end; /* [vdso] */
-	uint64_t space_end; /* behind the last mapping of this process */
 };
 
 /* Reads /proc/self/maps. Returns 0 or -errno (logged). */
