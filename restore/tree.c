@@ -80,8 +80,8 @@ static int arm_guard(const struct plan *plan)
 	    fcntl(plan->guard_fd, F_SETFL, O_ASYNC | O_NONBLOCK))
 		return log_errno(errno, "can't bind task %d to the life of ckpt restore", getpid());
 	char byte;
-	/* Closed already: the coordinator died before we listened. */
-	return read(plan->guard_fd, &byte, 1) ? -ESRCH : 0;
+	/* End of file: the coordinator died before we listened. */
+	return read(plan->guard_fd, &byte, 1) ? 0 : log_errno(ESRCH, "ckpt restore died");
 }
 
 /*
