@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -58,13 +59,27 @@ static void bind_to_parent(struct plan *plan, pid_t parent)
 		stage_fail(plan);
 }
 
-/* The descriptors of whoever started us are none of the tree's business. */
+static int compare_ints(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* The descriptors of whoever started us are none of the tree's business; only four of ours are needed. */
 static int drop_foreign_descriptors(struct plan *plan)
 {
-	if (plan->fd_low && syscall(SYS_close_range, 0, plan->fd_low - 1, 0))
-		return log_errno(errno, "can't close descriptors below %d", plan->fd_low);
-	if (syscall(SYS_close_range, plan->fd_high + 1, ~0u, 0))
-		return log_errno(errno, "can't close descriptors above %d", plan->fd_high);
+	int keep[] = { plan->images.fd, plan->tty_fd, log_fd(), plan->guard_fd };
+	unsigned int next = 0;
+
+	qsort(keep, sizeof(keep) / sizeof(keep[0]), sizeof(keep[0]), compare_ints);
+	for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
+		if (keep[i] < 0)
+			continue;
+		if ((unsigned int)keep[i] > next && syscall(SYS_close_range, next, keep[i] - 1, 0))
+			return log_errno(errno, "can't close descriptors from %u to %d", next, keep[i] - 1);
+		next = keep[i] + 1;
+	}
+	if (syscall(SYS_close_range, next, ~0u, 0))
+		return log_errno(errno, "can't close descriptors above %u", next);
 	return 0;
 }
 
