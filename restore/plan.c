@@ -14,7 +14,7 @@
 #include "log.h"
 #include "opts.h"
 
-void plan_refuse(struct plan *plan, const char *fmt, ...)
+void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...)
 {
 	char text[1024];
 	va_list args;
@@ -23,7 +23,7 @@ void plan_refuse(struct plan *plan, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	plan->problems++;
-	log_err("%s", text);
+	log_print(LOG_ERR, where, "%s", text);
 }
 
 void *plan_alloc(struct plan *plan, size_t size)

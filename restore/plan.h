@@ -17,6 +17,7 @@
 #include "image.h"
 #include "image_consts.h"
 #include "image_messages.h"
+#include "log.h"
 #include "restorer_abi.h"
 
 struct opts;
@@ -182,7 +183,8 @@ int plan_open(struct plan *plan, const struct opts *opts);
 void plan_close(struct plan *plan);
 
 /* Says why the images cannot be restored, and what to do about it. The plan fails when all is read. */
-void plan_refuse(struct plan *plan, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define plan_refuse(plan, ...) plan_refuse_at(plan, LOG_WHERE, __VA_ARGS__)
+void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Zeroed memory that lives as long as the plan. NULL: out of memory. */
 void *plan_alloc(struct plan *plan, size_t size);
 /* Gives the message to the plan, which frees it. Returns 0 or -ENOMEM (then it is freed at once). */
