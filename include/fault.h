@@ -25,5 +25,7 @@ extern const struct fault_info fault_info[FAULT_POINTS];
 
 /* Returns 0, or -EIO (logged) when the test asks for a failure here. */
 int fault_point(enum fault_id id);
+/* For points in code that cannot log: 0 when nothing is asked for here, -1 for an error, else the signal to send. */
+int fault_asked(enum fault_id id);
 
 #endif

@@ -38,6 +38,8 @@ void log_mute(bool muted);
 
 /* The descriptor that messages go to; for processes that must keep it open. */
 int log_fd(void);
+/* Sends messages to another descriptor, which must stay open: for processes that give away theirs. */
+void log_set_fd(int fd);
 
 #define LOG_STR_(x) #x
 #define LOG_STR(x) LOG_STR_(x)

@@ -1,6 +1,423 @@
+/*
+ * The restorer blob: builds the address space of a task from within, then all that only the task itself can
+ * set. Interfaces: mmap(2), preadv(2), prctl(2) PR_SET_MM_MAP, arch_prctl(2) ARCH_MAP_VDSO_64, clone3(2) with
+ * set_tid. All signals stay blocked. General and extended registers and signal masks are set from outside
+ * when all threads wait here, and then the blob is unmapped from outside too: it never returns.
+ */
+#include <asm/prctl.h>
+#include <linux/capability.h>
+#include <linux/futex.h>
+#include <linux/mman.h>
+#include <linux/prctl.h>
+#include <linux/sched.h>
+#include <linux/securebits.h>
+#include <linux/uio.h>
+
 #include "runtime.h"
-void blob_main(void *arg);
-void blob_main(void *arg)
+#include "restorer_abi.h"
+
+void blob_main(struct restorer_args *args);
+
+#ifndef ARCH_MAP_VDSO_64
+#define ARCH_MAP_VDSO_64 0x2003
+#endif
+#define MADV_GUARD_INSTALL_ 102 /* 6.13 */
+#define MADVISE_HUGEPAGE 14
+#define MADVISE_NOHUGEPAGE 15
+#define SIGNAL_KILL 9
+#define SIGNAL_CHLD 17
+#define SIGNAL_STOP 19
+#define SIGNALS 64
+#define SA_NOCLDSTOP_ 1
+#define NO_ID 0xffffffffu
+
+static _Noreturn void leave(void)
 {
-	sys(exit_group, 1);
+	for (;;)
+		sys(exit_group, 1);
+}
+
+/* Tells the coordinator what failed and ends the task. err is a positive errno. */
+static _Noreturn void fail(struct restorer_args *args, enum blob_step step, uint64_t subject, long err)
+{
+	struct restorer_shared *shared = args->shared;
+	uint32_t none = 0;
+
+	if (__atomic_compare_exchange_n(&shared->failed, &none, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		shared->step = step;
+		shared->pid = sys(getpid);
+		shared->subject = subject;
+		shared->error = err;
+		__atomic_store_n(&shared->failed, 2, __ATOMIC_SEQ_CST);
+	}
+	sys6(futex, &shared->arrived, FUTEX_WAKE, 1, 0, 0, 0);
+	leave();
+}
+
+/* Ends the task when the system call of the step failed. */
+static long must(struct restorer_args *args, enum blob_step step, uint64_t subject, long ret)
+{
+	if (ret < 0)
+		fail(args, step, subject, -ret);
+	return ret;
+}
+
+static void fault(struct restorer_args *args, enum blob_fault point)
+{
+	if (args->fault_step != point)
+		return;
+	if (!args->fault_signal)
+		fail(args, STEP_FAULT, point, 5 /* EIO */);
+	sys(kill, args->fault_target, args->fault_signal);
+}
+
+/* Tells the coordinator that this thread has done its part of the stage that has begun. */
+static void arrive(struct restorer_shared *shared)
+{
+	uint32_t arrived = __atomic_add_fetch(&shared->arrived, 1, __ATOMIC_SEQ_CST);
+
+	if (arrived == __atomic_load_n(&shared->expected, __ATOMIC_SEQ_CST))
+		sys6(futex, &shared->arrived, FUTEX_WAKE, 1, 0, 0, 0);
+}
+
+static void wait_stage(struct restorer_shared *shared, uint32_t stage)
+{
+	for (;;) {
+		uint32_t now = __atomic_load_n(&shared->stage, __ATOMIC_SEQ_CST);
+
+		if (now >= stage)
+			return;
+		sys6(futex, &shared->stage, FUTEX_WAIT, now, 0, 0, 0);
+	}
+}
+
+static _Noreturn void wait_forever(struct restorer_shared *shared)
+{
+	for (;;)
+		sys6(futex, &shared->never, FUTEX_WAIT, 0, 0, 0, 0);
+}
+
+/* Address space */
+
+static void unmap_old(struct restorer_args *args)
+{
+	must(args, STEP_UNMAP, 0, sys(munmap, 0, args->block_start));
+	must(args, STEP_UNMAP, args->block_end, sys(munmap, args->block_end, args->space_end - args->block_end));
+}
+
+static void map_area(struct restorer_args *args, const struct restorer_area *a)
+{
+	long at = sys6(mmap, a->start, a->end - a->start, a->map_prot, a->flags | MAP_FIXED_NOREPLACE, a->fd, a->pgoff);
+
+	must(args, STEP_MAP, a->start, at);
+	if ((uint64_t)at != a->start)
+		fail(args, STEP_MAP, a->start, 17 /* EEXIST: a kernel without MAP_FIXED_NOREPLACE */);
+	/* Before pages come in: they shall have the size that the task asked for. */
+	for (int advice = MADVISE_HUGEPAGE; advice <= MADVISE_NOHUGEPAGE; advice++)
+		if (a->madv >> advice & 1)
+			must(args, STEP_ADVISE, a->start, sys(madvise, a->start, a->end - a->start, advice));
+}
+
+#define IOV_BATCH 64
+
+/*
+ * Fills consecutive runs of pages from the page image. A batch of holes costs one call; a short read goes on
+ * where it ended.
+ */
+static void read_pages(struct restorer_args *args, struct restorer_read *r)
+{
+	struct iovec iov[IOV_BATCH];
+	uint64_t offset = r->offset;
+	struct restorer_pages *p = r->pages, *end = p + r->count;
+
+	while (p < end) {
+		uint64_t n = 0;
+
+		for (; n < IOV_BATCH && p + n < end; n++) {
+			iov[n].iov_base = (void *)p[n].addr;
+			iov[n].iov_len = p[n].len;
+		}
+		long got = must(args, STEP_READ, p->addr, sys(preadv, args->pages_fd, iov, n, offset, 0));
+		if (!got)
+			fail(args, STEP_READ, p->addr, 61 /* ENODATA */);
+		offset += got;
+		for (; got && (uint64_t)got >= p->len; p++)
+			got -= p->len;
+		if (got) {
+			p->addr += got;
+			p->len -= got;
+		}
+	}
+}
+
+static void finish_area(struct restorer_args *args, const struct restorer_area *a)
+{
+	uint64_t len = a->end - a->start;
+
+	if (a->prot != a->map_prot)
+		must(args, STEP_PROTECT, a->start, sys(mprotect, a->start, len, a->prot));
+	for (int advice = 0; advice < 64 && a->madv >> advice; advice++)
+		if (a->madv >> advice & 1 && advice != MADVISE_HUGEPAGE && advice != MADVISE_NOHUGEPAGE)
+			must(args, STEP_ADVISE, a->start, sys(madvise, a->start, len, advice));
+	if (a->lock)
+		must(args, STEP_LOCK, a->start, sys(mlock, a->start, len));
+}
+
+static void build_memory(struct restorer_args *args)
+{
+	/* First, while all is free: the kernel takes the address as a hint only. */
+	if (args->vdso_hint)
+		must(args, STEP_VDSO, args->vdso_hint, sys(arch_prctl, ARCH_MAP_VDSO_64, args->vdso_hint));
+	for (uint64_t i = 0; i < args->n_areas; i++)
+		map_area(args, &args->areas[i]);
+	fault(args, BLOB_FAULT_MAPPED);
+	for (uint64_t i = 0; i < args->n_reads; i++)
+		read_pages(args, &args->reads[i]);
+	fault(args, BLOB_FAULT_READ);
+	for (uint64_t i = 0; i < args->n_areas; i++)
+		finish_area(args, &args->areas[i]);
+	for (uint64_t i = 0; i < args->n_guards; i++)
+		must(args, STEP_ADVISE, args->guards[i].start,
+		     sys(madvise, args->guards[i].start, args->guards[i].len, MADV_GUARD_INSTALL_));
+	/* Takes the new executable only now that nothing of the old one is mapped. */
+	must(args, STEP_MM, 0, sys(prctl, PR_SET_MM, PR_SET_MM_MAP, args->mm_map, args->mm_map_size, 0));
+	must(args, STEP_CLOSE, args->fd_low, sys(close_range, args->fd_low, args->fd_high, 0));
+}
+
+/* Processes */
+
+static void set_process(struct restorer_args *args)
+{
+	if (args->thp_disabled)
+		must(args, STEP_THP, 0, sys(prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0));
+	must(args, STEP_PERSONALITY, args->personality, sys(personality, args->personality));
+	for (int bit = 0; bit < 32; bit++)
+		if (args->membarrier >> bit & 1)
+			must(args, STEP_MEMBARRIER, 1u << bit, sys(membarrier, 1u << bit, 0, 0));
+	if (args->child_subreaper)
+		must(args, STEP_SUBREAPER, 0, sys(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+}
+
+static void set_actions(struct restorer_args *args)
+{
+	struct kernel_sigaction mute = { .flags = SA_NOCLDSTOP_ };
+
+	for (int sig = 1; sig <= SIGNALS; sig++) {
+		const struct kernel_sigaction *action = &args->actions[sig - 1];
+
+		if (sig == SIGNAL_KILL || sig == SIGNAL_STOP)
+			continue;
+		if (sig == SIGNAL_CHLD && args->mute_sigchld)
+			action = &mute;
+		must(args, STEP_SIGACTION, sig, sys(rt_sigaction, sig, action, 0, 8));
+	}
+}
+
+static int signal_of(const struct restorer_siginfo *info)
+{
+	int sig;
+
+	memcpy(&sig, info->bytes, sizeof(sig));
+	return sig;
+}
+
+/* Signals with any origin may be queued by a thread to itself only. */
+static void queue_signals(struct restorer_args *args, int tid, uint64_t n, const struct restorer_siginfo *pending)
+{
+	int pid = sys(getpid);
+
+	for (uint64_t i = 0; i < n; i++) {
+		int sig = signal_of(&pending[i]);
+
+		if (tid)
+			must(args, STEP_SIGNAL, sig, sys(rt_tgsigqueueinfo, pid, tid, sig, pending[i].bytes));
+		else
+			must(args, STEP_SIGNAL, sig, sys(rt_sigqueueinfo, pid, sig, pending[i].bytes));
+	}
+}
+
+/* Credentials */
+
+static int has_cap(const uint32_t set[2], uint32_t cap)
+{
+	return set[cap / 32] >> cap % 32 & 1;
+}
+
+static long capset(const uint32_t effective[2], const uint32_t permitted[2], const uint32_t inheritable[2])
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = {
+		{ effective[0], permitted[0], inheritable[0] },
+		{ effective[1], permitted[1], inheritable[1] },
+	};
+
+	return sys(capset, &head, data);
+}
+
+static void set_ids(struct restorer_args *args, const struct restorer_creds *c)
+{
+	must(args, STEP_GROUPS, c->n_groups, sys(setgroups, c->n_groups, c->groups));
+	/* So that a change of the user id leaves the capabilities alone: they are set one by one below. */
+	must(args, STEP_SECUREBITS, 0, sys(prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0));
+	must(args, STEP_UIDS, c->gid, sys(setresgid, c->gid, c->egid, c->sgid));
+	sys(setfsgid, c->fsgid);
+	if (sys(setfsgid, NO_ID) != c->fsgid)
+		fail(args, STEP_UIDS, c->fsgid, 1 /* EPERM */);
+	must(args, STEP_UIDS, c->uid, sys(setresuid, c->uid, c->euid, c->suid));
+	sys(setfsuid, c->fsuid);
+	if (sys(setfsuid, NO_ID) != c->fsuid)
+		fail(args, STEP_UIDS, c->fsuid, 1 /* EPERM */);
+}
+
+/* The order matters: each call needs a capability that the next one may take away. */
+static void set_caps(struct restorer_args *args, const struct restorer_creds *c)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct now[2];
+
+	for (uint32_t cap = 0; cap <= c->last_cap; cap++)
+		if (!has_cap(c->bounding, cap))
+			must(args, STEP_CAPS, cap, sys(prctl, PR_CAPBSET_DROP, cap, 0, 0, 0));
+	must(args, STEP_CAPS, 0, sys(capget, &head, now));
+	uint32_t permitted[2] = { now[0].permitted, now[1].permitted };
+	must(args, STEP_CAPS, 0, capset(permitted, permitted, c->inheritable));
+	must(args, STEP_CAPS, 0, sys(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
+	for (uint32_t cap = 0; cap <= c->last_cap; cap++)
+		if (has_cap(c->ambient, cap))
+			must(args, STEP_CAPS, cap, sys(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0));
+	must(args, STEP_SECUREBITS, c->securebits, sys(prctl, PR_SET_SECUREBITS, c->securebits, 0, 0, 0));
+	must(args, STEP_CAPS, 0, capset(c->effective, c->permitted, c->inheritable));
+}
+
+static void set_creds(struct restorer_args *args, const struct restorer_creds *c)
+{
+	if (c->change) {
+		set_ids(args, c);
+		set_caps(args, c);
+	}
+	if (c->no_new_privs)
+		must(args, STEP_NO_NEW_PRIVS, 0, sys(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+}
+
+/* Threads */
+
+static void set_sched(struct restorer_args *args, const struct restorer_thread *t)
+{
+	int priority = t->sched_prio;
+
+	if (t->set_sched)
+		must(args, STEP_SCHED, t->tid, sys(sched_setscheduler, 0, t->sched_policy, &priority));
+	if (t->set_nice)
+		must(args, STEP_NICE, t->tid, sys(setpriority, 0 /* PRIO_PROCESS */, 0, t->nice));
+}
+
+static void set_thread(struct restorer_args *args, const struct restorer_thread *t)
+{
+	struct {
+		uint64_t sp;
+		int32_t flags;
+		uint64_t size;
+	} altstack = { t->altstack_sp, t->altstack_flags, t->altstack_size };
+
+	must(args, STEP_COMM, t->tid, sys(prctl, PR_SET_NAME, t->comm, 0, 0, 0));
+	must(args, STEP_ALTSTACK, t->altstack_sp, sys(sigaltstack, &altstack, 0));
+	must(args, STEP_ROBUST, t->robust_list, sys(set_robust_list, t->robust_list, t->robust_len));
+	sys(set_tid_address, t->clear_child_tid);
+	if (t->rseq)
+		must(args, STEP_RSEQ, t->rseq, sys(rseq, t->rseq, t->rseq_size, 0, t->rseq_signature));
+	set_sched(args, t);
+	queue_signals(args, t->tid, t->n_pending, t->pending);
+}
+
+static void thread_main(struct restorer_thread *t)
+{
+	struct restorer_args *args = t->task;
+
+	set_thread(args, t);
+	set_creds(args, t->creds);
+	/* After the credentials: changing them clears it. */
+	must(args, STEP_PDEATH, t->tid, sys(prctl, PR_SET_PDEATHSIG, t->pdeath_sig, 0, 0, 0));
+	arrive(args->shared);
+	wait_forever(args->shared);
+}
+
+/* clone3 whose child calls fn(arg) on its new stack. fn does not return. */
+static long clone_thread(struct clone_args *how, void (*fn)(struct restorer_thread *), struct restorer_thread *arg)
+{
+	long ret;
+	register void (*entry)(struct restorer_thread *) __asm__("r12") = fn;
+	register struct restorer_thread *first __asm__("r13") = arg;
+
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "mov %%r13, %%rdi\n\t"
+			 "call *%%r12\n\t"
+			 "ud2\n"
+			 "1:"
+			 : "=a"(ret)
+			 : "a"(__NR_clone3), "D"(how), "S"(sizeof(*how)), "r"(entry), "r"(first)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
+static void make_threads(struct restorer_args *args)
+{
+	for (uint64_t i = 1; i <= args->n_threads; i++) {
+		struct restorer_thread *t = &args->threads[i];
+		struct clone_args how = {
+			.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
+			.stack = args->stacks + (i - 1) * RESTORER_STACK,
+			.stack_size = RESTORER_STACK,
+			.set_tid = (uint64_t)&t->tid,
+			.set_tid_size = 1,
+		};
+
+		t->task = args;
+		must(args, STEP_THREAD, t->tid, clone_thread(&how, thread_main, t));
+	}
+}
+
+/*
+ * What only a process with all privileges may do, what runs, and what makes it vulnerable. All threads are
+ * seized now and die with the coordinator, so that the parent-death signal need no longer see to that.
+ */
+static void last_things(struct restorer_args *args)
+{
+	const struct restorer_thread *leader = &args->threads[0];
+
+	for (uint32_t i = 0; i < args->n_rlimits; i++)
+		must(args, STEP_RLIMIT, i, sys(prlimit64, 0, i, &args->rlimits[2 * i], 0));
+	set_creds(args, leader->creds);
+	fault(args, BLOB_FAULT_CREDS);
+	/* A change of credentials made it undumpable. */
+	if (args->dumpable >= 0)
+		must(args, STEP_DUMPABLE, args->dumpable, sys(prctl, PR_SET_DUMPABLE, args->dumpable, 0, 0, 0));
+	must(args, STEP_PDEATH, leader->tid, sys(prctl, PR_SET_PDEATHSIG, leader->pdeath_sig, 0, 0, 0));
+	for (int which = 0; args->set_timers && which < 3; which++)
+		must(args, STEP_TIMER, which, sys(setitimer, which, &args->timers[which], 0));
+}
+
+void blob_main(struct restorer_args *args)
+{
+	struct restorer_shared *shared = args->shared;
+
+	if (args->version != RESTORER_ABI_VERSION || args->size != sizeof(*args))
+		fail(args, STEP_ABI, args->version, 71 /* EPROTO */);
+	unmap_old(args);
+	fault(args, BLOB_FAULT_ENTERED);
+	build_memory(args);
+	set_process(args);
+	if (args->actions_known)
+		set_actions(args);
+	make_threads(args);
+	set_thread(args, &args->threads[0]);
+	queue_signals(args, 0, args->n_pending, args->pending);
+	fault(args, BLOB_FAULT_THREADS);
+	arrive(shared);
+	wait_stage(shared, STAGE_LEADERS);
+	last_things(args);
+	arrive(shared);
+	wait_forever(shared);
 }

@@ -15,7 +15,7 @@ const struct fault_info fault_info[FAULT_POINTS] = {
 #undef FAULT
 };
 
-int fault_point(enum fault_id id)
+int fault_asked(enum fault_id id)
 {
 	const char *asked = getenv("CKPT_FAULT");
 	const char *name = fault_info[id].name;
@@ -23,10 +23,19 @@ int fault_point(enum fault_id id)
 
 	if (!asked || strncmp(asked, name, len) || (asked[len] && asked[len] != ':'))
 		return 0;
-	if (!asked[len]) {
-		log_err("fault injected at %s: %s", name, fault_info[id].what);
-		return -EIO;
-	}
-	kill(getpid(), !strcmp(asked + len, ":kill") ? SIGKILL : !strcmp(asked + len, ":int") ? SIGINT : SIGTERM);
-	return 0;
+	if (!asked[len])
+		return -1;
+	return !strcmp(asked + len, ":kill") ? SIGKILL : !strcmp(asked + len, ":int") ? SIGINT : SIGTERM;
+}
+
+int fault_point(enum fault_id id)
+{
+	int asked = fault_asked(id);
+
+	if (asked > 0)
+		kill(getpid(), asked);
+	if (asked >= 0)
+		return 0;
+	log_err("fault injected at %s: %s", fault_info[id].name, fault_info[id].what);
+	return -EIO;
 }

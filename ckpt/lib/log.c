@@ -108,3 +108,8 @@ int log_fd(void)
 {
 	return logger.fd;
 }
+
+void log_set_fd(int fd)
+{
+	logger.fd = fd;
+}

@@ -1,0 +1,209 @@
+/*
+ * What the restorer tells its blob, and what the blob tells back. Both sides are built from this header.
+ *
+ * The blob lies in one block of memory that belongs to neither the old nor the new address space of the task:
+ *
+ *   code (read, execute) | struct restorer_args and all it points to, stacks (read, write) | restorer_shared
+ *
+ * Pointers are addresses in the task. Everything here was checked by the plan: the blob trusts it.
+ */
+#ifndef CKPT_RESTORER_ABI_H
+#define CKPT_RESTORER_ABI_H
+
+#include <stdint.h>
+
+#define RESTORER_ABI_VERSION 1
+#define RESTORER_STACK 4096 /* bytes of stack of each thread while it is in the blob */
+
+/* The stages of all tasks. A task that has done its part of one waits until the coordinator begins the next. */
+enum restore_stage {
+	STAGE_TREE = 1, /* fork the tree; leaders make their sessions and groups */
+	STAGE_GROUPS, /* join groups: their leaders exist now. Then those that are dead in the images die */
+	STAGE_MEMORY, /* all signals of that are out: descriptors, then in the blob memory, threads and the rest */
+	STAGE_LEADERS, /* all threads are seized and die with the coordinator: what makes a task stand on its own */
+};
+
+/* What the blob was doing when it failed; see blob_step_name[] in restore/report.c. */
+enum blob_step {
+	STEP_NONE,
+	STEP_ABI,
+	STEP_UNMAP,
+	STEP_VDSO,
+	STEP_MAP,
+	STEP_READ,
+	STEP_PROTECT,
+	STEP_ADVISE,
+	STEP_LOCK,
+	STEP_CLOSE,
+	STEP_MM,
+	STEP_PERSONALITY,
+	STEP_THP,
+	STEP_MEMBARRIER,
+	STEP_SUBREAPER,
+	STEP_SIGACTION,
+	STEP_THREAD,
+	STEP_COMM,
+	STEP_ALTSTACK,
+	STEP_ROBUST,
+	STEP_RSEQ,
+	STEP_SCHED,
+	STEP_NICE,
+	STEP_RLIMIT,
+	STEP_GROUPS,
+	STEP_UIDS,
+	STEP_CAPS,
+	STEP_SECUREBITS,
+	STEP_NO_NEW_PRIVS,
+	STEP_DUMPABLE,
+	STEP_PDEATH,
+	STEP_SIGNAL,
+	STEP_TIMER,
+	STEP_FAULT,
+	STEP_COUNT,
+};
+
+/* What a task tells the coordinator, which was forked from before it knew. */
+struct restorer_slot {
+	uint32_t born; /* it exists: to be killed when the restore fails */
+	uint32_t unused;
+	uint64_t block_start, block_end; /* what has to be unmapped at the end */
+	uint64_t sigchld; /* address of its struct kernel_sigaction of SIGCHLD; used with mute_sigchld */
+};
+
+/* Shared by the coordinator and all tasks. Zeroed at the start. */
+struct restorer_shared {
+	uint32_t stage; /* futex: the stage that has begun */
+	uint32_t arrived; /* futex: how many have done their part of it */
+	uint32_t expected; /* of how many */
+	uint32_t failed; /* somebody has given up; the first one may fill in the rest */
+	uint32_t never; /* futex: nobody ever wakes who waits here */
+	uint32_t step; /* enum blob_step; STEP_NONE: the failure is in the log already */
+	int32_t pid;
+	int32_t error; /* errno */
+	uint64_t subject; /* address, tid, signal number: what the step worked on */
+	struct restorer_slot slots[]; /* one a task, in the order of the plan */
+};
+
+struct restorer_area {
+	uint64_t start, end;
+	uint64_t pgoff; /* bytes */
+	uint64_t madv; /* bit n: madvise(n) */
+	uint32_t map_prot; /* while pages are read */
+	uint32_t prot;
+	uint32_t flags; /* MAP_* */
+	int32_t fd;
+	uint8_t lock; /* mlock it */
+};
+
+/* Pages that follow each other in memory and in the page image. */
+struct restorer_pages {
+	uint64_t addr;
+	uint64_t len; /* bytes */
+};
+
+/* Runs of pages that follow each other in the page image. */
+struct restorer_read {
+	uint64_t offset; /* in the page image */
+	uint64_t count; /* struct restorer_pages that it fills */
+	struct restorer_pages *pages;
+};
+
+struct restorer_range {
+	uint64_t start, len;
+};
+
+struct restorer_creds {
+	uint32_t uid, euid, suid, fsuid;
+	uint32_t gid, egid, sgid, fsgid;
+	uint32_t securebits;
+	uint32_t no_new_privs;
+	uint32_t change; /* 0: all but no_new_privs is as the restorer's */
+	uint32_t last_cap; /* the highest capability that the kernel knows */
+	uint32_t inheritable[2], permitted[2], effective[2], bounding[2], ambient[2];
+	uint64_t n_groups;
+	uint32_t *groups;
+};
+
+/* The kernel's siginfo_t, opaque. */
+struct restorer_siginfo {
+	uint8_t bytes[128];
+};
+
+struct restorer_thread {
+	int32_t tid;
+	uint32_t pdeath_sig;
+	char comm[16];
+	uint64_t altstack_sp, altstack_size;
+	uint32_t altstack_flags;
+	uint32_t rseq_size, rseq_signature;
+	uint32_t set_sched, sched_policy, sched_prio;
+	int32_t nice;
+	uint32_t set_nice;
+	uint64_t robust_list, robust_len;
+	uint64_t clear_child_tid;
+	uint64_t rseq;
+	const struct restorer_creds *creds;
+	uint64_t n_pending; /* signals sent to this thread */
+	const struct restorer_siginfo *pending;
+	struct restorer_args *task; /* the blob's own use */
+};
+
+struct restorer_timer {
+	uint64_t interval_sec, interval_usec, value_sec, value_usec; /* struct itimerval */
+};
+
+struct restorer_args {
+	uint32_t version;
+	uint32_t size; /* of this struct: both sides must agree */
+	struct restorer_shared *shared;
+	uint64_t block_start, block_end; /* all that stays mapped */
+	uint64_t space_end; /* nothing is mapped at or above */
+
+	uint64_t vdso_hint; /* where the kernel shall put vvar and vdso; 0: nowhere */
+	uint64_t n_areas, n_reads, n_guards;
+	const struct restorer_area *areas; /* ascending */
+	struct restorer_read *reads;
+	const struct restorer_range *guards; /* MADV_GUARD_INSTALL */
+	int32_t pages_fd;
+	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */
+	uint32_t thp_disabled;
+
+	void *mm_map; /* struct prctl_mm_map */
+	uint64_t mm_map_size;
+	int32_t dumpable; /* -1: leave it */
+	uint32_t personality;
+	uint32_t membarrier; /* commands to register, one bit each */
+	uint32_t child_subreaper;
+
+	const struct kernel_sigaction *actions; /* of signals 1 to 64; SIGKILL's and SIGSTOP's are not looked at */
+	uint32_t actions_known; /* 0: leave the defaults */
+	uint32_t mute_sigchld; /* while children are stopped no SIGCHLD shall tell it */
+	uint64_t n_pending; /* signals sent to the process */
+	const struct restorer_siginfo *pending;
+
+	uint64_t n_threads; /* without the leader */
+	struct restorer_thread *threads; /* [0] is the leader, then n_threads others */
+	uint64_t stacks; /* n_threads of RESTORER_STACK bytes */
+
+	uint32_t n_rlimits;
+	uint32_t set_timers;
+	const uint64_t *rlimits; /* pairs: soft, hard */
+	struct restorer_timer timers[3];
+
+	uint32_t fault_step; /* for tests: fail after this enum blob_fault */
+	uint32_t fault_signal; /* for tests: not by an error, but by this signal, sent to fault_target */
+	int32_t fault_target;
+	uint32_t unused;
+};
+
+/* Fault points inside the blob. */
+enum blob_fault {
+	BLOB_FAULT_NONE,
+	BLOB_FAULT_ENTERED,
+	BLOB_FAULT_MAPPED,
+	BLOB_FAULT_READ,
+	BLOB_FAULT_THREADS,
+	BLOB_FAULT_CREDS,
+};
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * Regular files, directories and plain devices: opened by their path, as seen from our root. A regular file
+ * must have the size that it had, as with CRIU: otherwise it is another one. Not handled: files that were
+ * removed while open, files of other mount namespaces.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "plan.h"
+
+/* Flags that make sense once only, or that open(2) does not know. */
+#define NOT_FOR_OPEN (O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC | FASYNC | O_TMPFILE)
+
+static int reg_read(struct plan *plan, struct plan_file *file)
+{
+	const RegFileEntry *e = file->entry->reg;
+
+	if (!e || e->name[0] != '/') {
+		log_err("files.img: file 0x%x is of the kind REG but has no absolute path", file->id);
+		return -EBADMSG;
+	}
+	file->flags = e->flags;
+	file->fown = e->fown;
+	return 0;
+}
+
+static void check_stat(struct plan *plan, const RegFileEntry *e, const struct stat *st)
+{
+	if (e->has_mode && e->mode && (e->mode & S_IFMT) != (st->st_mode & S_IFMT))
+		plan_refuse(plan, "%s has another type than at the dump (mode 0%o instead of 0%o): put the file back", e->name,
+			    st->st_mode, e->mode);
+	else if (S_ISREG(st->st_mode) && e->has_size && e->size != (uint64_t)st->st_size)
+		plan_refuse(plan, "%s has changed since the dump (%lld bytes instead of %llu): put the old file back", e->name,
+			    (long long)st->st_size, (unsigned long long)e->size);
+}
+
+void plan_check_file(struct plan *plan, struct plan_file *file)
+{
+	const RegFileEntry *e = file->entry->reg;
+	struct stat st;
+
+	if (file->checked || file->entry->type != FD_TYPES__REG)
+		return;
+	file->checked = true;
+	if (e->has_ext && e->ext) {
+		plan_refuse(plan, "%s is external to the images: not supported yet", e->name);
+		return;
+	}
+	if (stat(e->name, &st)) {
+		plan_refuse(plan, "%s is missing (%s): put it back", e->name, strerror(errno));
+		return;
+	}
+	check_stat(plan, e, &st);
+	/* Devices and pipes may do something when they are opened. */
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return;
+	_cleanup_close_ int fd = open(e->name, (e->flags & (O_ACCMODE | O_PATH)) | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		plan_refuse(plan, "%s can't be opened (%s): check permissions and mounts", e->name, strerror(errno));
+}
+
+int reg_open(struct plan *plan, struct plan_file *file, int flags)
+{
+	const RegFileEntry *e = file->entry->reg;
+	int fd = open(e->name, (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0)
+		return log_errno(errno, "can't open %s", e->name);
+	fd = fd_to_temporary(plan, fd);
+	if (fd >= 0 && e->pos && !(flags & O_PATH) && lseek(fd, e->pos, SEEK_SET) < 0) {
+		int err = errno;
+
+		close(fd);
+		return log_errno(err, "can't set the position of %s to %llu", e->name, (unsigned long long)e->pos);
+	}
+	return fd;
+}
+
+static int reg_open_file(struct plan *plan, struct plan_file *file)
+{
+	file->fd = reg_open(plan, file, file->flags);
+	return file->fd < 0 ? file->fd : 0;
+}
+
+const struct restore_fd_kind restore_fd_reg = {
+	.name = "regular file",
+	.type = FD_TYPES__REG,
+	.read = reg_read,
+	.open = reg_open_file,
+};

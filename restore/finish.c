@@ -1,0 +1,262 @@
+/*
+ * The end of a restore, from outside by ptrace(2): every thread waits in the blob, seized. They are all
+ * stopped, get their registers and masks, lose the blob, and are let go at once. No signal frame is needed,
+ * and nothing of the restorer remains in the tasks. PTRACE_O_EXITKILL kills all if the coordinator dies.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "fault.h"
+#include "log.h"
+#include "plan.h"
+#include "regs.h"
+#include "runtime.h"
+#include "stage.h"
+#include "task.h"
+#include "tracee.h"
+#include "xstate.h"
+
+extern const uint8_t restorer_blob[], restorer_blob_end[];
+
+#define RSEQ_CS_OFFSET 8 /* of rseq_cs in struct rseq */
+
+/* Calls fn for every thread of all tasks that live, until one fails. */
+static int each_thread(struct plan *plan, int (*fn)(struct plan *plan, struct plan_task *task, struct plan_thread *thread))
+{
+	int err = 0;
+
+	for (size_t i = 0; i < plan->n_tasks; i++) {
+		struct plan_task *task = &plan->tasks[i];
+
+		for (size_t t = 0; !err && plan_lives(task) && t < task->n_threads; t++)
+			err = fn(plan, task, &task->threads[t]);
+	}
+	return err;
+}
+
+static int seize(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
+{
+	int err = tracee_seize(thread->tid, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
+
+	return err ? log_errno(-err, "can't attach to thread %d of task %d", thread->tid, task->pid) : 0;
+}
+
+static int interrupt(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
+{
+	int err = tracee_interrupt(thread->tid);
+
+	return err ? log_errno(-err, "can't stop thread %d of task %d", thread->tid, task->pid) : 0;
+}
+
+static int settle(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
+{
+	int stop = tracee_settle(thread->tid, true, NULL);
+
+	if (stop == STOP_EVENT)
+		return 0;
+	log_err("thread %d of task %d did not stop as expected (%d): was it killed?", thread->tid, task->pid, stop);
+	return stop < 0 ? stop : -ESRCH;
+}
+
+/* What a thread needs before the blob goes and that leaves it as it is. */
+static int set_extended(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
+{
+	static uint8_t xstate[XSTATE_MAX] __attribute__((aligned(64)));
+	struct user_regs_struct regs;
+	size_t len = sizeof(xstate);
+	uint64_t lacking;
+	int err = regs_from_image(thread->core->thread_info, &regs, xstate, &len, &lacking);
+
+	if (err)
+		return log_errno(-err, "can't make registers for thread %d", thread->tid);
+	return tracee_set_xstate(thread->tid, xstate, len);
+}
+
+static uint64_t sigmask_of(const struct plan_task *task, const struct plan_thread *thread)
+{
+	const ThreadCoreEntry *e = thread->core->thread_core;
+
+	return thread == task->threads ? task->core->blk_sigset : e->has_blk_sigset ? e->blk_sigset : 0;
+}
+
+/* After this only signals stand between the thread and its next instruction, and they are its own. */
+static int set_last(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
+{
+	static uint8_t xstate[XSTATE_MAX];
+	const RseqEntry *rseq = thread->core->thread_core->rseq_entry;
+	struct user_regs_struct regs;
+	size_t len = sizeof(xstate);
+	uint64_t lacking;
+	int err = regs_from_image(thread->core->thread_info, &regs, xstate, &len, &lacking);
+
+	if (err)
+		return err;
+	/* No system call is to be restarted: the image says where the thread goes on. */
+	regs.orig_rax = -1;
+	err = tracee_set_regs(thread->tid, &regs);
+	if (!err && rseq && rseq->rseq_abi_pointer && rseq->has_rseq_cs_pointer && rseq->rseq_cs_pointer)
+		err = tracee_write(thread->tid, rseq->rseq_abi_pointer + RSEQ_CS_OFFSET, &rseq->rseq_cs_pointer,
+				   sizeof(rseq->rseq_cs_pointer));
+	if (!err)
+		err = tracee_set_sigmask(thread->tid, sigmask_of(task, thread));
+	return err ? log_errno(-err, "can't set the last state of thread %d", thread->tid) : 0;
+}
+
+/* A system call by the leader, at an instruction of the blob. */
+static int call(struct plan *plan, struct plan_task *task, long nr, const uint64_t args[6])
+{
+	static const uint8_t instruction[] = { 0x0f, 0x05 };
+	const uint8_t *at = memmem(restorer_blob, restorer_blob_end - restorer_blob, instruction, sizeof(instruction));
+	uint64_t block = plan->shared->slots[task->index].block_start;
+	struct user_regs_struct regs;
+	int64_t result = 0;
+	int err = tracee_get_regs(task->pid, &regs);
+
+	if (!err)
+		err = tracee_syscall(task->pid, &regs, block + (at - restorer_blob), regs.rsp, nr, args, &result);
+	if (!err && result < 0)
+		err = log_errno((int)-result, "system call %ld in task %d", nr, task->pid);
+	return err;
+}
+
+/* Children that stop make a SIGCHLD, which this task was deaf to until now. */
+static int hear_children(struct plan *plan, struct plan_task *task)
+{
+	const uint64_t args[6] = { SIGCHLD, plan->shared->slots[task->index].sigchld, 0, sizeof(uint64_t) };
+
+	for (const struct plan_task *c = task->children; c; c = c->next)
+		if (task_ends_stopped(plan, c))
+			return call(plan, task, SYS_rt_sigaction, args);
+	return 0;
+}
+
+/* The blob goes, by a call at whose exit the leader is held: it never returns into what is no more. */
+static int leave_blob(struct plan *plan, struct plan_task *task)
+{
+	const struct restorer_slot *slot = &plan->shared->slots[task->index];
+	const uint64_t guard[6] = { plan->fd_high };
+	const uint64_t args[6] = { slot->block_start, slot->block_end - slot->block_start };
+	int err = 0;
+
+	if (plan->guard_fd >= 0 && !task->parent)
+		err = call(plan, task, SYS_close, guard);
+	return err ? err : call(plan, task, SYS_munmap, args);
+}
+
+static int cont(pid_t tid, int sig)
+{
+	return ptrace(PTRACE_CONT, tid, 0, sig) ? log_errno(errno, "can't continue thread %d", tid) : 0;
+}
+
+static int expect(pid_t tid, enum tracee_stop wanted)
+{
+	int sig, stop = tracee_poll(tid, true, &sig);
+
+	if (stop == (int)wanted && sig == SIGSTOP)
+		return 0;
+	log_err("thread %d stopped in another way than by SIGSTOP (%d, signal %d)", tid, stop, sig);
+	return stop < 0 ? stop : -ESRCH;
+}
+
+/*
+ * Stops a task by job control: the leader takes a SIGSTOP, the others follow. Its signals are still blocked,
+ * so that none is delivered that waits for the task to be continued. No thread gets to its own code.
+ */
+static int stop_task(struct plan *plan, struct plan_task *task)
+{
+	int err = 0;
+
+	if (syscall(SYS_tgkill, task->pid, task->pid, SIGSTOP))
+		return log_errno(errno, "can't stop task %d", task->pid);
+	err = cont(task->pid, 0);
+	if (!err)
+		err = expect(task->pid, STOP_SIGNAL);
+	if (!err)
+		err = cont(task->pid, SIGSTOP);
+	if (!err)
+		err = expect(task->pid, STOP_GROUP);
+	for (size_t i = 1; !err && i < task->n_threads; i++) {
+		err = cont(task->threads[i].tid, 0);
+		if (!err)
+			err = expect(task->threads[i].tid, STOP_GROUP);
+	}
+	return err;
+}
+
+static int finish_task(struct plan *plan, struct plan_task *task)
+{
+	int err = hear_children(plan, task);
+
+	if (!err)
+		err = leave_blob(plan, task);
+	if (!err && task_ends_stopped(plan, task))
+		err = stop_task(plan, task);
+	for (size_t i = 0; !err && i < task->n_threads; i++)
+		err = set_last(plan, task, &task->threads[i]);
+	return err;
+}
+
+static int finish_kinds(struct plan *plan)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < plan->n_files; i++) {
+		struct plan_file *file = &plan->files[i];
+
+		if (file->with->owner && file->kind->last)
+			err = file->kind->last(plan, file);
+	}
+	return err;
+}
+
+int tree_prepare_go(struct plan *plan)
+{
+	int err = each_thread(plan, seize);
+
+	if (err)
+		return err;
+	size_t leaders = 0;
+	for (size_t i = 0; i < plan->n_tasks; i++)
+		leaders += plan_lives(&plan->tasks[i]);
+	stage_begin(plan, STAGE_LEADERS, leaders);
+	err = stage_finish(plan);
+	log_info("all are seized, leaders have done their last");
+	/* All are asked before any is waited for: one after the other takes ten times as long. */
+	if (!err)
+		err = each_thread(plan, interrupt);
+	if (!err)
+		err = each_thread(plan, settle);
+	log_info("all are stopped");
+	if (!err)
+		err = fault_point(FAULT_restore_seized);
+	if (!err)
+		err = each_thread(plan, set_extended);
+	if (!err)
+		err = fault_point(FAULT_restore_registers_set);
+	/* Children first: when they are stopped their parent may hear of them again. */
+	for (size_t i = plan->n_tasks; !err && i-- > 0;)
+		if (plan_lives(&plan->tasks[i]))
+			err = finish_task(plan, &plan->tasks[i]);
+	if (!err)
+		err = fault_point(FAULT_restore_blob_unmapped);
+	return err ? err : finish_kinds(plan);
+}
+
+static int detach(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
+{
+	/* Some already run: whoever cannot be let go must not take the others along. */
+	if (tracee_detach(thread->tid))
+		log_warn("thread %d of task %d was killed at the very end", thread->tid, task->pid);
+	return 0;
+}
+
+void tree_go(struct plan *plan)
+{
+	each_thread(plan, detach);
+}

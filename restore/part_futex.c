@@ -1,0 +1,32 @@
+/* Robust futex lists (set_robust_list) and the address that is cleared when a thread ends (set_tid_address). */
+#include "block.h"
+#include "plan.h"
+
+#define ROBUST_LEN 24 /* sizeof(struct robust_list_head) */
+
+static int futex_read(struct plan *plan, struct plan_task *task)
+{
+	for (size_t i = 0; i < task->n_threads; i++) {
+		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
+
+		if (e && e->futex_rla && e->futex_rla_len != ROBUST_LEN)
+			plan_refuse(plan, "core-%d.img: robust list with a head of %u bytes instead of %d", task->threads[i].tid,
+				    e->futex_rla_len, ROBUST_LEN);
+	}
+	return 0;
+}
+
+static int futex_fill(struct plan *plan, struct plan_task *task, struct block *block)
+{
+	for (size_t i = 0; i < task->n_threads; i++) {
+		const CoreEntry *core = task->threads[i].core;
+		struct restorer_thread *t = &block->args->threads[i];
+
+		t->robust_list = core->thread_core->futex_rla;
+		t->robust_len = ROBUST_LEN;
+		t->clear_child_tid = core->thread_info->clear_tid_addr;
+	}
+	return 0;
+}
+
+const struct restore_part restore_part_futex = { .name = "futexes", .read = futex_read, .fill = futex_fill };

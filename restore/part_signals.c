@@ -1,0 +1,122 @@
+/*
+ * Signals: actions, alternate stacks, pending queues; masks are set by ptrace (restore/finish.c). Signals
+ * come back with all that was known about their sender, which a thread may claim for signals to itself only.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "block.h"
+#include "log.h"
+#include "plan.h"
+#include "runtime.h"
+
+#define SIGNALS 64
+/* CRIU leaves out SIGKILL and SIGSTOP, which cannot have one. */
+#define ACTIONS (SIGNALS - 2)
+#define ALTSTACK_FLAGS (SS_DISABLE | 1u << 31 /* SS_AUTODISARM */)
+
+static void check_queue(struct plan *plan, pid_t tid, const SignalQueueEntry *queue)
+{
+	for (size_t i = 0; queue && i < queue->n_signals; i++) {
+		const ProtobufCBinaryData *info = &queue->signals[i]->siginfo;
+		int sig = 0;
+
+		if (info->len == sizeof(struct restorer_siginfo))
+			memcpy(&sig, info->data, sizeof(sig));
+		if (sig < 1 || sig > SIGNALS || sig == SIGKILL || sig == SIGSTOP)
+			plan_refuse(plan, "core-%d.img: pending signal %d with %zu bytes of information is malformed", tid, sig,
+				    info->len);
+	}
+}
+
+static int signals_read(struct plan *plan, struct plan_task *task)
+{
+	const TaskCoreEntry *tc = task->core;
+
+	if (tc->n_sigactions != ACTIONS) {
+		plan_refuse(plan, "core-%d.img: %zu signal actions instead of %d", task->pid, tc->n_sigactions, ACTIONS);
+		return 0;
+	}
+	for (size_t i = 0; i < ACTIONS; i++)
+		if (tc->sigactions[i]->has_compat_sigaction && tc->sigactions[i]->compat_sigaction)
+			plan_refuse(plan, "core-%d.img: signal handler of 32-bit code: not supported yet", task->pid);
+	check_queue(plan, task->pid, tc->signals_s);
+	for (size_t i = 0; i < task->n_threads; i++) {
+		const ThreadCoreEntry *thread = task->threads[i].core->thread_core;
+
+		if (!thread)
+			continue;
+		check_queue(plan, task->threads[i].tid, thread->signals_p);
+		if (thread->sas && thread->sas->ss_flags & ~(ALTSTACK_FLAGS | SS_ONSTACK))
+			plan_refuse(plan, "core-%d.img: alternate stack with unknown flags 0x%x", task->threads[i].tid,
+				    thread->sas->ss_flags);
+	}
+	return 0;
+}
+
+static int fill_queue(struct block *block, const SignalQueueEntry *queue, uint64_t *n, const struct restorer_siginfo **list)
+{
+	if (!queue || !queue->n_signals)
+		return 0;
+	struct restorer_siginfo *to = block_alloc(block, queue->n_signals * sizeof(*to));
+	if (!to)
+		return -ENOMEM;
+	for (size_t i = 0; i < queue->n_signals; i++)
+		memcpy(to[i].bytes, queue->signals[i]->siginfo.data, sizeof(to[i].bytes));
+	*n = queue->n_signals;
+	*list = to;
+	return 0;
+}
+
+static int fill_actions(struct plan_task *task, struct block *block)
+{
+	struct kernel_sigaction *actions = block_alloc(block, SIGNALS * sizeof(*actions));
+	size_t at = 0;
+
+	if (!actions)
+		return -ENOMEM;
+	for (int sig = 1; sig <= SIGNALS; sig++) {
+		if (sig == SIGKILL || sig == SIGSTOP)
+			continue;
+		const SaEntry *e = task->core->sigactions[at++];
+		actions[sig - 1] = (struct kernel_sigaction){ e->sigaction, e->flags, e->restorer, e->mask };
+	}
+	block->args->actions = actions;
+	block->args->actions_known = 1;
+	return 0;
+}
+
+static int signals_fill(struct plan *plan, struct plan_task *task, struct block *block)
+{
+	struct restorer_args *args = block->args;
+	int err = fill_actions(task, block);
+
+	if (err)
+		return err;
+	/* It learned long ago that its children stopped. */
+	for (const struct plan_task *child = task->children; child; child = child->next)
+		args->mute_sigchld |= child->state == TASK_STOPPED;
+	plan->shared->slots[task->index].sigchld = (uint64_t)&args->actions[SIGCHLD - 1];
+	err = fill_queue(block, task->core->signals_s, &args->n_pending, &args->pending);
+	for (size_t i = 0; !err && i < task->n_threads; i++) {
+		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
+		struct restorer_thread *t = &args->threads[i];
+
+		t->altstack_flags = SS_DISABLE;
+		if (e->sas) {
+			t->altstack_sp = e->sas->ss_sp;
+			t->altstack_size = e->sas->ss_size;
+			/* That it stands on it follows from its stack pointer. */
+			t->altstack_flags = e->sas->ss_flags & ALTSTACK_FLAGS;
+		}
+		err = fill_queue(block, e->signals_p, &t->n_pending, &t->pending);
+	}
+	return err;
+}
+
+const struct restore_part restore_part_signals = {
+	.name = "signals",
+	.read = signals_read,
+	.fill = signals_fill,
+};

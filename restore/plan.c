@@ -1,0 +1,258 @@
+/*
+ * Reads the images into the plan, in an order in which each can be checked against those before. Only what
+ * belongs to no task stands here: memory of the plan, the inventory, images that are not supported.
+ */
+#include "plan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "opts.h"
+
+void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	plan->problems++;
+	log_print(LOG_ERR, where, "%s", text);
+}
+
+void *plan_alloc(struct plan *plan, size_t size)
+{
+	return arena_get(&plan->arena, size ? size : 1);
+}
+
+int plan_keep(struct plan *plan, ProtobufCMessage *message)
+{
+	struct plan_message *m = plan_alloc(plan, sizeof(*m));
+
+	if (!m) {
+		protobuf_c_message_free_unpacked(message, NULL);
+		return -ENOMEM;
+	}
+	*m = (struct plan_message){ plan->messages, message };
+	plan->messages = m;
+	return 0;
+}
+
+void plan_close(struct plan *plan)
+{
+	for (struct plan_message *m = plan->messages; m; m = m->next)
+		protobuf_c_message_free_unpacked(m->message, NULL);
+	plan->messages = NULL;
+	arena_free(&plan->arena);
+	if (plan->images.path)
+		image_dir_close(&plan->images);
+	if (plan->tty_fd >= 0)
+		close(plan->tty_fd);
+	plan->tty_fd = -1;
+}
+
+int plan_read_one(struct plan *plan, enum image_kind kind, unsigned long id, const void *message)
+{
+	ProtobufCMessage *read = NULL;
+	int err = image_read_one(&plan->images, kind, id, &read);
+
+	if (!err)
+		err = plan_keep(plan, read);
+	if (!err)
+		*(ProtobufCMessage **)message = read;
+	return err;
+}
+
+int plan_read_all(struct plan *plan, enum image_kind kind, unsigned long id, void *list, size_t *n)
+{
+	_cleanup_image_ struct image_reader r = {};
+	_cleanup_free_ ProtobufCMessage **grown = NULL;
+	size_t room = 0;
+	int err = image_open(&r, &plan->images, kind, id);
+
+	*n = 0;
+	if (err)
+		return err;
+	for (ProtobufCMessage *m; (err = image_get(&r, &m)) > 0;) {
+		if (plan_keep(plan, m))
+			return -ENOMEM;
+		if (*n == room) {
+			room = room ? 2 * room : 64;
+			void *larger = realloc(grown, room * sizeof(*grown));
+			if (!larger)
+				return -ENOMEM;
+			grown = larger;
+		}
+		grown[(*n)++] = m;
+	}
+	if (err)
+		return err;
+	void *kept = plan_alloc(plan, *n * sizeof(*grown) + 1);
+	if (!kept)
+		return -ENOMEM;
+	if (*n)
+		memcpy(kept, grown, *n * sizeof(*grown));
+	*(void **)list = kept;
+	return 0;
+}
+
+bool plan_lives(const struct plan_task *task)
+{
+	return task->state == TASK_ALIVE || task->state == TASK_STOPPED;
+}
+
+struct plan_task *plan_common_ancestor(struct plan_task *a, struct plan_task *b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	while (a != b) {
+		if (a->depth < b->depth)
+			b = b->parent;
+		else
+			a = a->parent;
+	}
+	return a;
+}
+
+static int compare_pid(const void *key, const void *element)
+{
+	pid_t pid = *(const pid_t *)key, other = (*(struct plan_task *const *)element)->pid;
+
+	return pid < other ? -1 : pid > other;
+}
+
+struct plan_task *plan_task_by_pid(const struct plan *plan, pid_t pid)
+{
+	struct plan_task **found = bsearch(&pid, plan->by_pid, plan->n_tasks, sizeof(*plan->by_pid), compare_pid);
+
+	return found ? *found : NULL;
+}
+
+/* Whether a descriptor of ours leads to a file in the image directory. */
+static bool image_exists(const struct plan *plan, const char *name)
+{
+	return !faccessat(plan->images.fd, name, F_OK, AT_SYMLINK_NOFOLLOW);
+}
+
+static int read_inventory(struct plan *plan)
+{
+	int err = plan_read_one(plan, IMG_INVENTORY, 0, &plan->inventory);
+
+	if (err == -ENOENT)
+		log_err("%s holds no images (inventory.img is missing): check the path, and that the dump succeeded",
+			plan->images.path);
+	if (err)
+		return err;
+	const InventoryEntry *inv = plan->inventory;
+	if (inv->img_version != 1 && inv->img_version != IMAGE_VERSION) {
+		log_err("the images in %s have version %u: this program reads versions 1 and %d", plan->images.path,
+			inv->img_version, IMAGE_VERSION);
+		return -ENOTSUP;
+	}
+	if (!inv->root_ids || !inv->has_fdinfo_per_id || !inv->fdinfo_per_id)
+		plan_refuse(plan, "inventory.img: the images were written by a CRIU older than 3; dump again with a newer one");
+	if (inv->has_lsmtype && inv->lsmtype != LSMTYPE__NO_LSM)
+		log_info("the tasks ran under the security module %u: their labels are not restored", inv->lsmtype);
+	if (inv->plugins_entry && inv->plugins_entry->n_plugins)
+		plan_refuse(plan, "inventory.img: the dump used the plugin %s; plugins are not supported, restore with CRIU",
+			    inv->plugins_entry->plugins[0]);
+	if (image_exists(plan, "parent"))
+		plan_refuse(plan, "the images are incremental (%s/parent exists): not supported yet; dump without --prev-images-dir",
+			    plan->images.path);
+	return 0;
+}
+
+/* Images that describe state which nothing in the other images refers to. */
+static const struct {
+	enum image_kind kind;
+	const char *what, *remedy;
+} unsupported[] = {
+	{ IMG_FILE_LOCKS, "file locks", "release them before the dump" },
+	{ IMG_REMAP_FPATH, "files that were removed while open", "keep the files until after the dump" },
+	{ IMG_TTY_DATA, "unread data of terminals", "read it before the dump" },
+	{ IMG_APPARMOR, "AppArmor policies", "restore with CRIU" },
+};
+
+static int check_unsupported_images(struct plan *plan)
+{
+	for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++) {
+		ProtobufCMessage **list;
+		size_t n;
+		char name[64];
+		int err = plan_read_all(plan, unsupported[i].kind, 0, &list, &n);
+
+		if (err && err != -ENOENT)
+			return err;
+		if (!err && n)
+			plan_refuse(plan, "%s: %s (%zu) are not supported yet; %s",
+				    image_name(name, sizeof(name), unsupported[i].kind, 0), unsupported[i].what, n,
+				    unsupported[i].remedy);
+	}
+	if (image_exists(plan, "cgroup.img"))
+		log_info("cgroup.img: cgroups are not restored, the tasks get the cgroup of ckpt restore");
+	return 0;
+}
+
+static int read_parts(struct plan *plan, struct plan_task *task)
+{
+	int err = plan_read_task(plan, task);
+
+	if (err || !plan_lives(task) || !task->core)
+		return err;
+	err = plan_read_memory(plan, task);
+	if (!err)
+		err = plan_read_fds(plan, task);
+	for (size_t i = 0; !err && restore_parts[i]; i++)
+		if (restore_parts[i]->read)
+			err = restore_parts[i]->read(plan, task);
+	return err;
+}
+
+/* Reads all that is in the images, in the order in which they build on each other. */
+static int read_images(struct plan *plan)
+{
+	int err = read_inventory(plan);
+
+	if (!err)
+		err = plan_read_tree(plan);
+	if (!err)
+		err = plan_read_files(plan);
+	for (size_t i = 0; !err && i < plan->n_tasks; i++)
+		err = read_parts(plan, &plan->tasks[i]);
+	if (!err)
+		err = plan_read_segments(plan);
+	if (!err)
+		err = plan_share_files(plan);
+	if (!err)
+		err = check_unsupported_images(plan);
+	return err;
+}
+
+int plan_open(struct plan *plan, const struct opts *opts)
+{
+	*plan = (struct plan){ .opts = opts, .tty_fd = -1, .guard_fd = -1, .images = { -1, -1, NULL } };
+	int err = image_dir_open(&plan->images, opts->images_dir);
+	if (!err)
+		err = read_images(plan);
+	if (!err)
+		err = plan_order_sessions(plan);
+	if (!err)
+		err = plan_choose_fd_range(plan);
+	/* Last: it may have to wait for a pid to become free, which is in vain when there are other problems. */
+	if (!err)
+		err = plan_check_pids(plan);
+	if (err)
+		return err;
+	if (plan->problems) {
+		log_print(LOG_MSG, LOG_WHERE, "%u problem%s found, nothing was restored", plan->problems,
+			  plan->problems > 1 ? "s" : "");
+		return -ENOTSUP;
+	}
+	return 0;
+}

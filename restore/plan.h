@@ -1,0 +1,236 @@
+/*
+ * The plan of a restore: all images, read and checked against each other and against this machine, before
+ * any process exists. Every task inherits it by fork.
+ *
+ * Nothing in an image is trusted. What is wrong or not supported is told by plan_refuse(), and reading goes
+ * on as far as it can, so that the user sees all reasons at once.
+ */
+#ifndef CKPT_RESTORE_PLAN_H
+#define CKPT_RESTORE_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "arena.h"
+#include "image.h"
+#include "image_consts.h"
+#include "image_messages.h"
+#include "log.h"
+#include "restorer_abi.h"
+
+struct opts;
+struct plan;
+struct plan_fd;
+struct plan_file;
+struct plan_task;
+struct block;
+
+/* What a descriptor can refer to: restore/fd_NAME.c defines restore_fd_NAME. Hooks may be NULL except open. */
+struct restore_fd_kind {
+	const char *name;
+	FdTypes type;
+	/* Reads images of the kind's own (data of pipes, terminals). Called once if the kind occurs. */
+	int (*begin)(struct plan *plan);
+	/* Checks the entry and sets file->flags and file->fown. */
+	int (*read)(struct plan *plan, struct plan_file *file);
+	/* Returns a file read before that must be opened together with this one, or NULL. */
+	struct plan_file *(*needs)(struct plan *plan, struct plan_file *file);
+	/* In the owner: opens all files that are chained to this one by with_next, setting their fd. */
+	int (*open)(struct plan *plan, struct plan_file *file);
+	/* In the owner, when all tasks exist. */
+	int (*finish)(struct plan *plan, struct plan_file *file);
+	/* In the coordinator, when nothing can fail any more but this. */
+	int (*last)(struct plan *plan, struct plan_file *file);
+};
+
+/* What a task has: restore/part_NAME.c defines restore_part_NAME. Hooks may be NULL. */
+struct restore_part {
+	const char *name;
+	/* Checks what the images of the task say. */
+	int (*read)(struct plan *plan, struct plan_task *task);
+	/* In the task, before it moves into the blob, with all its files open. */
+	int (*prepare)(struct plan *plan, struct plan_task *task);
+	/* In the task: tells the blob what to do. */
+	int (*fill)(struct plan *plan, struct plan_task *task, struct block *block);
+};
+
+/* An open file description (files.img). */
+struct plan_file {
+	uint32_t id;
+	const struct restore_fd_kind *kind; /* NULL: not supported; told when something refers to it */
+	const FileEntry *entry;
+	const FownEntry *fown;
+	uint32_t flags; /* O_*, as F_GETFL told */
+	struct plan_task *owner; /* opens it: the lowest common ancestor of all who hold it; NULL: nobody holds it */
+	struct plan_file *with; /* the first of those that are opened together; itself when alone */
+	struct plan_file *with_next;
+	int fd; /* in the owner and its descendants, once opened; above plan->fd_low */
+	const struct plan_fd *first; /* the lowest descriptor of the first task that holds it */
+	bool checked; /* its path was looked at */
+	int map_fd[2]; /* in a task: opened for its mappings, read-only and for writing; 0: not */
+	void *data; /* the kind's own */
+};
+
+struct plan_fd {
+	int fd;
+	bool cloexec;
+	struct plan_file *file;
+};
+
+/* Which pages stand where in which page image. */
+struct plan_pages {
+	uint32_t image; /* N of pages-N.img; 0: no pages */
+	size_t n_reads;
+	struct restorer_read *reads;
+};
+
+/* A shared anonymous segment. */
+struct plan_segment {
+	uint64_t id; /* shmid */
+	uint64_t size; /* bytes */
+	struct plan_task *owner;
+	struct plan_pages pages;
+	int fd; /* in the owner and its descendants */
+	struct plan_segment *next;
+};
+
+struct plan_area {
+	const VmaEntry *vma;
+	struct plan_file *file; /* of file mappings */
+	struct plan_segment *segment; /* of shared anonymous memory */
+	bool has_pages;
+};
+
+struct plan_thread {
+	pid_t tid;
+	const CoreEntry *core;
+};
+
+struct plan_task {
+	uint32_t index; /* in plan->tasks and restorer_shared.slots */
+	pid_t pid, pgid, sid; /* as they shall become */
+	uint32_t state; /* TASK_* */
+	struct plan_task *parent, *children, *last_child, *next; /* next: of the same parent */
+	unsigned int depth;
+	bool early; /* forked before its parent calls setsid() */
+	struct plan_task *born_by; /* a sibling that leads its session and forks it; NULL: its parent does */
+	pid_t orphan_session; /* its session's leader is gone: a helper makes the session for it; or 0 */
+	bool makes_group; /* the leader of its group is gone: it forks one for a moment */
+	uint32_t files_id;
+
+	size_t n_threads; /* the leader is threads[0] */
+	struct plan_thread *threads;
+	const TaskCoreEntry *core; /* threads[0].core->tc */
+	const TaskKobjIdsEntry *ids;
+	const FsEntry *fs;
+	const MmEntry *mm;
+
+	size_t n_fds;
+	struct plan_fd *fds;
+	size_t n_areas;
+	struct plan_area *areas; /* ascending; only those that are mapped one by one */
+	size_t n_guards;
+	struct restorer_range *guards;
+	struct plan_pages pages;
+	uint64_t vdso_hint; /* where vvar begins; 0: no vdso */
+	struct plan_file *exe, *cwd, *root;
+};
+
+struct plan_message {
+	struct plan_message *next;
+	ProtobufCMessage *message;
+};
+
+struct plan {
+	const struct opts *opts;
+	struct image_dir images;
+	struct arena arena;
+	struct plan_message *messages;
+	unsigned int problems;
+
+	const InventoryEntry *inventory;
+	size_t n_tasks; /* parents before children; [0] is the root */
+	struct plan_task *tasks;
+	struct plan_task **by_pid; /* the same, ascending by pid */
+	size_t n_threads; /* of all tasks that live */
+	size_t n_files;
+	struct plan_file *files; /* ascending by id */
+	size_t n_segments;
+	struct plan_segment *segments;
+	size_t n_memfds;
+	const MemfdInodeEntry **memfds;
+	void *pipes, *ttys; /* of the kinds */
+	struct vdso_layout *vdso; /* of this kernel */
+	struct privileges *privileges; /* ours */
+	pid_t old_sid, old_pgid; /* with a shell job: those of the root that ours replace */
+	bool shell_job;
+
+	int fd_low, fd_high; /* numbers that no task uses: for descriptors that exist only meanwhile */
+	int tty_fd; /* our terminal, for a shell job; -1 */
+
+	struct restorer_shared *shared; /* once processes exist */
+	size_t shared_size;
+	pid_t coordinator;
+	int guard_fd; /* with restore_sibling: tells the root that the coordinator died; -1 */
+};
+
+#define _cleanup_plan_ __attribute__((cleanup(plan_close)))
+
+/* Reads and checks everything. Returns 0 or -errno (all reasons logged). Call plan_close() in any case. */
+int plan_open(struct plan *plan, const struct opts *opts);
+void plan_close(struct plan *plan);
+
+/* Says why the images cannot be restored, and what to do about it. The plan fails when all is read. */
+#define plan_refuse(plan, ...) plan_refuse_at(plan, LOG_WHERE, __VA_ARGS__)
+void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Zeroed memory that lives as long as the plan. NULL: out of memory. */
+void *plan_alloc(struct plan *plan, size_t size);
+/* Gives the message to the plan, which frees it. Returns 0 or -ENOMEM (then it is freed at once). */
+int plan_keep(struct plan *plan, ProtobufCMessage *message);
+/* Reads an image of one entry into the plan. Returns 0, -ENOENT (not logged) or another -errno (logged). */
+int plan_read_one(struct plan *plan, enum image_kind kind, unsigned long id, const void *message);
+/*
+ * Reads all entries of an image into a new array of pointers. Returns 0, -ENOENT (not logged) or another
+ * -errno (logged).
+ */
+int plan_read_all(struct plan *plan, enum image_kind kind, unsigned long id, void *list, size_t *n);
+
+struct plan_task *plan_task_by_pid(const struct plan *plan, pid_t pid);
+struct plan_file *plan_file_by_id(const struct plan *plan, uint32_t id);
+/* Lives the task after the restore, so that it has memory and files? */
+bool plan_lives(const struct plan_task *task);
+struct plan_task *plan_common_ancestor(struct plan_task *a, struct plan_task *b);
+
+/* Steps of plan_open, in this order. Return 0 or -errno (logged); what the image merely gets wrong is refused. */
+int plan_read_tree(struct plan *plan); /* plan_tree.c */
+int plan_read_task(struct plan *plan, struct plan_task *task); /* plan_task.c */
+int plan_order_sessions(struct plan *plan); /* plan_sessions.c */
+int plan_read_files(struct plan *plan); /* plan_files.c */
+int plan_read_fds(struct plan *plan, struct plan_task *task);
+int plan_share_files(struct plan *plan);
+int plan_choose_fd_range(struct plan *plan);
+int plan_read_memory(struct plan *plan, struct plan_task *task); /* plan_memory.c */
+int plan_read_segments(struct plan *plan);
+/*
+ * Looks at pages from start to end, which stand at offset in the page image. Sets *skip when they shall not be
+ * read. Returns 0 or -errno (logged).
+ */
+typedef int page_check(struct plan *plan, void *arg, uint64_t start, uint64_t end, uint64_t offset, bool *skip);
+/* Returns 0, -ENOENT (not logged) or another -errno (logged). */
+int plan_read_pages(struct plan *plan, enum image_kind kind, uint64_t id, struct plan_pages *pages, page_check *check,
+		    void *arg); /* plan_pages.c */
+int plan_check_pids(struct plan *plan); /* plan_pids.c */
+
+/* A path of a REG file that is mapped, executed or a directory that is entered. Told once for each file. */
+void plan_check_file(struct plan *plan, struct plan_file *file);
+/* Opens a REG file with the flags, at a temporary number. Returns the descriptor or -errno (logged). */
+int reg_open(struct plan *plan, struct plan_file *file, int flags);
+/* Moves a descriptor to a temporary number, close on exec. Returns it or -errno (logged). Closes fd in any case. */
+int fd_to_temporary(struct plan *plan, int fd);
+
+extern const struct restore_part *const restore_parts[];
+extern const struct restore_fd_kind *const restore_fd_kinds[];
+
+#endif

@@ -1,0 +1,266 @@
+/*
+ * Files: every open file description (files.img), every descriptor (fdinfo-N.img), and who opens what.
+ *
+ * A description that several tasks hold is opened by their lowest common ancestor before it forks, and
+ * reaches them by inheritance. So nothing is ever passed, and nobody waits for anybody.
+ */
+#include "plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "log.h"
+
+#define SPARE_FDS 64 /* images, pages, terminals, mapped files while they are opened */
+
+static const struct restore_fd_kind *find_kind(FdTypes type)
+{
+	for (size_t i = 0; restore_fd_kinds[i]; i++)
+		if (restore_fd_kinds[i]->type == type)
+			return restore_fd_kinds[i];
+	return NULL;
+}
+
+static const char *type_name(FdTypes type)
+{
+	const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(&fd_types__descriptor, type);
+
+	return v ? v->name : "unknown";
+}
+
+static int compare_files(const void *a, const void *b)
+{
+	uint32_t x = ((const struct plan_file *)a)->id, y = ((const struct plan_file *)b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
+struct plan_file *plan_file_by_id(const struct plan *plan, uint32_t id)
+{
+	struct plan_file key = { .id = id };
+
+	return plan->n_files ? bsearch(&key, plan->files, plan->n_files, sizeof(key), compare_files) : NULL;
+}
+
+/* Lets the kinds look at their files, after all are known. */
+static int read_kinds(struct plan *plan)
+{
+	for (size_t k = 0; restore_fd_kinds[k]; k++) {
+		const struct restore_fd_kind *kind = restore_fd_kinds[k];
+		bool begun = false;
+
+		for (size_t i = 0; i < plan->n_files; i++) {
+			struct plan_file *file = &plan->files[i];
+			int err = 0;
+
+			if (file->kind != kind)
+				continue;
+			if (!begun && kind->begin)
+				err = kind->begin(plan);
+			begun = true;
+			if (!err)
+				err = kind->read(plan, file);
+			if (err)
+				return err;
+			struct plan_file *with = kind->needs ? kind->needs(plan, file) : NULL;
+			if (!with)
+				continue;
+			file->with = with->with;
+			file->with_next = with->with->with_next;
+			with->with->with_next = file;
+		}
+	}
+	return 0;
+}
+
+int plan_read_files(struct plan *plan)
+{
+	FileEntry **entries;
+	size_t n;
+	int err = plan_read_all(plan, IMG_FILES, 0, &entries, &n);
+
+	if (err == -ENOENT) {
+		log_err("files.img is missing: the images are incomplete, or of a CRIU older than 3");
+		return -EBADMSG;
+	}
+	if (!err) {
+		err = plan_read_all(plan, IMG_MEMFD_INODE, 0, &plan->memfds, &plan->n_memfds);
+		if (err == -ENOENT)
+			err = 0;
+	}
+	plan->files = err ? NULL : plan_alloc(plan, (n + 1) * sizeof(*plan->files));
+	if (!plan->files)
+		return err ? err : -ENOMEM;
+	plan->n_files = n;
+	for (size_t i = 0; i < n; i++) {
+		struct plan_file *file = &plan->files[i];
+
+		*file = (struct plan_file){ .id = entries[i]->id, .entry = entries[i], .fd = -1 };
+		file->kind = find_kind(entries[i]->type);
+	}
+	qsort(plan->files, n, sizeof(*plan->files), compare_files);
+	for (size_t i = 0; i < n; i++) {
+		plan->files[i].with = &plan->files[i];
+		if (i && plan->files[i].id == plan->files[i - 1].id) {
+			log_err("files.img: two files have the id 0x%x", plan->files[i].id);
+			return -EBADMSG;
+		}
+	}
+	return read_kinds(plan);
+}
+
+static void check_owner(struct plan *plan, const struct plan_task *task, const struct plan_fd *fd)
+{
+	const FownEntry *fown = fd->file->fown;
+
+	if (!fown || !fown->pid)
+		return;
+	if (fown->pid_type > 2 || fown->signum > 64)
+		plan_refuse(plan, "descriptor %d of task %d: its owner has the type %u and gets the signal %u: out of range",
+			    fd->fd, task->pid, fown->pid_type, fown->signum);
+	/* A group (2) may consist of anybody; a foreign process that still lives is as good. */
+	if (fown->pid_type < 2 && !plan_task_by_pid(plan, fown->pid))
+		log_info("descriptor %d of task %d: its signals go to %u, which is not in the tree", fd->fd, task->pid,
+			 fown->pid);
+}
+
+static void read_fd(struct plan *plan, struct plan_task *task, const FdinfoEntry *e, struct plan_fd *fd)
+{
+	*fd = (struct plan_fd){ .fd = e->fd, .cloexec = e->flags & 1, .file = plan_file_by_id(plan, e->id) };
+	if (e->fd > INT32_MAX - 1 || e->flags & ~1u) {
+		plan_refuse(plan, "fdinfo-%u.img: descriptor %u with flags 0x%x is out of range", task->files_id, e->fd,
+			    e->flags);
+		fd->file = NULL;
+	} else if (!fd->file || fd->file->entry->type != e->type) {
+		plan_refuse(plan, "fdinfo-%u.img: descriptor %d of task %d refers to file 0x%x, which files.img does not have "
+				  "or has with another type",
+			    task->files_id, fd->fd, task->pid, e->id);
+		fd->file = NULL;
+	} else if (!fd->file->kind) {
+		plan_refuse(plan, "descriptor %d of task %d is of the kind %s: not supported yet; close it before the dump, "
+				  "or restore with CRIU",
+			    fd->fd, task->pid, type_name(e->type));
+		fd->file = NULL;
+	} else {
+		check_owner(plan, task, fd);
+	}
+}
+
+static int compare_fds(const void *a, const void *b)
+{
+	int x = ((const struct plan_fd *)a)->fd, y = ((const struct plan_fd *)b)->fd;
+
+	return x < y ? -1 : x > y;
+}
+
+int plan_read_fds(struct plan *plan, struct plan_task *task)
+{
+	FdinfoEntry **entries;
+	size_t n;
+	int err = plan_read_all(plan, IMG_FDINFO, task->files_id, &entries, &n);
+
+	if (err == -ENOENT) {
+		log_err("fdinfo-%u.img of task %d is missing: the images are incomplete", task->files_id, task->pid);
+		return -EBADMSG;
+	}
+	task->fds = err ? NULL : plan_alloc(plan, (n + 1) * sizeof(*task->fds));
+	if (!task->fds)
+		return err ? err : -ENOMEM;
+	task->n_fds = n;
+	for (size_t i = 0; i < n; i++)
+		read_fd(plan, task, entries[i], &task->fds[i]);
+	qsort(task->fds, n, sizeof(*task->fds), compare_fds);
+	for (size_t i = 1; i < n; i++)
+		if (task->fds[i].fd == task->fds[i - 1].fd)
+			plan_refuse(plan, "fdinfo-%u.img: task %d has descriptor %d twice", task->files_id, task->pid,
+				    task->fds[i].fd);
+	return 0;
+}
+
+int plan_share_files(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n_tasks; i++) {
+		struct plan_task *task = &plan->tasks[i];
+
+		for (size_t f = 0; f < task->n_fds; f++) {
+			struct plan_file *file = task->fds[f].file;
+
+			if (!file)
+				continue;
+			plan_check_file(plan, file);
+			file->first = file->first ? file->first : &task->fds[f];
+			file->with->owner = plan_common_ancestor(file->with->owner, task);
+		}
+	}
+	return 0;
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The start of count numbers below max that are not in fds (ascending): above all others if possible, else -1. */
+static int find_gap(const int *fds, size_t n, int count, int max)
+{
+	int next = n ? fds[n - 1] + 1 : 0, before = -1;
+
+	if (next <= max - count)
+		return next;
+	for (size_t i = 0; i < n; i++) {
+		if (fds[i] - before - 1 >= count)
+			return before + 1;
+		before = fds[i];
+	}
+	return -1;
+}
+
+/* How many descriptors of mapped files a task may have open at a time, at most. */
+static size_t count_mapped(const struct plan *plan)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < plan->n_tasks; i++) {
+		const struct plan_task *task = &plan->tasks[i];
+		size_t n = 0;
+
+		for (size_t a = 0; a < task->n_areas; a++)
+			n += task->areas[a].file && (!a || task->areas[a].file != task->areas[a - 1].file);
+		most = n > most ? n : most;
+	}
+	return most < 2 * plan->n_files ? most : 2 * plan->n_files;
+}
+
+/* Chooses numbers that no task uses for the descriptors that exist only during the restore. */
+int plan_choose_fd_range(struct plan *plan)
+{
+	struct rlimit limit;
+	size_t n = 0, used = 0;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return log_errno(errno, "can't read RLIMIT_NOFILE");
+	for (size_t i = 0; i < plan->n_tasks; i++)
+		n += plan->tasks[i].n_fds;
+	int *fds = plan_alloc(plan, (n + 1) * sizeof(*fds));
+	if (!fds)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->n_tasks; i++)
+		for (size_t f = 0; f < plan->tasks[i].n_fds; f++)
+			fds[used++] = plan->tasks[i].fds[f].fd;
+	qsort(fds, used, sizeof(*fds), compare_ints);
+	int max = limit.rlim_max < INT32_MAX ? limit.rlim_max : INT32_MAX;
+	int count = plan->n_files + plan->n_segments + count_mapped(plan) + SPARE_FDS;
+	if (used && fds[used - 1] >= max)
+		plan_refuse(plan, "descriptor %d is above the hard limit of open files (%d): raise it with ulimit -Hn",
+			    fds[used - 1], max);
+	plan->fd_low = find_gap(fds, used, count, max);
+	plan->fd_high = plan->fd_low + count - 1;
+	if (plan->fd_low < 0)
+		plan_refuse(plan, "the hard limit of open files (%d) leaves no room for %d temporary descriptors: "
+				  "raise it with ulimit -Hn",
+			    max, count);
+	return 0;
+}

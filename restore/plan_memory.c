@@ -1,0 +1,313 @@
+/*
+ * The address space of a task (mm-PID.img, pagemap-PID.img): its areas, what is mapped there, which pages are
+ * read into them. Areas must not overlap and pages must lie in private areas.
+ */
+#include "plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "vdso.h"
+
+#define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
+#define AUXV_MAX 52 /* words that the kernel keeps: AT_VECTOR_SIZE */
+#define MAP_KNOWN (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_LOCKED | MAP_STACK | MAP_DENYWRITE)
+#define KINDS (VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_ANON_SHARED | VMA_ANON_PRIVATE)
+
+static const struct {
+	uint32_t status;
+	const char *what;
+} unsupported[] = {
+	{ VMA_AREA_SYSVIPC, "System V shared memory" }, { VMA_AREA_SOCKET, "a mapped packet socket" },
+	{ VMA_AREA_AIORING, "an AIO ring" },		{ VMA_AREA_SHSTK, "a shadow stack" },
+	{ VMA_AREA_UPROBES, "uprobes" },
+};
+
+static void refuse_area(struct plan *plan, const struct plan_task *task, const VmaEntry *v, const char *what)
+{
+	plan_refuse(plan, "memory 0x%llx-0x%llx of task %d: %s", (unsigned long long)v->start, (unsigned long long)v->end,
+		    task->pid, what);
+}
+
+/* The inode of a memfd that stands for shared anonymous memory, as CRIU writes that on recent kernels. */
+static const MemfdInodeEntry *shared_anonymous(const struct plan *plan, const struct plan_file *file)
+{
+	if (file->entry->type != FD_TYPES__MEMFD || !file->entry->memfd)
+		return NULL;
+	for (size_t i = 0; i < plan->n_memfds; i++)
+		if (plan->memfds[i]->inode_id == file->entry->memfd->inode_id && !strcmp(plan->memfds[i]->name, "/dev/zero"))
+			return plan->memfds[i];
+	return NULL;
+}
+
+static int add_segment(struct plan *plan, struct plan_task *task, struct plan_area *area, uint64_t id, uint64_t size)
+{
+	uint64_t need = area->vma->pgoff + (area->vma->end - area->vma->start);
+	struct plan_segment *s = plan->segments;
+
+	if (area->vma->pgoff >= SPACE_END || size >= SPACE_END) {
+		refuse_area(plan, task, area->vma, "its offset is out of range");
+		return 0;
+	}
+	while (s && s->id != id)
+		s = s->next;
+	if (!s) {
+		s = plan_alloc(plan, sizeof(*s));
+		if (!s)
+			return -ENOMEM;
+		*s = (struct plan_segment){ .id = id, .fd = -1, .next = plan->segments };
+		plan->segments = s;
+		plan->n_segments++;
+	}
+	s->size = s->size > size ? s->size : size;
+	s->size = s->size > need ? s->size : need;
+	s->owner = plan_common_ancestor(s->owner, task);
+	area->segment = s;
+	return 0;
+}
+
+static int find_object(struct plan *plan, struct plan_task *task, struct plan_area *area)
+{
+	const VmaEntry *v = area->vma;
+
+	if (v->status & VMA_ANON_PRIVATE)
+		return 0;
+	if (v->status & VMA_ANON_SHARED)
+		return add_segment(plan, task, area, v->shmid, 0);
+	area->file = v->shmid <= UINT32_MAX ? plan_file_by_id(plan, v->shmid) : NULL;
+	if (!area->file) {
+		refuse_area(plan, task, v, "the file that is mapped there is not in files.img");
+		return 0;
+	}
+	const MemfdInodeEntry *anon = v->status & VMA_AREA_MEMFD ? shared_anonymous(plan, area->file) : NULL;
+	if (anon) {
+		area->file = NULL;
+		return add_segment(plan, task, area, anon->shmid, anon->size);
+	}
+	if (area->file->entry->type != FD_TYPES__REG)
+		refuse_area(plan, task, v, "what is mapped there is no regular file: not supported yet");
+	else
+		plan_check_file(plan, area->file);
+	return 0;
+}
+
+static int check_area(struct plan *plan, struct plan_task *task, struct plan_area *area)
+{
+	const VmaEntry *v = area->vma;
+	uint32_t kind = v->status & KINDS;
+
+	for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++) {
+		if (v->status & unsupported[i].status) {
+			plan_refuse(plan, "memory 0x%llx-0x%llx of task %d is %s: not supported yet; restore with CRIU",
+				    (unsigned long long)v->start, (unsigned long long)v->end, task->pid, unsupported[i].what);
+			return 0;
+		}
+	}
+	if (v->flags & MAP_HUGETLB) {
+		refuse_area(plan, task, v, "huge pages (hugetlb) are not supported yet; restore with CRIU");
+		return 0;
+	}
+	if (!(v->status & VMA_AREA_REGULAR) || !kind || kind & (kind - 1))
+		refuse_area(plan, task, v, "unknown status");
+	else if (v->prot & ~7u || v->flags & ~MAP_KNOWN || v->pgoff % IMAGE_PAGE_SIZE)
+		refuse_area(plan, task, v, "unknown protection, flags or offset");
+	else if (!(v->flags & MAP_SHARED) == !(kind & (VMA_FILE_SHARED | VMA_ANON_SHARED)))
+		return find_object(plan, task, area);
+	else
+		refuse_area(plan, task, v, "both shared and private");
+	return 0;
+}
+
+static int compare_areas(const void *a, const void *b)
+{
+	uint64_t x = ((const struct plan_area *)a)->vma->start, y = ((const struct plan_area *)b)->vma->start;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Sorts out what is not mapped like the rest; the real areas remain, ascending and apart from each other. */
+static int sort_areas(struct plan *plan, struct plan_task *task, uint64_t *vvar, const VmaEntry **vdso)
+{
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < task->mm->n_vmas; i++) {
+		const VmaEntry *v = task->mm->vmas[i];
+
+		if (v->status & VMA_AREA_VSYSCALL)
+			continue;
+		if (v->start >= v->end || v->end > SPACE_END || (v->start | v->end) % IMAGE_PAGE_SIZE) {
+			refuse_area(plan, task, v, "not aligned or out of range");
+			continue;
+		}
+		if (v->status & VMA_AREA_GUARD) {
+			task->guards[task->n_guards++] = (struct restorer_range){ v->start, v->end - v->start };
+			continue;
+		}
+		task->areas[task->n_areas++].vma = v;
+	}
+	qsort(task->areas, task->n_areas, sizeof(*task->areas), compare_areas);
+	size_t kept = 0;
+	for (size_t i = 0; i < task->n_areas; i++) {
+		const VmaEntry *v = task->areas[i].vma;
+
+		if (v->start < end) {
+			refuse_area(plan, task, v, "it overlaps with the area below");
+			continue;
+		}
+		end = v->end;
+		if (v->status & VMA_AREA_VVAR)
+			*vvar = *vvar ? *vvar : v->start;
+		else if (v->status & VMA_AREA_VDSO)
+			*vdso = v;
+		else
+			task->areas[kept++] = task->areas[i];
+	}
+	task->n_areas = kept;
+	return 0;
+}
+
+/* The vDSO is the running kernel's: it must look as it did when the task learned its addresses. */
+static int place_vdso(struct plan *plan, struct plan_task *task, uint64_t vvar, const VmaEntry *vdso)
+{
+	if (!plan->vdso) {
+		plan->vdso = plan_alloc(plan, sizeof(*plan->vdso));
+		int err = plan->vdso ? vdso_find(plan->vdso) : -ENOMEM;
+
+		if (err)
+			return err;
+	}
+	const struct vdso_layout *here = plan->vdso;
+	if (!vdso)
+		return 0;
+	if (!here->start || vdso->end - vdso->start != here->end - here->start ||
+	    vdso->start - vvar != here->start - here->vvar_start) {
+		refuse_area(plan, task, vdso,
+			    "the vDSO has another size or place than that of this kernel: restore on the kernel of the dump");
+		return 0;
+	}
+	task->vdso_hint = vvar;
+	return 0;
+}
+
+struct page_place {
+	struct plan_task *task;
+	const VmaEntry *vdso;
+	size_t next; /* areas before this one end below */
+};
+
+static int check_vdso_pages(struct plan *plan, const struct page_place *place, uint64_t start, uint64_t end, uint64_t offset)
+{
+	_cleanup_free_ void *bytes = malloc(end - start);
+	_cleanup_close_ int fd = image_open_raw(&plan->images, IMG_PAGES, place->task->pages.image);
+	const struct vdso_layout *here = plan->vdso;
+
+	if (!bytes)
+		return -ENOMEM;
+	if (fd < 0 || pread(fd, bytes, end - start, offset) != (ssize_t)(end - start)) {
+		log_err("pages-%u.img can't be read, or is too short", place->task->pages.image);
+		return -EBADMSG;
+	}
+	if (place->task->vdso_hint && memcmp(bytes, (void *)(here->start + (start - place->vdso->start)), end - start))
+		refuse_area(plan, place->task, place->vdso,
+			    "the vDSO differs from that of this kernel: restore on the kernel of the dump");
+	return 0;
+}
+
+/* Pages may span several areas that follow each other, all of them private. */
+static int check_pages(struct plan *plan, void *arg, uint64_t start, uint64_t end, uint64_t offset, bool *skip)
+{
+	struct page_place *place = arg;
+	struct plan_task *task = place->task;
+
+	if (place->vdso && start >= place->vdso->start && end <= place->vdso->end) {
+		*skip = true;
+		return check_vdso_pages(plan, place, start, end, offset);
+	}
+	while (start < end) {
+		while (place->next < task->n_areas && task->areas[place->next].vma->end <= start)
+			place->next++;
+		struct plan_area *area = place->next < task->n_areas ? &task->areas[place->next] : NULL;
+		if (!area || area->vma->start > start || area->vma->flags & MAP_SHARED) {
+			plan_refuse(plan, "pagemap-%d.img: pages at 0x%llx lie in no private area", task->pid,
+				    (unsigned long long)start);
+			return 0;
+		}
+		area->has_pages = true;
+		start = area->vma->end;
+	}
+	return 0;
+}
+
+static void check_mm(struct plan *plan, struct plan_task *task)
+{
+	const MmEntry *mm = task->mm;
+
+	task->exe = plan_file_by_id(plan, mm->exe_file_id);
+	if (!task->exe || task->exe->entry->type != FD_TYPES__REG)
+		plan_refuse(plan, "mm-%d.img: the executable 0x%x is not in files.img", task->pid, mm->exe_file_id);
+	else
+		plan_check_file(plan, task->exe);
+	if (mm->n_mm_saved_auxv > AUXV_MAX)
+		plan_refuse(plan, "mm-%d.img: an auxiliary vector of %zu words, the kernel keeps %d", task->pid,
+			    mm->n_mm_saved_auxv, AUXV_MAX);
+	if (mm->n_aios)
+		plan_refuse(plan, "task %d has %zu AIO contexts: not supported yet; restore with CRIU", task->pid, mm->n_aios);
+	if (mm->has_dumpable && (mm->dumpable < 0 || mm->dumpable > 2))
+		plan_refuse(plan, "mm-%d.img: dumpable is %d", task->pid, mm->dumpable);
+}
+
+int plan_read_memory(struct plan *plan, struct plan_task *task)
+{
+	uint64_t vvar = 0;
+	const VmaEntry *vdso = NULL;
+
+	task->areas = plan_alloc(plan, (task->mm->n_vmas + 1) * sizeof(*task->areas));
+	task->guards = plan_alloc(plan, (task->mm->n_vmas + 1) * sizeof(*task->guards));
+	if (!task->areas || !task->guards)
+		return -ENOMEM;
+	check_mm(plan, task);
+	int err = sort_areas(plan, task, &vvar, &vdso);
+	for (size_t i = 0; !err && i < task->n_areas; i++)
+		err = check_area(plan, task, &task->areas[i]);
+	if (!err)
+		err = place_vdso(plan, task, vvar, vdso);
+	if (err)
+		return err;
+	struct page_place place = { .task = task, .vdso = vdso };
+	err = plan_read_pages(plan, IMG_PAGEMAP, task->pid, &task->pages, check_pages, &place);
+	if (err == -ENOENT) {
+		log_err("pagemap-%d.img is missing: the images are incomplete", task->pid);
+		return -EBADMSG;
+	}
+	return err;
+}
+
+static int check_segment_pages(struct plan *plan, void *arg, uint64_t start, uint64_t end, uint64_t offset, bool *skip)
+{
+	const struct plan_segment *s = arg;
+
+	if (end <= s->size)
+		return 0;
+	log_err("pagemap-shmem-%llu.img: pages up to 0x%llx, but the segment has %llu bytes", (unsigned long long)s->id,
+		(unsigned long long)end, (unsigned long long)s->size);
+	return -EBADMSG;
+}
+
+int plan_read_segments(struct plan *plan)
+{
+	int err = 0;
+
+	for (struct plan_segment *s = plan->segments; !err && s; s = s->next) {
+		err = plan_read_pages(plan, IMG_SHMEM_PAGEMAP, s->id, &s->pages, check_segment_pages, s);
+		if (err == -ENOENT) {
+			log_err("pagemap-shmem-%llu.img is missing: the images are incomplete", (unsigned long long)s->id);
+			err = -EBADMSG;
+		}
+	}
+	return err;
+}

@@ -1,0 +1,273 @@
+/*
+ * The coordinator of a restore: plans, forks the root, leads the tasks through the stages, lets them go. When
+ * anything fails it kills all that was made and waits until it is gone. It is the subreaper of the tree
+ * meanwhile, so that nobody slips away, and the tree dies with it.
+ */
+#include "restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "fault.h"
+#include "log.h"
+#include "opts.h"
+#include "plan.h"
+#include "stage.h"
+#include "task.h"
+
+struct stopwatch {
+	struct timespec start, forked, end;
+};
+
+static uint32_t microseconds(const struct timespec *from, const struct timespec *to)
+{
+	return (to->tv_sec - from->tv_sec) * 1000000 + (to->tv_nsec - from->tv_nsec) / 1000;
+}
+
+/* Moves our own descriptors that tasks need to numbers that theirs do not touch. */
+static int move_own_fd(struct plan *plan, int *fd, bool keep)
+{
+	if (*fd < 0)
+		return 0;
+	int moved = fcntl(*fd, F_DUPFD_CLOEXEC, plan->fd_low);
+	if (moved < 0 || moved > plan->fd_high)
+		return log_errno(moved < 0 ? errno : EMFILE, "no temporary descriptor left");
+	if (!keep)
+		close(*fd);
+	*fd = moved;
+	return 0;
+}
+
+static int move_own_fds(struct plan *plan)
+{
+	struct rlimit limit;
+	int log = log_fd();
+
+	/* The limits of the tasks are set at the end; ours may be in the way until then. */
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	int err = move_own_fd(plan, &plan->images.fd, false);
+	if (!err)
+		err = move_own_fd(plan, &plan->tty_fd, false);
+	if (!err)
+		err = move_own_fd(plan, &log, true);
+	if (!err)
+		log_set_fd(log);
+	return err;
+}
+
+static int share_state(struct plan *plan)
+{
+	size_t size = sizeof(struct restorer_shared) + plan->n_tasks * sizeof(struct restorer_slot);
+
+	plan->shared_size = (size + IMAGE_PAGE_SIZE - 1) & ~(IMAGE_PAGE_SIZE - 1);
+	plan->shared = mmap(NULL, plan->shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (plan->shared == MAP_FAILED) {
+		plan->shared = NULL;
+		return log_errno(errno, "can't share memory with the tasks");
+	}
+	return 0;
+}
+
+/* A pipe whose write end only we have; the root listens at the other, which has the last temporary number. */
+static int make_guard(struct plan *plan, int *write_end)
+{
+	int ends[2];
+
+	if (!plan->opts->restore_sibling)
+		return 0;
+	if (pipe2(ends, O_CLOEXEC))
+		return log_errno(errno, "can't make a pipe");
+	*write_end = ends[1];
+	plan->guard_fd = dup3(ends[0], plan->fd_high, O_CLOEXEC);
+	close(ends[0]);
+	return plan->guard_fd < 0 ? log_errno(errno, "can't duplicate a descriptor to %d", plan->fd_high) : 0;
+}
+
+/* The root is born with all signals blocked, ours come through. */
+static int fork_root(struct plan *plan)
+{
+	uint64_t all = ~0ul, mine;
+
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mine, sizeof(all));
+	int err = tree_fork(plan, &plan->tasks[0], plan->opts->restore_sibling);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mine, NULL, sizeof(mine));
+	return err ? err : fault_point(FAULT_restore_root_forked);
+}
+
+static int write_pidfile(const struct plan *plan)
+{
+	const struct opts *opts = plan->opts;
+	const char *dir = opts->work_dir ? opts->work_dir : opts->images_dir;
+	char text[16];
+
+	if (!opts->pidfile)
+		return 0;
+	_cleanup_close_ int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(dir_fd, opts->pidfile, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int n = snprintf(text, sizeof(text), "%d", plan->tasks[0].pid);
+	if (fd < 0)
+		return log_errno(errno, "can't create the pid file %s", opts->pidfile);
+	if (write(fd, text, n) == n)
+		return 0;
+	int err = log_errno(errno, "can't write the pid file %s", opts->pidfile);
+	unlinkat(dir_fd, opts->pidfile, 0);
+	return err;
+}
+
+static int run_stages(struct plan *plan, struct stopwatch *watch)
+{
+	size_t arrive = 0;
+
+	for (size_t i = 0; i < plan->n_tasks; i++)
+		arrive += plan->tasks[i].state != TASK_DEAD;
+	stage_begin(plan, STAGE_TREE, plan->n_tasks);
+	int err = fork_root(plan);
+	if (!err)
+		err = stage_finish(plan);
+	clock_gettime(CLOCK_MONOTONIC, &watch->forked);
+	log_info("%zu tasks are forked", plan->n_tasks);
+	if (!err)
+		err = fault_point(FAULT_restore_tree_forked);
+	if (err)
+		return err;
+	stage_begin(plan, STAGE_GROUPS, arrive);
+	err = stage_finish(plan);
+	if (err)
+		return err;
+	log_info("sessions and groups are made");
+	stage_begin(plan, STAGE_MEMORY, plan->n_threads);
+	err = stage_finish(plan);
+	log_info("memory and %zu threads are made", plan->n_threads);
+	if (!err)
+		err = tree_prepare_go(plan);
+	if (!err)
+		err = fault_point(FAULT_restore_done);
+	if (!err)
+		err = stage_interrupted();
+	/* Nothing can fail after this. */
+	return err ? err : write_pidfile(plan);
+}
+
+/* Kills all that was made and waits until nothing is left of it. */
+static void clean_up(struct plan *plan)
+{
+	static const struct timespec nap = { .tv_nsec = 1000000 };
+	siginfo_t si;
+
+	/* Those who still fork end themselves when they see this. */
+	__atomic_store_n(&plan->shared->failed, 2, __ATOMIC_SEQ_CST);
+	for (size_t i = 0; i < plan->n_tasks; i++)
+		if (plan->shared->slots[i].born)
+			kill(plan->tasks[i].pid, SIGKILL);
+	/* Our child, or a tracee, or left to us by a parent that died: all end up here, but siblings. */
+	while (!waitid(P_ALL, 0, &si, WEXITED | __WALL) || errno == EINTR)
+		;
+	for (int i = 0; plan->opts->restore_sibling && i < 2000; i++) {
+		bool left = false;
+
+		for (size_t t = 0; t < plan->n_tasks; t++) {
+			if (!plan->shared->slots[t].born)
+				continue;
+			left |= !kill(plan->tasks[t].pid, 0) && (t || waitid(P_PID, plan->tasks[t].pid, &si, WNOHANG));
+		}
+		if (!left)
+			break;
+		nanosleep(&nap, NULL);
+	}
+}
+
+static void write_stats(const struct plan *plan, struct stopwatch *watch)
+{
+	RestoreStatsEntry restore = RESTORE_STATS_ENTRY__INIT;
+	StatsEntry stats = STATS_ENTRY__INIT;
+	struct image_dir dir = { -1, -1, NULL };
+
+	clock_gettime(CLOCK_MONOTONIC, &watch->end);
+	restore.forking_time = microseconds(&watch->start, &watch->forked);
+	restore.restore_time = microseconds(&watch->start, &watch->end);
+	restore.has_pages_restored = true;
+	for (size_t i = 0; i < plan->n_tasks; i++)
+		for (size_t r = 0; r < plan->tasks[i].pages.n_reads; r++)
+			for (size_t p = 0; p < plan->tasks[i].pages.reads[r].count; p++)
+				restore.pages_restored += plan->tasks[i].pages.reads[r].pages[p].len / IMAGE_PAGE_SIZE;
+	stats.restore = &restore;
+	if (image_dir_open(&dir, plan->opts->work_dir ? plan->opts->work_dir : plan->opts->images_dir))
+		return;
+	/* The tree runs: statistics are no reason to fail. */
+	if (image_dir_begin(&dir) || image_write_one(&dir, IMG_STATS_RESTORE, 0, &stats.base) || image_dir_commit(&dir))
+		log_warn("can't write stats-restore");
+	image_dir_close(&dir);
+}
+
+static int prepare(struct plan *plan, int *guard)
+{
+	int err = fault_point(FAULT_restore_planned);
+
+	plan->coordinator = getpid();
+	if (!err)
+		err = move_own_fds(plan);
+	if (!err)
+		err = share_state(plan);
+	if (!err)
+		err = make_guard(plan, guard);
+	/* If it were ignored, the dead would vanish instead of becoming zombies. */
+	signal(SIGCHLD, SIG_DFL);
+	return err;
+}
+
+/* Runs the restore that was planned; on failure nothing is left of it. */
+static int restore_planned(struct plan *plan, struct stopwatch *watch)
+{
+	int was_subreaper = 0;
+	sigset_t mask;
+
+	stage_block_interrupts(&mask);
+	prctl(PR_GET_CHILD_SUBREAPER, &was_subreaper, 0, 0, 0);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	int err = run_stages(plan, watch);
+	if (!err)
+		tree_go(plan);
+	else
+		clean_up(plan);
+	prctl(PR_SET_CHILD_SUBREAPER, was_subreaper, 0, 0, 0);
+	/* One that came too late is for whoever we are now. */
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	return err;
+}
+
+int restore_tree(const struct opts *opts, pid_t *root)
+{
+	_cleanup_plan_ struct plan plan;
+	_cleanup_close_ int guard = -1;
+	struct stopwatch watch = {};
+
+	clock_gettime(CLOCK_MONOTONIC, &watch.start);
+	int err = plan_open(&plan, opts);
+	log_info("the images are %s", err ? "refused" : "read and checked");
+	if (!err)
+		err = prepare(&plan, &guard);
+	if (!err)
+		err = restore_planned(&plan, &watch);
+	if (!err)
+		write_stats(&plan, &watch);
+	*root = err ? 0 : plan.tasks[0].pid;
+	if (plan.shared)
+		munmap(plan.shared, plan.shared_size);
+	if (plan.guard_fd >= 0)
+		close(plan.guard_fd);
+	return err;
+}

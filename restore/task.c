@@ -1,0 +1,317 @@
+/*
+ * A task between its birth and the blob: it opens files, gives its descriptors their numbers, and tells the
+ * blob what to map, from which file, and which pages to read.
+ */
+#include "task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/prctl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "block.h"
+#include "cleanup.h"
+#include "fault.h"
+#include "log.h"
+#include "opts.h"
+#include "plan.h"
+#include "shmem.h"
+#include "stage.h"
+
+bool task_ends_stopped(const struct plan *plan, const struct plan_task *task)
+{
+	return task->state == TASK_STOPPED || (task->state == TASK_ALIVE && plan->opts->leave_stopped);
+}
+
+int fd_to_temporary(struct plan *plan, int fd)
+{
+	int moved = fcntl(fd, F_DUPFD_CLOEXEC, plan->fd_low), err = errno;
+
+	close(fd);
+	if (moved >= 0 && moved <= plan->fd_high)
+		return moved;
+	if (moved >= 0)
+		close(moved);
+	return log_errno(moved < 0 ? err : EMFILE, "no temporary descriptor left between %d and %d", plan->fd_low,
+			 plan->fd_high);
+}
+
+/* A fault point in a task: SIGINT and SIGTERM are for the process that the user started. */
+static int task_fault_point(const struct plan *plan, enum fault_id id)
+{
+	int asked = fault_asked(id);
+
+	if (asked != SIGINT && asked != SIGTERM)
+		return fault_point(id);
+	kill(plan->coordinator, asked);
+	return 0;
+}
+
+int task_open_files(struct plan *plan, struct plan_task *task)
+{
+	int err = 0;
+
+	for (struct plan_segment *s = plan->segments; !err && s; s = s->next)
+		if (s->owner == task)
+			err = shmem_create(plan, s);
+	for (size_t i = 0; !err && i < plan->n_files; i++) {
+		struct plan_file *file = &plan->files[i];
+
+		if (file->with == file && file->owner == task)
+			err = file->kind->open(plan, file);
+	}
+	return err ? err : task_fault_point(plan, FAULT_restore_files_opened);
+}
+
+/* The kernel remembers who set the owner of a file and checks at each signal whether they may send it. */
+static int set_owner(struct plan_file *file, const FownEntry *fown)
+{
+	struct f_owner_ex owner = { fown->pid_type, fown->pid };
+	bool as_other = fown->uid || fown->euid;
+	int err = 0;
+
+	if (fown->signum && fcntl(file->fd, F_SETSIG, fown->signum))
+		return log_errno(errno, "can't set the signal of file 0x%x to %u", file->id, fown->signum);
+	if (as_other && syscall(SYS_setresuid, fown->uid, fown->euid, -1))
+		return log_errno(errno, "can't become user %u to own file 0x%x", fown->uid, file->id);
+	if (fown->pid && fcntl(file->fd, F_SETOWN_EX, &owner))
+		err = log_errno(errno, "can't make %u the owner of file 0x%x", fown->pid, file->id);
+	if (as_other && syscall(SYS_setresuid, 0, 0, -1))
+		err = log_errno(errno, "can't become root again");
+	return err;
+}
+
+/* What needs the other tasks: owners. */
+static int finish_files(struct plan *plan, struct plan_task *task)
+{
+	for (size_t i = 0; i < plan->n_files; i++) {
+		struct plan_file *file = &plan->files[i];
+
+		if (file->with->owner != task || file->fd < 0)
+			continue;
+		int err = file->fown ? set_owner(file, file->fown) : 0;
+		if (!err && file->kind->finish)
+			err = file->kind->finish(plan, file);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Its signals carry the number of the descriptor through which it was set: we take that of the first holder. */
+static int set_async(const struct plan_fd *fd)
+{
+	int flags = fcntl(fd->fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd->fd, F_SETFL, flags | FASYNC))
+		return log_errno(errno, "can't set O_ASYNC of descriptor %d", fd->fd);
+	return 0;
+}
+
+/* Nothing but the temporary descriptors is open now; they lie beside all final numbers. */
+static int number_descriptors(struct plan *plan, struct plan_task *task)
+{
+	for (size_t i = 0; i < task->n_fds; i++) {
+		const struct plan_fd *fd = &task->fds[i];
+
+		if (dup3(fd->file->fd, fd->fd, fd->cloexec ? O_CLOEXEC : 0) < 0)
+			return log_errno(errno, "can't make file 0x%x descriptor %d of task %d", fd->file->id, fd->fd, task->pid);
+		int err = fd == fd->file->first && fd->file->flags & FASYNC ? set_async(fd) : 0;
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Everything that arrived meanwhile is ours: children that died as they had to. All signals are blocked. */
+static void flush_signals(void)
+{
+	const uint64_t all = ~0ul;
+	const struct timespec now = {};
+
+	while (syscall(SYS_rt_sigtimedwait, &all, NULL, &now, sizeof(all)) > 0)
+		;
+}
+
+/* The descriptor that an area is mapped from; opened once for all areas that can share it. */
+static int area_fd(struct plan *plan, const struct plan_area *area)
+{
+	const VmaEntry *v = area->vma;
+
+	if (area->segment)
+		return area->segment->fd;
+	if (!area->file)
+		return -1;
+	int flags = v->has_fdflags ? v->fdflags : v->flags & MAP_SHARED && v->prot & PROT_WRITE ? O_RDWR : O_RDONLY;
+	bool writes = (flags & O_ACCMODE) == O_RDWR;
+	int *fd = &area->file->map_fd[writes];
+	if (*fd)
+		return *fd;
+	*fd = reg_open(plan, area->file, writes ? O_RDWR : O_RDONLY);
+	return *fd;
+}
+
+static int fill_area(struct plan *plan, const struct plan_area *area, struct restorer_area *to)
+{
+	const VmaEntry *v = area->vma;
+
+	*to = (struct restorer_area){
+		.start = v->start,
+		.end = v->end,
+		.pgoff = v->pgoff,
+		.prot = v->prot,
+		.map_prot = v->prot | (area->has_pages ? PROT_WRITE : 0),
+		.flags = v->flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_STACK),
+		.madv = v->has_madv ? v->madv : 0,
+		.lock = !!(v->flags & MAP_LOCKED),
+	};
+	if (area->segment)
+		to->flags &= ~MAP_ANONYMOUS;
+	else if (!area->file)
+		to->flags |= MAP_ANONYMOUS;
+	to->fd = area_fd(plan, area);
+	return (area->file || area->segment) && to->fd < 0 ? to->fd : 0;
+}
+
+static int fill_areas(struct plan *plan, struct plan_task *task, struct block *block)
+{
+	struct restorer_area *areas = block_alloc(block, task->n_areas * sizeof(*areas));
+	struct restorer_range *guards = block_alloc(block, task->n_guards * sizeof(*guards));
+	int err = areas && guards ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !err && i < task->n_areas; i++)
+		err = fill_area(plan, &task->areas[i], &areas[i]);
+	if (err)
+		return err;
+	memcpy(guards, task->guards, task->n_guards * sizeof(*guards));
+	block->args->areas = areas;
+	block->args->n_areas = task->n_areas;
+	block->args->guards = guards;
+	block->args->n_guards = task->n_guards;
+	block->args->vdso_hint = task->vdso_hint;
+	return 0;
+}
+
+static int fill_reads(struct plan *plan, struct plan_task *task, struct block *block)
+{
+	struct restorer_read *reads = block_alloc(block, task->pages.n_reads * sizeof(*reads));
+
+	if (!reads)
+		return -ENOMEM;
+	for (size_t i = 0; i < task->pages.n_reads; i++) {
+		size_t size = task->pages.reads[i].count * sizeof(struct restorer_pages);
+
+		reads[i] = task->pages.reads[i];
+		reads[i].pages = block_alloc(block, size);
+		if (!reads[i].pages)
+			return -ENOMEM;
+		memcpy(reads[i].pages, task->pages.reads[i].pages, size);
+	}
+	block->args->reads = reads;
+	block->args->n_reads = task->pages.n_reads;
+	block->args->pages_fd = -1;
+	if (!task->pages.n_reads)
+		return 0;
+	int fd = image_open_raw(&plan->images, IMG_PAGES, task->pages.image);
+	block->args->pages_fd = fd < 0 ? fd : fd_to_temporary(plan, fd);
+	return block->args->pages_fd < 0 ? block->args->pages_fd : 0;
+}
+
+static int fill_mm(struct plan *plan, struct plan_task *task, struct block *block)
+{
+	const MmEntry *mm = task->mm;
+	struct prctl_mm_map *map = block_alloc(block, sizeof(*map));
+	uint64_t *auxv = block_alloc(block, (mm->n_mm_saved_auxv + 1) * sizeof(*auxv));
+
+	if (!map || !auxv)
+		return -ENOMEM;
+	if (!task->exe->map_fd[0])
+		task->exe->map_fd[0] = reg_open(plan, task->exe, O_RDONLY);
+	if (task->exe->map_fd[0] < 0)
+		return task->exe->map_fd[0];
+	memcpy(auxv, mm->mm_saved_auxv, mm->n_mm_saved_auxv * sizeof(*auxv));
+	*map = (struct prctl_mm_map){
+		.start_code = mm->mm_start_code,
+		.end_code = mm->mm_end_code,
+		.start_data = mm->mm_start_data,
+		.end_data = mm->mm_end_data,
+		.start_brk = mm->mm_start_brk,
+		.brk = mm->mm_brk,
+		.start_stack = mm->mm_start_stack,
+		.arg_start = mm->mm_arg_start,
+		.arg_end = mm->mm_arg_end,
+		.env_start = mm->mm_env_start,
+		.env_end = mm->mm_env_end,
+		.auxv = (__u64 *)auxv,
+		.auxv_size = mm->n_mm_saved_auxv * sizeof(*auxv),
+		.exe_fd = task->exe->map_fd[0],
+	};
+	block->args->mm_map = map;
+	block->args->mm_map_size = sizeof(*map);
+	return 0;
+}
+
+static void fill_fault(const struct plan *plan, const struct plan_task *task, struct restorer_args *args)
+{
+	static const struct {
+		enum fault_id id;
+		enum blob_fault point;
+	} faults[] = {
+		{ FAULT_restore_blob_entered, BLOB_FAULT_ENTERED }, { FAULT_restore_memory_mapped, BLOB_FAULT_MAPPED },
+		{ FAULT_restore_memory_read, BLOB_FAULT_READ },	    { FAULT_restore_threads_made, BLOB_FAULT_THREADS },
+		{ FAULT_restore_creds_set, BLOB_FAULT_CREDS },
+	};
+
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+		int asked = fault_asked(faults[i].id);
+
+		if (!asked)
+			continue;
+		args->fault_step = faults[i].point;
+		args->fault_signal = asked > 0 ? asked : 0;
+		args->fault_target = asked == SIGKILL ? task->pid : plan->coordinator;
+	}
+}
+
+static int fill_block(struct plan *plan, struct plan_task *task, struct block *block)
+{
+	int err = fill_areas(plan, task, block);
+
+	if (!err)
+		err = fill_reads(plan, task, block);
+	if (!err)
+		err = fill_mm(plan, task, block);
+	for (size_t i = 0; !err && restore_parts[i]; i++)
+		if (restore_parts[i]->fill)
+			err = restore_parts[i]->fill(plan, task, block);
+	block->args->fd_low = plan->fd_low;
+	/* The root keeps the guard until the coordinator holds it by ptrace. */
+	block->args->fd_high = plan->fd_high - (plan->guard_fd >= 0 && !task->parent);
+	fill_fault(plan, task, block->args);
+	return err;
+}
+
+_Noreturn void task_finish(struct plan *plan, struct plan_task *task)
+{
+	struct block block;
+	int err = finish_files(plan, task);
+
+	flush_signals();
+	if (!err)
+		err = number_descriptors(plan, task);
+	if (!err)
+		err = block_create(plan, task, &block);
+	if (!err)
+		err = fill_block(plan, task, &block);
+	for (size_t i = 0; !err && restore_parts[i]; i++)
+		if (restore_parts[i]->prepare)
+			err = restore_parts[i]->prepare(plan, task);
+	if (!err)
+		block_enter(plan, task, &block);
+	stage_fail(plan);
+}

@@ -1,0 +1,33 @@
+/* What a task does on its way from its birth to the blob. */
+#ifndef CKPT_RESTORE_TASK_H
+#define CKPT_RESTORE_TASK_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct plan;
+struct plan_task;
+
+/*
+ * Forks the task with its number, as a child of this process, or of this process' parent. It runs
+ * task_main() and does not return. Returns 0 or -errno (logged).
+ */
+int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling);
+
+/* Opens what the task opens for itself and its descendants. Returns 0 or -errno (logged). */
+int task_open_files(struct plan *plan, struct plan_task *task);
+/* From STAGE_MEMORY on: numbers its descriptors, moves into the blob. */
+_Noreturn void task_finish(struct plan *plan, struct plan_task *task);
+
+/* Whether the task shall be stopped in the end. */
+bool task_ends_stopped(const struct plan *plan, const struct plan_task *task);
+
+/*
+ * In the coordinator, when all threads wait in the blob: seizes them and makes them what they were, all but
+ * running. Returns 0 or -errno (logged).
+ */
+int tree_prepare_go(struct plan *plan);
+/* Lets all go. */
+void tree_go(struct plan *plan);
+
+#endif

@@ -1,0 +1,258 @@
+/*
+ * Forks the tree: clone3(2) with set_tid, sessions and groups as planned (plan_sessions.c). All is forked
+ * before any memory is loaded, since forking a large process is slow. Whoever loses its parent dies
+ * (PR_SET_PDEATHSIG), so that nothing is left when a restore fails.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "plan.h"
+#include "stage.h"
+#include "task.h"
+
+static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t parent);
+
+/* fork() with a number. flags: CLONE_PARENT or 0. Returns as fork(). */
+static pid_t fork_as(pid_t pid, uint64_t flags)
+{
+	struct clone_args how = {
+		.flags = flags,
+		/* With CLONE_PARENT the kernel takes ours. */
+		.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
+		.set_tid = (uint64_t)&pid,
+		.set_tid_size = 1,
+	};
+
+	return syscall(SYS_clone3, &how, sizeof(how));
+}
+
+int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling)
+{
+	pid_t parent = as_sibling ? getppid() : getpid();
+	pid_t pid = fork_as(task->pid, as_sibling ? CLONE_PARENT : 0);
+
+	if (!pid)
+		task_main(plan, task, parent);
+	if (pid < 0)
+		return log_errno(errno, "can't fork task %d%s", task->pid,
+				 errno == EEXIST ? " (its number was taken a moment ago)" :
+				 errno == EPERM	 ? " (choosing its number needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN)" :
+						   "");
+	plan->shared->slots[task->index].born = 1;
+	return 0;
+}
+
+/* From now on this task dies with its parent. */
+static void bind_to_parent(struct plan *plan, pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != parent)
+		stage_fail(plan);
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* The descriptors of whoever started us are none of the tree's business; only four of ours are needed. */
+static int drop_foreign_descriptors(struct plan *plan)
+{
+	int keep[] = { plan->images.fd, plan->tty_fd, log_fd(), plan->guard_fd };
+	unsigned int next = 0;
+
+	qsort(keep, sizeof(keep) / sizeof(keep[0]), sizeof(keep[0]), compare_ints);
+	for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
+		if (keep[i] < 0)
+			continue;
+		if ((unsigned int)keep[i] > next && syscall(SYS_close_range, next, keep[i] - 1, 0))
+			return log_errno(errno, "can't close descriptors from %u to %d", next, keep[i] - 1);
+		next = keep[i] + 1;
+	}
+	if (syscall(SYS_close_range, next, ~0u, 0))
+		return log_errno(errno, "can't close descriptors above %u", next);
+	return 0;
+}
+
+/*
+ * The parent of a sibling is not the coordinator, so the kernel cannot tie its life to that: the read end of
+ * a pipe does, which sends SIGKILL when the coordinator's write end is closed.
+ */
+static int arm_guard(const struct plan *plan)
+{
+	if (plan->guard_fd < 0)
+		return 0;
+	if (fcntl(plan->guard_fd, F_SETSIG, SIGKILL) || fcntl(plan->guard_fd, F_SETOWN, getpid()) ||
+	    fcntl(plan->guard_fd, F_SETFL, O_ASYNC | O_NONBLOCK))
+		return log_errno(errno, "can't bind task %d to the life of ckpt restore", getpid());
+	char byte;
+	/* End of file: the coordinator died before we listened. */
+	return read(plan->guard_fd, &byte, 1) ? 0 : log_errno(ESRCH, "ckpt restore died");
+}
+
+/*
+ * Makes the session of children whose leader is gone: a helper leads it, forks them as its siblings and exits.
+ */
+static int fork_orphans(struct plan *plan, struct plan_task *task, pid_t sid)
+{
+	pid_t self = getpid();
+	int status;
+	pid_t helper = fork_as(sid, 0);
+
+	if (!helper) {
+		bind_to_parent(plan, self);
+		int err = setsid() < 0 ? -errno : 0;
+		for (struct plan_task *c = task->children; !err && c; c = c->next)
+			if (c->orphan_session == sid)
+				err = tree_fork(plan, c, true);
+		_exit(err ? 1 : 0);
+	}
+	if (helper < 0)
+		return log_errno(errno, "can't fork a helper with the number %d for its session", sid);
+	if (waitpid(helper, &status, 0) != helper || status)
+		return log_errno(ECHILD, "the helper for session %d failed", sid);
+	return 0;
+}
+
+/* Those of its session that lost their parent and live with its own parent now. */
+static int fork_siblings(struct plan *plan, struct plan_task *task)
+{
+	int err = 0;
+
+	for (struct plan_task *c = task->parent ? task->parent->children : NULL; !err && c; c = c->next)
+		if (c->born_by == task)
+			err = tree_fork(plan, c, true);
+	return err;
+}
+
+static int fork_children(struct plan *plan, struct plan_task *task, bool early)
+{
+	int err = 0;
+
+	for (struct plan_task *c = task->children; !err && c; c = c->next) {
+		if (c->early != early || c->born_by)
+			continue;
+		if (!c->orphan_session)
+			err = tree_fork(plan, c, false);
+		else if (!plan->shared->slots[c->index].born)
+			err = fork_orphans(plan, task, c->orphan_session);
+	}
+	return err;
+}
+
+/* The leader of the group is gone: somebody must have been it once. */
+static int make_group(const struct plan_task *task)
+{
+	int err = 0;
+	pid_t helper = fork_as(task->pgid, 0);
+
+	if (!helper) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		for (;;)
+			pause();
+	}
+	if (helper < 0)
+		return log_errno(errno, "can't fork a helper with the number %d for its group", task->pgid);
+	if (setpgid(helper, helper) || setpgid(0, helper))
+		err = log_errno(errno, "can't make group %d", task->pgid);
+	kill(helper, SIGKILL);
+	if (waitpid(helper, NULL, 0) != helper && !err)
+		err = log_errno(errno, "can't reap the helper of group %d", task->pgid);
+	return err;
+}
+
+/* STAGE_TREE */
+static int be_born(struct plan *plan, struct plan_task *task)
+{
+	int err = task_open_files(plan, task);
+
+	/* They stay in the session that this task is about to leave. */
+	if (!err)
+		err = fork_children(plan, task, true);
+	if (err)
+		return err;
+	if (task->sid == task->pid && setsid() < 0)
+		return log_errno(errno, "task %d can't make its session", task->pid);
+	if (task->pgid == task->pid && task->sid != task->pid && setpgid(0, 0))
+		return log_errno(errno, "task %d can't make its group", task->pid);
+	err = task->makes_group ? make_group(task) : 0;
+	if (!err)
+		err = fork_siblings(plan, task);
+	return err ? err : fork_children(plan, task, false);
+}
+
+static int join_group(const struct plan_task *task)
+{
+	if (getsid(0) != task->sid)
+		return log_errno(EPERM, "task %d landed in session %d instead of %d", task->pid, getsid(0), task->sid);
+	if (getpgrp() != task->pgid && setpgid(0, task->pgid))
+		return log_errno(errno, "task %d can't join group %d", task->pid, task->pgid);
+	return 0;
+}
+
+/* Ends as the image says. No core: it was written when the task died first. */
+static _Noreturn void die(const struct plan_task *task)
+{
+	int sig = task->core->exit_code & 0x7f;
+	const uint64_t no_signals = 0;
+
+	prctl(PR_SET_NAME, task->core->comm);
+	if (!sig)
+		_exit(task->core->exit_code >> 8 & 0xff);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	signal(sig, SIG_DFL);
+	kill(getpid(), sig);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &no_signals, NULL, sizeof(no_signals));
+	_exit(128 + sig);
+}
+
+/* Zombies must be dead before the signals that this causes are thrown away; helpers must leave nothing. */
+static int await_dead_children(const struct plan_task *task)
+{
+	for (const struct plan_task *c = task->children; c; c = c->next) {
+		int options = WEXITED | (c->state == TASK_HELPER ? 0 : WNOWAIT);
+		siginfo_t si;
+
+		if (plan_lives(c))
+			continue;
+		if (waitid(P_PID, c->pid, &si, options))
+			return log_errno(errno, "can't wait for task %d to die", c->pid);
+	}
+	return 0;
+}
+
+static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t parent)
+{
+	bind_to_parent(plan, parent);
+	int err = task->parent ? 0 : drop_foreign_descriptors(plan);
+	if (!err && !task->parent)
+		err = arm_guard(plan);
+	if (!err)
+		err = be_born(plan, task);
+	if (err)
+		stage_fail(plan);
+	stage_arrive(plan);
+	/* All leaders exist. */
+	stage_wait(plan, STAGE_GROUPS);
+	if (join_group(task))
+		stage_fail(plan);
+	if (task->state == TASK_DEAD)
+		die(task);
+	stage_arrive(plan);
+	/* All groups have their members: nobody needs a helper any more. */
+	stage_wait(plan, STAGE_MEMORY);
+	if (task->state == TASK_HELPER)
+		_exit(0);
+	if (await_dead_children(task))
+		stage_fail(plan);
+	task_finish(plan, task);
+}
