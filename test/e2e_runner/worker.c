@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define READY_TIMEOUT 120 /* seconds; only against hangs */
+#define READY_TIMEOUT 60 /* seconds; only against hangs */
 
 void say(struct run *r, const char *fmt, ...)
 {
