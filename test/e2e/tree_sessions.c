@@ -1,11 +1,12 @@
 /*
- * 200 processes in several sessions and groups: groups whose leader is gone, zombies with exit codes and with signals, stopped members. Each checks its own pid, parent, group and session.
+ * 200 processes in several sessions and groups: zombies with exit codes and with signals, stopped members. Each checks
+ * its own pid, parent, group and session.
  */
 #include "e2e.h"
 
 #define BRANCHES 8
 #define LEAVES 22 /* a branch: itself, LEAVES plain members, of which one is stopped, a zombie of each kind */
-#define CHECKED (BRANCHES * (1 + LEAVES) + 2) /* those that check themselves */
+#define CHECKED (BRANCHES * (1 + LEAVES)) /* those that check themselves */
 
 /* Steps of the set-up: only when all have their parents and groups, each notes what it is; only then some stop. */
 static struct steps {
@@ -78,15 +79,6 @@ static void killed(void *arg)
 	_exit(0);
 }
 
-static void leader_that_goes(void *arg)
-{
-	setpgid(0, 0);
-	e2e_child_ready();
-	while (!e2e_time_to_check())
-		pause();
-	_exit(0);
-}
-
 static void expect_end(pid_t pid, bool signalled, int value)
 {
 	siginfo_t info = { 0 };
@@ -104,20 +96,10 @@ static void wait_zombie(pid_t pid)
 	must(!waitid(P_PID, pid, &info, WEXITED | WNOWAIT));
 }
 
-/* A group that outlives its leader: the leader is reaped, a member stays. */
-static void make_group_without_leader(pid_t *member)
-{
-	pid_t leader = e2e_fork(leader_that_goes, NULL);
-
-	*member = e2e_fork(leaf, NULL);
-	must(!setpgid(*member, leader));
-	must(!kill(leader, SIGKILL) && waitpid(leader, NULL, 0) == leader);
-}
-
 static void branch(void *arg)
 {
 	int number = *(int *)arg;
-	pid_t leaves[LEAVES], member = 0;
+	pid_t leaves[LEAVES];
 
 	if (number % 2)
 		must(setsid() == getpid());
@@ -131,8 +113,6 @@ static void branch(void *arg)
 	pid_t zombie = e2e_fork(exits, &(int){ 40 + number }), dead = e2e_fork(killed, &(int){ SIGUSR1 });
 	wait_zombie(zombie);
 	wait_zombie(dead);
-	if (number == 1 || number == 2)
-		make_group_without_leader(&member);
 	struct ids ids = note_ids();
 	wait_for(&steps->stop, 1);
 	pid_t stopped = leaves[1];
@@ -150,8 +130,6 @@ static void branch(void *arg)
 	must(!kill(stopped, SIGCONT));
 	for (int i = 0; i < LEAVES; i++)
 		e2e_join(leaves[i]);
-	if (member)
-		e2e_join(member);
 	must(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
 	_exit(0);
 }

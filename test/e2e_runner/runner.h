@@ -22,7 +22,7 @@ struct settings {
 	char tool[PATH_MAX]; /* the checkpointer under test */
 	char peer[PATH_MAX]; /* --cross: the other one */
 	char programs[PATH_MAX]; /* directory of the built programs */
-	char scripts[PATH_MAX]; /* directory of real_*.sh */
+	char sources[PATH_MAX]; /* directory of NAME.c and real_NAME.sh */
 	char out[PATH_MAX]; /* where cases have their directories */
 	bool full; /* heavy sizes */
 	bool keep; /* keep the directories of cases that pass */
@@ -37,7 +37,7 @@ struct program_traits {
 	const char *ways; /* names, comma separated; NULL: the usual ones */
 	bool busy; /* changes while it waits: /proc is not compared */
 	bool shell_job; /* needs a terminal from outside, and --shell-job */
-	bool full_only;
+	const char *later; /* why ckpt need not do it yet; the program is skipped unless it is named */
 };
 
 struct program {
@@ -64,6 +64,7 @@ struct run {
 	pid_t *pids; /* all tasks of the tree (thread groups) when last looked at */
 	size_t n_pids;
 	int terminal; /* our end of the terminal of a shell job, or -1 */
+	int tty; /* the other end */
 	unsigned int dumps, restores; /* done so far, for the names of files */
 	unsigned int faults; /* fault points that were run */
 	FILE *report;

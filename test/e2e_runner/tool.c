@@ -22,16 +22,12 @@ pid_t tool_start(struct run *r, const struct tool_call *call, const char *const 
 	pid_t pid = fork();
 	if (pid)
 		return pid;
-	int in = open("/dev/null", O_RDONLY), log = open(out, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+	/* A shell job gets the terminal of who restores it. */
+	int in = r->terminal >= 0 ? r->tty : open("/dev/null", O_RDONLY);
+	int log = open(out, O_CREAT | O_WRONLY | O_TRUNC, 0644);
 	dup2(in, 0);
 	dup2(log, 1);
 	dup2(log, 2);
-	/* A shell job gets the terminal of who restores it. */
-	if (r->terminal >= 0 && !strcmp(argv[1], "restore")) {
-		int tty = open(ptsname(r->terminal), O_RDWR | O_NOCTTY);
-
-		dup2(tty, 0);
-	}
 	closefrom(3);
 	if (call->fault)
 		setenv("CKPT_FAULT", call->fault, 1);
