@@ -121,7 +121,7 @@ test: setup
 
 demo: setup
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)sh test/demo.sh $(B)/bin/ckpt
+	$(Q)bash test/demo.sh $(B)/bin/ckpt
 
 bench: all
 	$(Q)B=$(B) CRIU=$(CRIU) $(MAKE) --no-print-directory -f test/bench/bench.mk

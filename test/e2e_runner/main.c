@@ -114,8 +114,6 @@ static void choose_cases(void)
 			continue;
 		if (suite.cross && in_list(names, "refuse"))
 			continue;
-		if (p->script && !p->traits->ways)
-			names = "plain,running,twice";
 		if (suite.ways)
 			names = suite.ways;
 		for (const struct way *way = ways; way->name; way++) {

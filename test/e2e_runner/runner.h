@@ -35,7 +35,7 @@ extern struct settings settings;
 struct program_traits {
 	const char *name;
 	const char *ways; /* names, comma separated; NULL: the usual ones */
-	bool busy; /* changes while it waits: /proc is not compared */
+	bool busy; /* changes all the time: /proc is not compared, and its processes may end */
 	bool shell_job; /* needs a terminal from outside, and --shell-job */
 	const char *later; /* why ckpt need not do it yet; the program is skipped unless it is named */
 };

@@ -142,6 +142,9 @@ void dump_ok(struct run *r, const char *tool, bool leave_running)
 {
 	struct tool_call call = { .tool = tool };
 
+	reap(r);
+	if (r->root_ended)
+		fail_case(r, "the program came to its end before dump %u: it must work longer", r->dumps + 1);
 	remember_pids(r);
 	int status = dump(r, &call, leave_running);
 	if (status) {
@@ -164,7 +167,7 @@ void restore_ok(struct run *r, const char *tool)
 		say_errors(r, "restore", r->restores);
 		fail_case(r, "restore %u ended with %d", r->restores, status);
 	}
-	for (size_t i = 0; i < r->n_pids; i++)
+	for (size_t i = 0; i < r->n_pids && !r->program->traits->busy; i++)
 		if (!process_exists(r->pids[i]) && !r->root_ended)
 			fail_case(r, "process %d is not there after restore %u", r->pids[i], r->restores);
 }

@@ -204,7 +204,7 @@ void start_program(struct run *r)
 			say_program(r);
 			fail_case(r, "the program was not ready after %d s", READY_TIMEOUT);
 		}
-		sleep_ms(2);
+		sleep_ms(r->program->script ? 10 : 2);
 	}
 	remember_pids(r);
 }
