@@ -99,14 +99,14 @@ static void list_surroundings(struct run *r, struct lines *lines)
 	list_directory(lines, image_dir(r));
 	list_directory(lines, "/run");
 	list_directory(lines, "/dev/shm");
-	list_directory(lines, "/tmp");
+	if (settings.own_tmp)
+		list_directory(lines, "/tmp");
 	char *mounts = read_text("/proc/self/mountinfo"), *rest = mounts;
 	for (char *line; (line = strsep(&rest, "\n"));)
 		add_line(lines, "mount %s", line);
 	free(mounts);
 }
 
-/* Others may use /tmp at the same time: only what a checkpointer leaves there is of interest. */
 static bool nothing_new(struct run *r, const struct lines *before)
 {
 	struct lines after = { 0 };

@@ -26,6 +26,7 @@ struct settings {
 	char out[PATH_MAX]; /* where cases have their directories */
 	bool full; /* heavy sizes */
 	bool keep; /* keep the directories of cases that pass */
+	bool own_tmp; /* /tmp is ours alone */
 	bool is_criu; /* the tool is CRIU: some cases make no sense */
 };
 
