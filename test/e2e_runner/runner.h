@@ -68,6 +68,7 @@ struct run {
 	int tty; /* the other end */
 	unsigned int dumps, restores; /* done so far, for the names of files */
 	unsigned int faults; /* fault points that were run */
+	unsigned int problems; /* found so far, where a case goes on after one */
 	FILE *report;
 };
 
@@ -143,7 +144,9 @@ void add_line(struct lines *lines, const char *fmt, ...) __attribute__((format(p
 void free_lines(struct lines *lines);
 /* Number of lines in one but not in the other; told when told is set. */
 size_t compare(struct run *r, const struct lines *before, const struct lines *after, bool tell);
-/* The tree must be the same again within some seconds. */
+/* Whether the tree is the same again within some seconds; if not, what differs was told. */
+bool is_same(struct run *r, const struct lines *before, const char *when);
+/* The same, must be so. */
 void expect_same(struct run *r, const struct lines *before, const char *when);
 /* Whether a line of /proc is left out, see allowed.def. */
 bool with_criu(void);
