@@ -4,7 +4,7 @@
 #   make demo       the tutorial: a loop is dumped and restored
 #   make test       all tests                    (SAN=address,undefined: under the sanitizers; FULL=1: heavy sizes)
 #   make unit e2e   the parts of it
-#   make bench      measurements                 (CRIU=/path/to/criu: the peer beside it)
+#   make bench      measurements                 (CRIU=/path/to/criu: the peer beside it; see test/README.md)
 #   make fuzz       image readers on hostile bytes (FUZZ_TIME=seconds)
 #   make lint format install clean
 #
@@ -121,10 +121,19 @@ test: setup
 
 demo: setup
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)sh test/demo.sh $(B)/bin/ckpt
+	$(Q)bash test/demo.sh $(B)/bin/ckpt
 
-bench: all
-	$(Q)B=$(B) CRIU=$(CRIU) $(MAKE) --no-print-directory -f test/bench/bench.mk
+$(B)/test/bin/bench: $(B)/obj/test/bench/bench.o $(LIB_OBJ)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(B)/test/bin/bench_target: test/bench/target.c
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) $(TARGET_CFLAGS) -o $@ $< -lpthread
+bench: all $(B)/test/bin/bench $(B)/test/bin/bench_target
+	$(Q)$(B)/test/bin/bench --ckpt $(B)/bin/ckpt $(if $(CRIU),--criu $(CRIU)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(IMAGES),--images $(IMAGES)) --target $(B)/test/bin/bench_target $(ROWS)
 
 lint:
 	$(Q)sh test/lint.sh

@@ -12,4 +12,4 @@ CKPT=${CKPT:-$B/bin/ckpt}
 full=
 case ${FULL:-0} in 0) ;; *) full=--full ;; esac
 # shellcheck disable=SC2086
-exec "$B/test/bin/e2e_runner" --tool "$CKPT" --programs "$B/test/e2e" --scripts test/e2e --out "$B/e2e" $full "$@"
+exec "$B/test/bin/e2e_runner" --tool "$CKPT" --programs "$B/test/e2e" --sources test/e2e --out "$B/e2e" $full "$@"

@@ -39,7 +39,7 @@ size_t compare(struct run *r, const struct lines *before, const struct lines *af
 	return different;
 }
 
-void expect_same(struct run *r, const struct lines *before, const char *when)
+bool is_same(struct run *r, const struct lines *before, const char *when)
 {
 	double end = now() + SAME_TIMEOUT;
 
@@ -48,15 +48,28 @@ void expect_same(struct run *r, const struct lines *before, const char *when)
 		bool last = now() > end;
 
 		reap(r);
-		if (r->root_ended)
-			check_program(r); /* says why, and ends the case */
+		if (r->root_ended) {
+			say(r, "%s: the program has ended (wait status %#x)", when, r->root_status);
+			return false;
+		}
 		snapshot(r, &after);
 		size_t different = compare(r, before, &after, last);
 		free_lines(&after);
 		if (!different)
-			return;
-		if (last)
-			fail_case(r, "%zu lines of /proc differ %s (- before, + after)", different, when);
+			return true;
+		if (last) {
+			say(r, "%s: %zu lines of /proc differ (- before, + after)", when, different);
+			return false;
+		}
 		sleep_ms(20);
 	}
+}
+
+void expect_same(struct run *r, const struct lines *before, const char *when)
+{
+	if (is_same(r, before, when))
+		return;
+	if (r->root_ended)
+		check_program(r); /* says why, and ends the case */
+	fail_case(r, "the tree is not as it was");
 }

@@ -1,7 +1,7 @@
 /*
  * The e2e runner: chooses the cases, runs two at a time, and says how they went (TAP).
  *
- *   e2e_runner [--tool PATH] [--programs DIR] [--scripts DIR] [--out DIR] [--jobs N] [--ways A,B] [--cross PATH]
+ *   e2e_runner [--tool PATH] [--programs DIR] [--sources DIR] [--out DIR] [--jobs N] [--ways A,B] [--cross PATH]
  *              [--full] [--keep] [--list] [PROGRAM...]
  */
 #include "runner.h"
@@ -29,6 +29,7 @@ struct test_case {
 	pid_t worker; /* while it runs */
 	double started;
 	int result; /* exit status of the worker */
+	unsigned int differ; /* lines of /proc */
 };
 
 static struct {
@@ -77,26 +78,29 @@ static bool in_list(const char *list, const char *name)
 	return false;
 }
 
-/* Adds the programs (files without a dot) or scripts (real_NAME.sh) of a directory. */
-static void find_programs(const char *path, bool scripts)
+/* The programs: each NAME.c of the directory with the sources, and each real_NAME.sh. */
+static void find_programs(void)
 {
 	struct dirent **found;
-	int n = scandir(path, &found, NULL, alphasort);
+	int n = scandir(settings.sources, &found, NULL, alphasort);
 
 	for (int i = 0; i < n; i++) {
 		char name[64], *dot;
 
 		snprintf(name, sizeof(name), "%.60s", found[i]->d_name);
 		dot = strchr(name, '.');
-		if (scripts ? !dot || strcmp(dot, ".sh") || strncmp(name, "real_", 5) : dot != NULL)
+		bool script = dot && !strcmp(dot, ".sh") && !strncmp(name, "real_", 5);
+		if (!script && (!dot || strcmp(dot, ".c")))
 			continue;
-		if (dot)
-			*dot = 0;
+		*dot = 0;
 		suite.program = realloc(suite.program, (suite.n_programs + 1) * sizeof(struct program));
 		struct program *p = &suite.program[suite.n_programs++];
-		*p = (struct program){ .script = scripts, .traits = traits_of(name) };
+		*p = (struct program){ .script = script, .traits = traits_of(name) };
 		memcpy(p->name, name, sizeof(name));
-		snprintf(p->path, sizeof(p->path), "%s/%s", path, found[i]->d_name);
+		if (script)
+			snprintf(p->path, sizeof(p->path), "%s/%s.sh", settings.sources, name);
+		else
+			snprintf(p->path, sizeof(p->path), "%s/%s", settings.programs, name);
 	}
 }
 
@@ -106,12 +110,10 @@ static void choose_cases(void)
 		const struct program *p = &suite.program[i];
 		const char *names = p->traits->ways ? p->traits->ways : "plain,running,twice,explain";
 
-		if (!is_wanted(p->name) || (p->traits->full_only && !settings.full && !suite.wanted))
+		if (!is_wanted(p->name))
 			continue;
 		if (suite.cross && in_list(names, "refuse"))
 			continue;
-		if (p->script && !p->traits->ways)
-			names = "plain,running,twice";
 		if (suite.ways)
 			names = suite.ways;
 		for (const struct way *way = ways; way->name; way++) {
@@ -145,19 +147,21 @@ static void start_case(struct test_case *c)
 	snprintf(path, sizeof(path), "%s/report", r.dir);
 	r.report = fopen(path, "we");
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	setpgid(0, 0);
+	setsid();
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	if (settings.full)
 		setenv("FULL", "1", 1);
 	if (!r.report)
 		_exit(1);
+	if (c->program->traits->later && !*suite.wanted && !settings.is_criu)
+		skip_case(&r, "%s", c->program->traits->later);
 	c->way->run(&r);
 	_exit(0);
 }
 
-/* The lines of the report: "@faults N" and "@skip REASON" are for us. */
-static void tell_report(const char *dir, const char *head)
+/* The lines of the report: "@faults N", "@differ N" and "@skip REASON" are for us. */
+static void tell_report(struct test_case *c, const char *dir, const char *head)
 {
 	char *text = read_text("%s/report", dir), *rest = text, *line;
 	const char *skip = "";
@@ -168,6 +172,8 @@ static void tell_report(const char *dir, const char *head)
 	while (text && (line = strsep(&rest, "\n"))) {
 		if (!strncmp(line, "@faults ", 8))
 			suite.faults += atoi(line + 8);
+		else if (!strncmp(line, "@differ ", 8))
+			c->differ = atoi(line + 8);
 		else if (*line && strncmp(line, "@skip ", 6) && !*skip)
 			printf("#   %s\n", line);
 	}
@@ -187,7 +193,7 @@ static void end_case_of(struct test_case *c, int status)
 	suite.failed += failed;
 	snprintf(head, sizeof(head), "%sok %u - %s %s (%.1f s)", failed ? "not " : "", ++suite.told, c->program->name,
 		 c->way->name, now() - c->started);
-	tell_report(dir, head);
+	tell_report(c, dir, head);
 	if (failed) {
 		if (c->result > 128)
 			printf("#   the worker was killed by signal %d (hang?)\n", c->result - 128);
@@ -246,20 +252,22 @@ static void run_cases(void)
 /* One line a program: what became of each way. */
 static void print_matrix(void)
 {
-	printf("\n%-24s %-16s %-16s\n", "program", "peer restores", "restores peer");
+	printf("\n%-24s %-24s %-24s\n", "program", "peer restores ours", "we restore the peer's");
 	for (size_t i = 0; i < suite.n_programs; i++) {
-		const char *cell[2] = { "", "" };
+		char cell[2][32] = { "", "" };
 
 		for (size_t k = 0; k < suite.n_cases; k++) {
 			const struct test_case *c = &suite.cases[k];
+			char *to = cell[!strcmp(c->way->name, "restores-peer")];
 
-			if (c->program == &suite.program[i])
-				cell[!strcmp(c->way->name, "restores-peer")] = c->result == 0		? "yes" :
-									       c->result == SKIPPED ? "skipped" :
-												      "NO";
+			if (c->program != &suite.program[i])
+				continue;
+			snprintf(to, 32, "%s", c->result == 0 ? "yes" : c->result == SKIPPED ? "skipped" : "NO");
+			if (c->result == 0 && c->differ)
+				snprintf(to, 32, "yes, but %u lines of /proc", c->differ);
 		}
 		if (*cell[0] || *cell[1])
-			printf("%-24s %-16s %-16s\n", suite.program[i].name, cell[0], cell[1]);
+			printf("%-24s %-24s %-24s\n", suite.program[i].name, cell[0], cell[1]);
 	}
 }
 
@@ -285,6 +293,9 @@ static int run_inside(void)
 		fprintf(stderr, "e2e_runner: mount: %s\n", strerror(errno));
 		return 1;
 	}
+	/* A /tmp of our own shows what is left there; not if we were built in it. */
+	settings.own_tmp = strncmp(settings.out, "/tmp/", 5) && strncmp(settings.programs, "/tmp/", 5) &&
+			   strncmp(settings.tool, "/tmp/", 5) && !mount("tmp", "/tmp", "tmpfs", 0, "mode=1777");
 	return run_suite();
 }
 
@@ -331,7 +342,7 @@ static void set_path(char *to, const char *path)
 static void parse_options(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "tool", 1, 0, 't' }, { "programs", 1, 0, 'p' }, { "scripts", 1, 0, 's' }, { "out", 1, 0, 'o' },
+		{ "tool", 1, 0, 't' }, { "programs", 1, 0, 'p' }, { "sources", 1, 0, 's' }, { "out", 1, 0, 'o' },
 		{ "jobs", 1, 0, 'j' }, { "ways", 1, 0, 'w' },	  { "cross", 1, 0, 'x' },   { "full", 0, 0, 'f' },
 		{ "keep", 0, 0, 'k' }, { "list", 0, 0, 'l' },	  { 0 },
 	};
@@ -346,7 +357,7 @@ static void parse_options(int argc, char **argv)
 			set_path(settings.programs, optarg);
 			break;
 		case 's':
-			set_path(settings.scripts, optarg);
+			set_path(settings.sources, optarg);
 			break;
 		case 'o':
 			make_dirs(optarg);
@@ -382,15 +393,13 @@ static void parse_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	parse_options(argc, argv);
-	if (!*settings.tool || !*settings.programs || !*settings.out) {
-		fprintf(stderr, "e2e_runner: --tool, --programs and --out are needed (see test/run_e2e.sh)\n");
+	if (!*settings.tool || !*settings.programs || !*settings.sources || !*settings.out) {
+		fprintf(stderr, "e2e_runner: --tool, --programs, --sources and --out are needed (see test/run_e2e.sh)\n");
 		return 2;
 	}
 	const char *base = strrchr(settings.tool, '/');
 	settings.is_criu = base && !strcmp(base, "/criu");
-	find_programs(settings.programs, false);
-	if (*settings.scripts)
-		find_programs(settings.scripts, true);
+	find_programs();
 	choose_cases();
 	if (suite.list) {
 		for (size_t i = 0; i < suite.n_cases; i++)

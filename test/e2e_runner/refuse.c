@@ -48,17 +48,22 @@ static bool said(const char *text, const char *words)
 static void judge_words(struct run *r, const char *text, const char *action)
 {
 	char *expected = read_text("%s/expect", r->work), *rest = expected, *words;
-	size_t missing = 0;
+	size_t missing = 0, expects = 0, remedies = 0;
 
 	if (!expected)
 		fail_case(r, "the program wrote no file \"expect\"");
 	while ((words = strsep(&rest, "\n"))) {
+		expects += *words != 0;
 		if (!*words || said(text, words))
 			continue;
 		say(r, "    no line with: %s", words);
 		missing++;
 	}
-	if (missing) {
+	for (const char *at = text; (at = strcasestr(at, "remedy")); at++)
+		remedies++;
+	if (remedies < expects)
+		say(r, "    %zu blockers, but %zu remedies", expects, remedies);
+	if (missing || remedies < expects) {
 		char *copy = strdup(text);
 		int told = 0;
 

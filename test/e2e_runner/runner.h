@@ -22,10 +22,11 @@ struct settings {
 	char tool[PATH_MAX]; /* the checkpointer under test */
 	char peer[PATH_MAX]; /* --cross: the other one */
 	char programs[PATH_MAX]; /* directory of the built programs */
-	char scripts[PATH_MAX]; /* directory of real_*.sh */
+	char sources[PATH_MAX]; /* directory of NAME.c and real_NAME.sh */
 	char out[PATH_MAX]; /* where cases have their directories */
 	bool full; /* heavy sizes */
 	bool keep; /* keep the directories of cases that pass */
+	bool own_tmp; /* /tmp is ours alone */
 	bool is_criu; /* the tool is CRIU: some cases make no sense */
 };
 
@@ -35,9 +36,9 @@ extern struct settings settings;
 struct program_traits {
 	const char *name;
 	const char *ways; /* names, comma separated; NULL: the usual ones */
-	bool busy; /* changes while it waits: /proc is not compared */
+	bool busy; /* changes all the time: /proc is not compared, and its processes may end */
 	bool shell_job; /* needs a terminal from outside, and --shell-job */
-	bool full_only;
+	const char *later; /* why ckpt need not do it yet; the program is skipped unless it is named */
 };
 
 struct program {
@@ -64,8 +65,10 @@ struct run {
 	pid_t *pids; /* all tasks of the tree (thread groups) when last looked at */
 	size_t n_pids;
 	int terminal; /* our end of the terminal of a shell job, or -1 */
+	int tty; /* the other end */
 	unsigned int dumps, restores; /* done so far, for the names of files */
 	unsigned int faults; /* fault points that were run */
+	unsigned int problems; /* found so far, where a case goes on after one */
 	FILE *report;
 };
 
@@ -141,7 +144,9 @@ void add_line(struct lines *lines, const char *fmt, ...) __attribute__((format(p
 void free_lines(struct lines *lines);
 /* Number of lines in one but not in the other; told when told is set. */
 size_t compare(struct run *r, const struct lines *before, const struct lines *after, bool tell);
-/* The tree must be the same again within some seconds. */
+/* Whether the tree is the same again within some seconds; if not, what differs was told. */
+bool is_same(struct run *r, const struct lines *before, const char *when);
+/* The same, must be so. */
 void expect_same(struct run *r, const struct lines *before, const char *when);
 /* Whether a line of /proc is left out, see allowed.def. */
 bool with_criu(void);

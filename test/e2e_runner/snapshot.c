@@ -216,7 +216,7 @@ static void add_descriptors(struct lines *lines, const pid_t *pids, size_t n_pid
 
 static void add_threads(struct lines *lines, pid_t pid)
 {
-	static const char *const texts[] = { "status", "comm", "personality", "cgroup" };
+	static const char *const texts[] = { "status", "personality", "cgroup" };
 	char path[128], who[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
@@ -226,10 +226,13 @@ static void add_threads(struct lines *lines, pid_t pid)
 		if (d->d_name[0] == '.')
 			continue;
 		snprintf(who, sizeof(who), "%d/%.16s", pid, d->d_name);
-		for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		/* Of a zombie, nobody but its parent learns anything: its ids and how it ended, which stat tells. */
+		for (size_t i = process_state(pid) == 'Z' ? 3 : 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 			snprintf(path, sizeof(path), "/proc/%d/task/%.16s/%s", pid, d->d_name, texts[i]);
 			add_file(lines, who, texts[i], path);
 		}
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", pid, d->d_name);
+		add_file(lines, who, "comm", path);
 		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/stat", pid, d->d_name);
 		add_stat(lines, who, path);
 	}
@@ -260,7 +263,6 @@ static void add_process(struct lines *lines, pid_t pid)
 		add_link(lines, who, links[i], path);
 	}
 	snapshot_maps(lines, pid);
-	add_threads(lines, pid);
 }
 
 /* What a process shares with its parent beside descriptors: tables that clone(2) can share. */
@@ -286,6 +288,9 @@ void snapshot(struct run *r, struct lines *lines)
 
 	add_line(lines, "processes: %zu", n);
 	for (size_t i = 0; i < n; i++) {
+		add_threads(lines, pids[i]);
+		if (process_state(pids[i]) == 'Z')
+			continue;
 		add_process(lines, pids[i]);
 		if (i)
 			add_sharing(lines, pids[i]);

@@ -64,7 +64,9 @@ void snapshot_maps(struct lines *lines, pid_t pid)
 		if (sscanf(line, "%lx-%lx %7s %lx %15s %lu %n", &head.start, &head.end, head.perms, &head.offset,
 			   head.device, &head.inode, &at) == 6) {
 			area = head;
-			snprintf(area.name, sizeof(area.name), "%s", line + at);
+			/* CRIU makes shared anonymous memory as a memfd. */
+			bool memfd = with_criu() && !strncmp(line + at, "/memfd:", 7);
+			snprintf(area.name, sizeof(area.name), "%s", memfd ? "/dev/zero (deleted)" : line + at);
 		} else if (!strncmp(line, "KernelPageSize:", 15)) {
 			area.page_size = strtoul(line + 15, NULL, 10);
 		} else if (!strncmp(line, "VmFlags:", 8)) {

@@ -22,16 +22,12 @@ pid_t tool_start(struct run *r, const struct tool_call *call, const char *const 
 	pid_t pid = fork();
 	if (pid)
 		return pid;
-	int in = open("/dev/null", O_RDONLY), log = open(out, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+	/* A shell job gets the terminal of who restores it. */
+	int in = r->terminal >= 0 ? r->tty : open("/dev/null", O_RDONLY);
+	int log = open(out, O_CREAT | O_WRONLY | O_TRUNC, 0644);
 	dup2(in, 0);
 	dup2(log, 1);
 	dup2(log, 2);
-	/* A shell job gets the terminal of who restores it. */
-	if (r->terminal >= 0 && !strcmp(argv[1], "restore")) {
-		int tty = open(ptsname(r->terminal), O_RDWR | O_NOCTTY);
-
-		dup2(tty, 0);
-	}
 	closefrom(3);
 	if (call->fault)
 		setenv("CKPT_FAULT", call->fault, 1);
@@ -146,6 +142,9 @@ void dump_ok(struct run *r, const char *tool, bool leave_running)
 {
 	struct tool_call call = { .tool = tool };
 
+	reap(r);
+	if (r->root_ended)
+		fail_case(r, "the program came to its end before dump %u: it must work longer", r->dumps + 1);
 	remember_pids(r);
 	int status = dump(r, &call, leave_running);
 	if (status) {
@@ -168,7 +167,7 @@ void restore_ok(struct run *r, const char *tool)
 		say_errors(r, "restore", r->restores);
 		fail_case(r, "restore %u ended with %d", r->restores, status);
 	}
-	for (size_t i = 0; i < r->n_pids; i++)
+	for (size_t i = 0; i < r->n_pids && !r->program->traits->busy; i++)
 		if (!process_exists(r->pids[i]) && !r->root_ended)
 			fail_case(r, "process %d is not there after restore %u", r->pids[i], r->restores);
 }

@@ -65,28 +65,30 @@ static void way_twice(struct run *r)
 	finish_program(r);
 }
 
-void way_peer_restores(struct run *r)
+/* Between two tools the program's own verdict counts; what else differs in /proc is told. */
+static void cross(struct run *r, const char *dumper, const char *restorer)
 {
-	struct lines before = { 0 };
+	struct lines before = { 0 }, after = { 0 };
 
 	start_program(r);
 	picture(r, &before);
-	dump_ok(r, settings.tool, false);
-	restore_ok(r, settings.peer);
-	same_picture(r, &before, "after the peer's restore");
+	dump_ok(r, dumper, false);
+	restore_ok(r, restorer);
+	picture(r, &after);
+	size_t differ = compare(r, &before, &after, true);
+	if (differ)
+		say(r, "@differ %zu", differ);
 	finish_program(r);
+}
+
+void way_peer_restores(struct run *r)
+{
+	cross(r, settings.tool, settings.peer);
 }
 
 void way_restores_peer(struct run *r)
 {
-	struct lines before = { 0 };
-
-	start_program(r);
-	picture(r, &before);
-	dump_ok(r, settings.peer, false);
-	restore_ok(r, settings.tool);
-	same_picture(r, &before, "after the restore of the peer's images");
-	finish_program(r);
+	cross(r, settings.peer, settings.tool);
 }
 
 const struct way ways[] = {

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define READY_TIMEOUT 120 /* seconds; only against hangs */
+#define READY_TIMEOUT 60 /* seconds; only against hangs */
 
 void say(struct run *r, const char *fmt, ...)
 {
@@ -83,32 +83,45 @@ static void say_program(struct run *r)
 	say_file(r, path, 12);
 }
 
-/* A terminal as a shell would hand it over: the program's session has it, we hold the other end. */
-static int open_terminal(struct run *r)
+/*
+ * A terminal as a shell has it: ours is the session, the program is its foreground job. The tool is started in the
+ * same session, as somebody would do from another job of the shell.
+ */
+static void open_terminal(struct run *r)
 {
+	if (r->terminal >= 0)
+		return;
 	r->terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (r->terminal < 0 || grantpt(r->terminal) || unlockpt(r->terminal))
 		fail_case(r, "no terminal: %s", strerror(errno));
-	return open(ptsname(r->terminal), O_RDWR | O_NOCTTY);
+	int tty = open(ptsname(r->terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
+	if (tty < 0 || ioctl(tty, TIOCSCTTY, 0))
+		fail_case(r, "no session with a terminal: %s", strerror(errno));
+	r->tty = tty;
 }
 
-static void exec_program(struct run *r, int tty)
+static void exec_program(struct run *r)
 {
 	char out[PATH_MAX];
 
 	snprintf(out, sizeof(out), "%s/out", r->dir);
-	int in = open("/dev/null", O_RDONLY);
+	int in = r->terminal >= 0 ? r->tty : open("/dev/null", O_RDONLY);
 	int log = open(out, O_CREAT | O_WRONLY | O_APPEND, 0644);
 	if (in < 0 || log < 0 || chdir(r->work))
 		_exit(2);
-	setsid();
-	if (tty >= 0)
-		ioctl(tty, TIOCSCTTY, 0);
-	dup2(tty >= 0 ? tty : in, 0);
+	if (r->terminal < 0)
+		setsid();
+	else if (setpgid(0, 0) || tcsetpgrp(r->tty, getpid()))
+		_exit(2);
+	dup2(in, 0);
 	dup2(log, 1);
 	dup2(log, 2);
 	closefrom(3);
 	umask(022);
+	signal(SIGHUP, SIG_DFL);
+	signal(SIGTTOU, SIG_DFL);
 	if (r->program->script)
 		execl("/bin/bash", "bash", r->program->path, "run", r->work, NULL);
 	else
@@ -171,17 +184,16 @@ static void judge_end(struct run *r, const char *when)
 void start_program(struct run *r)
 {
 	double end = now() + READY_TIMEOUT;
-	int tty = r->program->traits->shell_job ? open_terminal(r) : -1;
 
+	if (r->program->traits->shell_job)
+		open_terminal(r);
 	remove_tree(r->work);
 	make_dirs(r->work);
 	r->root_ended = false;
 	fflush(r->report);
 	r->root = fork();
 	if (r->root == 0)
-		exec_program(r, tty);
-	if (tty >= 0)
-		close(tty);
+		exec_program(r);
 	while (!is_ready(r)) {
 		reap(r);
 		if (r->root_ended) {
@@ -192,7 +204,7 @@ void start_program(struct run *r)
 			say_program(r);
 			fail_case(r, "the program was not ready after %d s", READY_TIMEOUT);
 		}
-		sleep_ms(2);
+		sleep_ms(r->program->script ? 10 : 2);
 	}
 	remember_pids(r);
 }
@@ -218,9 +230,6 @@ void check_program(struct run *r)
 		fail_case(r, "the result of the program is wrong");
 	}
 	kill_descendants(0);
-	if (r->terminal >= 0)
-		close(r->terminal);
-	r->terminal = -1;
 }
 
 void finish_program(struct run *r)

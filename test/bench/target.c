@@ -1,0 +1,84 @@
+/*
+ * What the bench dumps: a process that holds what its arguments say, writes one byte to descriptor 3 when it is
+ * ready, and then waits for ever.
+ *   target page | memory MIB | threads N | processes N
+ */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void wait_for_ever(void)
+{
+	for (;;)
+		pause();
+}
+
+/* No two pages are equal, and none is zero. */
+static void fill_memory(size_t len)
+{
+	uint64_t *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), x = 88172645463325252ull;
+
+	if (at == MAP_FAILED)
+		exit(1);
+	for (size_t i = 0; i < len / 8; i++) {
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		at[i] = x;
+	}
+}
+
+static void *thread(void *arg)
+{
+	(void)arg;
+	wait_for_ever();
+	return NULL;
+}
+
+static void start_threads(long n)
+{
+	pthread_attr_t attr;
+	pthread_t id;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 65536);
+	for (long i = 1; i < n; i++)
+		if (pthread_create(&id, &attr, thread, NULL))
+			exit(1);
+}
+
+static void start_processes(long n)
+{
+	for (long i = 1; i < n; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			exit(1);
+		if (pid == 0) {
+			close(3);
+			wait_for_ever();
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	long n = argc > 2 ? atol(argv[2]) : 0;
+
+	if (argc < 2)
+		return 2;
+	if (!strcmp(argv[1], "memory"))
+		fill_memory((size_t)n << 20);
+	else if (!strcmp(argv[1], "threads"))
+		start_threads(n);
+	else if (!strcmp(argv[1], "processes"))
+		start_processes(n);
+	else if (strcmp(argv[1], "page"))
+		return 2;
+	if (write(3, "r", 1) != 1)
+		return 1;
+	close(3);
+	wait_for_ever();
+}
