@@ -55,9 +55,11 @@ static int examine(struct dump *d)
 		err = collect_tree_outside(d);
 	log_info("collected from outside");
 	if (!err)
+		err = judge_tree_outside(d);
+	if (!err)
 		err = collect_tree_inside(d);
 	log_info("collected from inside");
-	return err ? err : judge(d);
+	return err ? err : judge_tree_inside(d);
 }
 
 static int write_images(struct dump *d)

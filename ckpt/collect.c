@@ -219,7 +219,8 @@ static int each_thread(struct dump *d, int (*fn)(struct dump_thread *th))
 static int prepare_thread(struct dump_task *t, size_t i)
 {
 	struct dump_thread *th = &t->threads[i];
-	int err = remote_prepare(&th->remote, &t->gadgets, &t->vmas, i, i ? SCRATCH : PARASITE_STACK);
+	struct remote_space space = { &t->gadgets, &t->vmas, t->threads[0].remote.regs.rsp };
+	int err = remote_prepare(&th->remote, &space, i, i ? SCRATCH : PARASITE_STACK);
 
 	if (err != -ENOSPC)
 		return err;
@@ -280,7 +281,7 @@ int collect_tree_inside(struct dump *d)
 		return err;
 	undo_push(&d->undo, undo_inside, d);
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		if (d->tasks[i]->state != TASK_DEAD)
+		if (d->tasks[i]->state != TASK_DEAD && !d->tasks[i]->untouchable)
 			err = prepare_task(d->tasks[i]);
 	err = err ? err : each_thread(d, begin_queries);
 	err = err ? err : each_thread(d, end_queries);

@@ -91,26 +91,25 @@ static void put_data(struct image_writer *w, const struct dump_file *f, int size
 	image_put_bytes(w, buf, len);
 }
 
-/* Our copy was made in packet mode: read(2) returns packet by packet what was written so, all else merged by us. */
+/*
+ * Our copy was made in packet mode: read(2) returns what was written as packets packet by packet, and all else
+ * in one piece.
+ */
 static int write_data(struct image_writer *w, const struct dump_file *f, int fd, int size, int bytes)
 {
 	_cleanup_free_ char *buf = malloc(bytes + 1);
-	bool packets = f->flags & O_DIRECT;
 	int done = 0;
 
 	if (!buf)
 		return -ENOMEM;
-	while (done < bytes) {
-		ssize_t n = read(fd, buf + done, bytes - done);
+	do {
+		ssize_t n = bytes ? read(fd, buf, bytes - done) : 0;
 
-		if (n <= 0)
+		if (n < 0 || (!n && bytes))
 			return n ? -errno : -EIO;
-		if (packets)
-			put_data(w, f, size, buf + done, n);
+		put_data(w, f, size, buf, n);
 		done += n;
-	}
-	if (!packets || !bytes)
-		put_data(w, f, size, buf, bytes);
+	} while (done < bytes);
 	return 0;
 }
 

@@ -52,27 +52,16 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	return 0;
 }
 
-/* Where a file is, as the user knows it. */
-static void where(const struct dump_file *f, char *buf, size_t size)
-{
-	if (f->number >= 0)
-		snprintf(buf, size, "fd %d", f->number);
-	else
-		snprintf(buf, size, "%s",
-			 f->flags & O_DIRECTORY ? "working or root directory" : "mapped or executed file");
-}
-
 static int judge_file(struct dump *d, const struct dump_file *f)
 {
 	const struct statfs *fs = f->data;
-	char place[64], reason[PATH_MAX + 128];
+	char reason[PATH_MAX + 128];
 	struct stat st;
 
-	where(f, place, sizeof(place));
 	if (fs->f_type == PROC_SUPER_MAGIC && f->link[6] >= '0' && f->link[6] <= '9') {
 		snprintf(reason, sizeof(reason), "%s belongs to a process", f->link);
 		return blocker_add(d, f->pid, "proc file", reason, "not supported yet; close it before the dump", "%s",
-				   place);
+				   f->where);
 	}
 	int missing = stat(f->link, &st) ? errno : 0;
 	if (!missing && st.st_ino == f->st.st_ino && st.st_dev == f->st.st_dev)
@@ -85,7 +74,7 @@ static int judge_file(struct dump *d, const struct dump_file *f)
 	return blocker_add(d, f->pid, f->st.st_nlink == 0 ? "deleted file" : "renamed file", reason,
 			   f->st.st_nlink == 0 ? "not supported yet; close it, or link it again before the dump"
 					       : "not supported yet; move the file back before the dump",
-			   "%s", place);
+			   "%s", f->where);
 }
 
 static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena)

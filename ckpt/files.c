@@ -249,6 +249,9 @@ int files_add_link(struct dump_task *t, const char *link_name, unsigned int flag
 	}
 	_cleanup_close_ int fd = openat(t->proc, link_name, O_PATH | O_CLOEXEC);
 	struct fd_info info = { .task = t, .number = -1, .fd = fd, .st = probe.st, .link = link, .flags = flags };
+
+	snprintf(probe.where, sizeof(probe.where), "%s%s", strncmp(link_name, "map_files/", 10) ? "" : "area ",
+		 strncmp(link_name, "map_files/", 10) ? link_name : link_name + 10);
 	*file = fd < 0 ? NULL : add(t->dump, &t->dump->files->links, compare_links, &probe);
 	if (!*file)
 		return log_errno(fd < 0 ? errno : ENOMEM, "/proc/%d/%s", t->pid, link_name);

@@ -429,7 +429,7 @@ int freeze_tree(struct dump *d)
 	if (err)
 		return err;
 	sort_tasks(d);
-	if (!d->n_tasks || d->tasks[0]->state == TASK_DEAD)
+	if (!d->n_tasks || (d->tasks[0]->state == TASK_DEAD && !d->n_blockers))
 		return log_errno(ESRCH, "process %d is a zombie: there is nothing to dump", d->opts->tree);
 	d->stats.freezing_time = time_us() - d->freeze_start;
 	log_info("froze %zu tasks with %zu threads in %lu us", d->n_tasks, d->n_threads, d->stats.freezing_time);

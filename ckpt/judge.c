@@ -54,37 +54,52 @@ static int judge_session(struct dump *d, const struct dump_task *t)
 	if (foreign_sid && t->stat.sid != root->stat.sid)
 		return blocker_add(d, t->pid, "session", "its session leader has ended or is outside the tree",
 				   "not supported yet; keep the leader running", "session %d", t->stat.sid);
-	if (foreign_pgid && t->stat.pgid != root->stat.pgid)
-		return blocker_add(d, t->pid, "process group", "its leader has ended or is outside the tree",
-				   "not supported yet; keep the leader running", "group %d", t->stat.pgid);
+	/* a leader that is gone is no obstacle: the group is made anew by a helper that ends */
+	if (foreign_pgid && t->stat.pgid != root->stat.pgid && !kill(t->stat.pgid, 0))
+		return blocker_add(d, t->pid, "process group", "its leader is outside the tree",
+				   "dump from the group leader on, or start the program with setsid", "group %d",
+				   t->stat.pgid);
 	return 0;
 }
 
-static int judge_task(struct dump *d, struct dump_task *t)
-{
-	static const struct dump_part *const parts[] = {
+static const struct dump_part *const parts[] = {
 #define TASK_PART(name) &dump_part_##name,
 #include "task_parts.def"
 #undef TASK_PART
-	};
+};
+#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
+
+static int judge_task(struct dump *d, struct dump_task *t)
+{
 	int err = judge_session(d, t);
 
 	if (t->state == TASK_DEAD)
 		return err;
 	err = err ? err : namespaces_judge(t);
 	err = err ? err : sharing_judge(t);
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !err; i++)
+	for (size_t i = 0; i < N_PARTS && !err; i++)
 		err = parts[i]->judge ? parts[i]->judge(t) : 0;
 	return err ? err : memory_judge(t);
 }
 
-int judge(struct dump *d)
+int judge_tree_outside(struct dump *d)
 {
 	int err = 0;
 
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		err = judge_task(d, d->tasks[i]);
 	return err ? err : files_judge(d);
+}
+
+int judge_tree_inside(struct dump *d)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		for (size_t j = 0; j < N_PARTS && !err; j++)
+			if (parts[j]->judge_inside && d->tasks[i]->parasite.thread)
+				err = parts[j]->judge_inside(d->tasks[i]);
+	return err;
 }
 
 void blockers_log(const struct dump *d)

@@ -51,7 +51,7 @@ int namespaces_judge(struct dump_task *t)
 	return err;
 }
 
-static int judge_pair(struct dump_task *a, const struct dump_task *b)
+static int judge_pair(struct dump_task *a, struct dump_task *b)
 {
 	static const struct {
 		int type;
@@ -64,12 +64,15 @@ static int judge_pair(struct dump_task *a, const struct dump_task *b)
 	};
 	int err = 0;
 
-	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]) && !err; i++)
-		if (syscall(SYS_kcmp, a->pid, b->pid, objects[i].type, 0, 0) == 0)
-			err = blocker_add(a->dump, a->pid, "shared object",
-					  "sharing between processes by clone(2) is not supported yet",
-					  "none, but for threads, which are", "%s shared with task %d", objects[i].kind,
-					  b->pid);
+	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]) && !err; i++) {
+		if (syscall(SYS_kcmp, a->pid, b->pid, objects[i].type, 0, 0) != 0)
+			continue;
+		if (objects[i].type == KCMP_VM) /* two parasites in one address space would get into each other's way */
+			a->untouchable = b->untouchable = true;
+		err = blocker_add(
+			a->dump, a->pid, "shared object", "sharing between processes by clone(2) is not supported yet",
+			"none, but for threads, which are", "%s shared with task %d", objects[i].kind, b->pid);
+	}
 	return err;
 }
 
@@ -80,7 +83,7 @@ static int judge_pair(struct dump_task *a, const struct dump_task *b)
 int sharing_judge(struct dump_task *t)
 {
 	const struct dump *d = t->dump;
-	const struct dump_task *sibling = NULL;
+	struct dump_task *sibling = NULL;
 
 	for (size_t i = 0; i < d->n_tasks && d->tasks[i] != t; i++)
 		if (d->tasks[i]->parent == t->parent && d->tasks[i]->state != TASK_DEAD)

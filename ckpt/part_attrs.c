@@ -22,7 +22,7 @@ static const struct dump_query query = {
 	.size = sizeof(((struct dump_thread *)0)->pdeath_signal),
 };
 
-static int judge_attrs(struct dump_task *t)
+static int judge_inside(struct dump_task *t)
 {
 	const struct parasite_task *in = &t->inside;
 	int err = 0;
@@ -77,7 +77,7 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 const struct dump_part dump_part_attrs = {
 	.name = "attrs",
 	.query = &query,
-	.judge = judge_attrs,
+	.judge_inside = judge_inside,
 	.fill = fill,
 	.fill_thread = fill_thread,
 };

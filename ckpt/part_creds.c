@@ -16,16 +16,25 @@ static int judge_creds(struct dump_task *t)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < t->n_threads && !err; i++)
-		if (t->threads[i].status.seccomp)
-			err = blocker_add(t->dump, t->pid, "seccomp",
-					  t->threads[i].status.seccomp == 1 ? "strict mode is not supported yet"
-									    : "filters are not supported yet",
-					  "start the program without its sandbox", "thread %d", t->threads[i].tid);
-	if (!err && t->inside.keep_caps > 0)
-		err = blocker_add(t->dump, t->pid, "credentials", "the keep-capabilities flag (PR_SET_KEEPCAPS) is set",
-				  "dump it when it has finished changing its user id", "thread %d", t->pid);
+	for (size_t i = 0; i < t->n_threads && !err; i++) {
+		uint64_t mode = t->threads[i].status.seccomp;
+
+		if (!mode)
+			continue;
+		t->untouchable = true; /* a filter may kill it for a call that we let it make */
+		err = blocker_add(t->dump, t->pid, "seccomp",
+				  mode == 1 ? "strict mode is not supported yet" : "filters are not supported yet",
+				  "start the program without its sandbox", "thread %d", t->threads[i].tid);
+	}
 	return err;
+}
+
+static int judge_inside(struct dump_task *t)
+{
+	if (t->inside.keep_caps <= 0)
+		return 0;
+	return blocker_add(t->dump, t->pid, "credentials", "the keep-capabilities flag (PR_SET_KEEPCAPS) is set",
+			   "dump it when it has finished changing its user id", "thread %d", t->pid);
 }
 
 static int fill_caps(uint32_t **words, size_t *n, uint64_t caps, struct arena *arena)
@@ -73,5 +82,6 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 const struct dump_part dump_part_creds = {
 	.name = "creds",
 	.judge = judge_creds,
+	.judge_inside = judge_inside,
 	.fill_thread = fill_thread,
 };

@@ -3,6 +3,7 @@
  * Does not handle: 32-bit threads, AMX tiles, shadow stacks.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/ptrace.h>
 
 #include "dump.h"
@@ -40,28 +41,27 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 	return 0;
 }
 
-static int judge_thread(struct dump_task *t, struct dump_thread *th)
-{
-	const struct remote *r = &th->remote;
-	uint64_t used = 0;
-
-	if (r->regs.cs != CS_64BIT)
-		return blocker_add(t->dump, t->pid, "32-bit thread", "it runs 32-bit code, which is not supported yet",
-				   "use a 64-bit build of the program", "thread %d", th->tid);
-	if (r->xstate_len > XSTATE_HEADER)
-		used = *(const uint64_t *)(r->xstate + XSTATE_HEADER);
-	if (used & XSTATE_BIT(XSTATE_TILEDATA))
-		return blocker_add(t->dump, t->pid, "AMX registers", "the image format has no place for AMX tiles",
-				   "dump it when it has released its tiles (tilerelease)", "thread %d", th->tid);
-	return 0;
-}
-
 static int judge_regs(struct dump_task *t)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < t->n_threads && !err; i++)
-		err = judge_thread(t, &t->threads[i]);
+	for (size_t i = 0; i < t->n_threads && !err; i++) {
+		const struct remote *r = &t->threads[i].remote;
+		uint64_t used = 0;
+
+		if (r->regs.cs != CS_64BIT) {
+			t->untouchable = true;
+			err = blocker_add(t->dump, t->pid, "32-bit thread",
+					  "it runs 32-bit code, which is not supported yet",
+					  "use a 64-bit build of the program", "thread %d", r->tid);
+		}
+		if (r->xstate_len > XSTATE_HEADER)
+			memcpy(&used, r->xstate + XSTATE_HEADER, sizeof(used));
+		if (!err && (used & XSTATE_BIT(XSTATE_TILEDATA)))
+			err = blocker_add(t->dump, t->pid, "AMX registers",
+					  "the image format has no place for AMX tiles",
+					  "dump it when it has released its tiles (tilerelease)", "thread %d", r->tid);
+	}
 	return err;
 }
 
@@ -72,6 +72,7 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 
 	if (!img)
 		return -ENOMEM;
+	regs.orig_rax = th->remote.call_nr;
 	regs_restart_call(&regs, pending_signal(t, th));
 	int err = regs_to_image(img, &regs, th->remote.xstate, th->remote.xstate_len, th->tls, th->clear_child_tid);
 	core->thread_info = &img->info;

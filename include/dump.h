@@ -63,6 +63,7 @@ struct dump_task {
 	pid_t pid;
 	struct dump_task *parent; /* NULL: the root */
 	bool complete; /* stopped, and all its threads and children are known */
+	bool untouchable; /* it would be harmed if its threads worked for us; there is a blocker that says why */
 	enum task_state state;
 	int stop_signal; /* of a stopped task */
 	int proc; /* descriptor of /proc/PID */
@@ -137,6 +138,7 @@ struct dump_file {
 	const struct dump_fd_kind *kind; /* NULL: nobody knows it; it is a blocker */
 	pid_t pid; /* a holder */
 	int number; /* its descriptor; -1: none */
+	char where[48]; /* how a user finds it in the holder: "fd 3", "area 7f00-7f10", "cwd" */
 	struct stat st;
 	char *link; /* owned */
 	unsigned int flags;
@@ -181,7 +183,12 @@ struct dump_part {
 	int (*collect_thread)(struct dump_task *t, struct dump_thread *th);
 	/* From the thread itself. */
 	const struct dump_query *query;
+	/*
+	 * Says with blocker_add what cannot be dumped: from what was collected outside, and from what the
+	 * inside told. The former may set untouchable; then the latter is not asked.
+	 */
 	int (*judge)(struct dump_task *t);
+	int (*judge_inside)(struct dump_task *t);
 	/* Fills its fields of the core image of a task (t's leader) and of each thread; memory from the arena. */
 	int (*fill)(const struct dump_task *t, CoreEntry *core, struct arena *arena);
 	int (*fill_thread)(const struct dump_task *t, const struct dump_thread *th, CoreEntry *core,
@@ -197,8 +204,10 @@ struct dump_part {
 /* Adds a blocker; fmt says where ("fd %d"). Returns 0 or -ENOMEM (logged). */
 int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt,
 		...) __attribute__((format(printf, 6, 7)));
-/* Asks every kind and part. Returns 0 even when there are blockers. */
-int judge(struct dump *d);
+/* Asks every kind and part, before anything inside a task was touched, and after. Return 0 even when there are
+ * blockers. */
+int judge_tree_outside(struct dump *d);
+int judge_tree_inside(struct dump *d);
 /* Tells the blockers as errors of the log. */
 void blockers_log(const struct dump *d);
 /* Tells them on stdout, as text or as opts->json asks, of a tree that had so many tasks and threads. */

@@ -24,6 +24,8 @@
 struct remote {
 	pid_t tid;
 	struct user_regs_struct regs; /* to go on with; a critical section of rseq is already aborted */
+	long call_nr; /* the system call that the stop interrupted, or -1; a restart_syscall is resolved where it can be
+		       */
 	kernel_sigset mask;
 	uint8_t *xstate; /* NT_X86_XSTATE; owned */
 	size_t xstate_len; /* bytes */
@@ -54,13 +56,19 @@ int remote_find_gadgets(pid_t pid, const struct vma_list *vmas, struct gadget_ca
  */
 int remote_capture(struct remote *r, pid_t tid);
 
+/* What is known of the task of a thread that is to work for us. */
+struct remote_space {
+	const struct gadgets *gadgets;
+	const struct vma_list *vmas;
+	uint64_t main_sp; /* stack pointer of the main thread */
+};
+
 /*
  * Puts the way home onto the thread's stack, below the red zone, or, when its stack pointer does not point
  * into a stack, to slot number slot at the low end of the main stack. The below bytes under r->home -
  * REMOTE_CHAIN are free for use then. Returns 0 or -errno; -ENOSPC when there is no place (not logged).
  */
-int remote_prepare(struct remote *r, const struct gadgets *g, const struct vma_list *vmas, unsigned int slot,
-		   size_t below);
+int remote_prepare(struct remote *r, const struct remote_space *space, unsigned int slot, size_t below);
 
 /*
  * Makes a system call with up to six arguments. A result of -4095 .. -1 is returned as -errno (not logged).

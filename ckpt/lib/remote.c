@@ -195,6 +195,48 @@ static int hide_eintr(struct remote *r)
 	return tracee_set_regs(r->tid, &again);
 }
 
+/* Which of the calls that restart_syscall goes on with has such arguments; 0 when it cannot be told. */
+static long guess_call(const struct remote *r)
+{
+	const struct user_regs_struct *regs = &r->regs;
+	uint64_t operation = regs->rsi & ~384ul; /* without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME */
+	uint64_t timeout[2];
+	uint32_t word;
+
+	if (regs->rdi < 4096)
+		return regs->rdi < 16 && !regs->rsi ? SYS_clock_nanosleep : regs->rdi ? 0 : SYS_poll;
+	/* FUTEX_WAIT and FUTEX_WAIT_BITSET sleep only while the word has the value of the third argument */
+	if ((operation == 0 || operation == 9) && !(regs->rdi & 3) &&
+	    !tracee_read(r->tid, regs->rdi, &word, sizeof(word)) && word == (uint32_t)regs->rdx &&
+	    !tracee_read(r->tid, regs->r10, timeout, sizeof(timeout)) && timeout[1] < 1000000000)
+		return SYS_futex;
+	return regs->rsi && regs->rsi < 65536 ? SYS_poll : SYS_nanosleep;
+}
+
+/*
+ * A call that was interrupted before shows as restart_syscall: its number is gone from the registers. Mostly it
+ * still stands in the code, in the instruction before the call: mov $nr,%eax. Else the arguments tell.
+ */
+static long interrupted_call(const struct remote *r)
+{
+	static const long restartable[] = { SYS_nanosleep, SYS_clock_nanosleep, SYS_futex, SYS_poll };
+	uint8_t code[24];
+
+	if (r->regs.orig_rax != SYS_restart_syscall)
+		return r->regs.orig_rax;
+	if (tracee_read(r->tid, r->regs.rip - 2 - sizeof(code), code, sizeof(code)))
+		return guess_call(r) ?: SYS_restart_syscall;
+	for (int at = sizeof(code) - 5; at >= 0; at--) {
+		uint32_t nr;
+
+		memcpy(&nr, code + at + 1, sizeof(nr));
+		for (size_t i = 0; code[at] == 0xb8 && i < sizeof(restartable) / sizeof(restartable[0]); i++)
+			if (nr == restartable[i])
+				return nr;
+	}
+	return guess_call(r) ?: SYS_restart_syscall;
+}
+
 int remote_capture(struct remote *r, pid_t tid)
 {
 	uint8_t xstate[XSTATE_MAX];
@@ -212,6 +254,7 @@ int remote_capture(struct remote *r, pid_t tid)
 		err = capture_rseq(r);
 	if (err)
 		return err;
+	r->call_nr = interrupted_call(r);
 	memcpy(&features, xstate + XSTATE_SW_FEATURES, sizeof(features));
 	if (features && xstate_size(features) < r->xstate_len)
 		r->xstate_len = xstate_size(features);
@@ -227,45 +270,60 @@ static bool is_stack_like(const struct vma *v)
 	return v && !v->shared && (v->prot & PROT_WRITE) && (v->prot & PROT_READ) && !v->io && v->start < 1ul << 47;
 }
 
-/* A place for size bytes: below the red zone, else in the main stack far below what is in use. */
-static uint64_t find_place(const struct remote *r, const struct vma_list *vmas, size_t size, unsigned int slot)
+/*
+ * A place in the main stack, for a thread whose own stack pointer does not point into a stack (Go): its low
+ * end, as far as it is mapped but not in use. Each such thread has its slot.
+ */
+static uint64_t find_slot(const struct remote_space *space, size_t size, unsigned int slot)
 {
-	uint64_t top = (r->regs.rsp - RED_ZONE) & ~63ul;
-	const struct vma *v = vma_find(vmas, r->regs.rsp);
+	for (size_t i = 0; i < space->vmas->n; i++) {
+		const struct vma *v = &space->vmas->v[i];
+		uint64_t place = v->start + (uint64_t)slot * size, limit = v->start + (v->end - v->start) / 2;
 
-	if (is_stack_like(v) && top >= v->start && top - v->start >= size)
-		return top - size;
-	for (size_t i = 0; i < vmas->n; i++) {
-		v = &vmas->v[i];
 		if (strcmp(v->name, "[stack]") || !is_stack_like(v))
 			continue;
-		uint64_t place = v->start + (uint64_t)slot * ((size + 63) & ~63ul);
-
-		/* half of what is mapped may be in use */
-		return place + size <= v->start + (v->end - v->start) / 2 ? place : 0;
+		if (space->main_sp >= v->start && space->main_sp < v->end && space->main_sp - RED_ZONE < limit)
+			limit = space->main_sp - RED_ZONE;
+		return place + size <= limit ? place : 0;
 	}
 	return 0;
 }
 
-int remote_prepare(struct remote *r, const struct gadgets *g, const struct vma_list *vmas, unsigned int slot,
-		   size_t below)
+/* A place for size bytes: below the red zone, in a stack that may have to grow for it. */
+static uint64_t find_place(const struct remote *r, const struct remote_space *space, size_t size, unsigned int slot)
+{
+	const struct vma *v = vma_find(space->vmas, r->regs.rsp);
+	uint64_t top = (r->regs.rsp - RED_ZONE) & ~63ul, place = top - size;
+
+	if (!is_stack_like(v) || size > top)
+		return find_slot(space, size, slot);
+	if (place >= v->start)
+		return place;
+	/* unlike process_vm_writev, this lets a stack grow as the thread's own access would */
+	if (v->grows_down && !ptrace(PTRACE_POKEDATA, r->tid, place, 0))
+		return place;
+	return find_slot(space, size, slot);
+}
+
+int remote_prepare(struct remote *r, const struct remote_space *space, unsigned int slot, size_t below)
 {
 	uint8_t frame[SIGFRAME_MAX];
 	size_t size = (sigframe_size(r->xstate_len) + 63) & ~63ul;
 	struct user_regs_struct home_regs = r->regs;
-	uint64_t place = find_place(r, vmas, size + below + REMOTE_CHAIN, slot);
+	uint64_t place = size > sizeof(frame) ? 0 : find_place(r, space, size + below + REMOTE_CHAIN, slot);
 
-	if (!place || size > sizeof(frame))
+	if (!place)
 		return -ENOSPC;
 	place += below + REMOTE_CHAIN;
+	home_regs.orig_rax = r->call_nr;
 	regs_restart_call(&home_regs, SIGNAL_NONE);
 	memset(frame, 0, size);
-	size_t len = sigframe_build(frame, place, g, &home_regs, r->mask, r->xstate, r->xstate_len);
+	size_t len = sigframe_build(frame, place, space->gadgets, &home_regs, r->mask, r->xstate, r->xstate_len);
 	int err = tracee_write(r->tid, place, frame, len);
 	if (err)
 		return err == -ESRCH ? err
 				     : log_errno(-err, "can't write to the stack of thread %d at %#lx", r->tid, place);
-	r->gadgets = g;
+	r->gadgets = space->gadgets;
 	r->home = place;
 	return 0;
 }
@@ -361,13 +419,18 @@ int remote_chain_end(struct remote *r)
 
 int remote_map_begin(struct remote *r, uint64_t address, size_t size, int prot)
 {
-	/* Behind the mmap lies a munmap of the same area (rdi and rsi still hold it), behind that the way home. */
-	uint64_t chain[3] = { r->gadgets->pop_rax, SYS_munmap, r->gadgets->syscall_ret };
+	const struct chain_call undo = { SYS_munmap, { address, size } };
 	const uint64_t args[6] = { address, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0 };
 	struct user_regs_struct base = r->regs;
-	uint64_t sp = r->gadgets->pop_rax ? r->home - sizeof(chain) : r->home;
+	uint64_t chain[CHAIN_WORDS], sp = r->home;
+	int err = 0;
 
-	int err = sp == r->home ? 0 : tracee_write(r->tid, sp, chain, sizeof(chain));
+	/* behind the mmap lies a munmap of the same area, behind that the way home */
+	if (r->gadgets->pop_rax && r->gadgets->pop_rdi && r->gadgets->pop_rsi) {
+		chain_build(chain, r->gadgets, &undo, 1);
+		sp -= sizeof(chain);
+		err = tracee_write(r->tid, sp, chain, sizeof(chain));
+	}
 	if (!err)
 		err = borrow(r, &base);
 	return err ? err : tracee_syscall_begin(r->tid, &base, r->gadgets->syscall_ret, sp, SYS_mmap, args);
