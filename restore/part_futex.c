@@ -19,12 +19,11 @@ static int futex_read(struct plan *plan, struct plan_task *task)
 static int futex_fill(struct plan *plan, struct plan_task *task, struct block *block)
 {
 	for (size_t i = 0; i < task->n_threads; i++) {
-		const CoreEntry *core = task->threads[i].core;
 		struct restorer_thread *t = &block->args->threads[i];
 
-		t->robust_list = core->thread_core->futex_rla;
+		t->robust_list = task->threads[i].core->thread_core->futex_rla;
 		t->robust_len = ROBUST_LEN;
-		t->clear_child_tid = core->thread_info->clear_tid_addr;
+		t->clear_child_tid = task->threads[i].clear_child_tid;
 	}
 	return 0;
 }

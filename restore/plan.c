@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
@@ -50,6 +51,9 @@ void plan_close(struct plan *plan)
 		protobuf_c_message_free_unpacked(m->message, NULL);
 	plan->messages = NULL;
 	arena_free(&plan->arena);
+	if (plan->regs)
+		munmap(plan->regs, plan->regs_size);
+	plan->regs = NULL;
 	if (plan->images.path)
 		image_dir_close(&plan->images);
 	if (plan->tty_fd >= 0)
