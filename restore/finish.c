@@ -15,7 +15,6 @@
 #include "fault.h"
 #include "log.h"
 #include "plan.h"
-#include "runtime.h"
 #include "stage.h"
 #include "task.h"
 #include "tracee.h"
@@ -25,7 +24,8 @@ extern const uint8_t restorer_blob[], restorer_blob_end[];
 #define RSEQ_CS_OFFSET 8 /* of rseq_cs in struct rseq */
 
 /* Calls fn for every thread of all tasks that live, until one fails. */
-static int each_thread(struct plan *plan, int (*fn)(struct plan *plan, struct plan_task *task, struct plan_thread *thread))
+static int each_thread(struct plan *plan,
+		       int (*fn)(struct plan *plan, struct plan_task *task, struct plan_thread *thread))
 {
 	int err = 0;
 
@@ -94,7 +94,8 @@ static int set_last(struct plan *plan, struct plan_task *task, struct plan_threa
 static uint64_t instruction(const struct plan *plan, const struct plan_task *task)
 {
 	static const uint8_t syscall_bytes[] = { 0x0f, 0x05 };
-	const uint8_t *at = memmem(restorer_blob, restorer_blob_end - restorer_blob, syscall_bytes, sizeof(syscall_bytes));
+	const uint8_t *at =
+		memmem(restorer_blob, restorer_blob_end - restorer_blob, syscall_bytes, sizeof(syscall_bytes));
 
 	return plan->shared->slots[task->index].block_start + (at - restorer_blob);
 }
@@ -132,8 +133,7 @@ static int begin_leaving(struct plan *plan, struct plan_task *task)
 	struct user_regs_struct regs;
 	int err = tracee_get_regs(task->pid, &regs);
 
-	return err ? err :
-		     tracee_syscall_begin(task->pid, &regs, instruction(plan, task), regs.rsp, SYS_munmap, args);
+	return err ? err : tracee_syscall_begin(task->pid, &regs, instruction(plan, task), regs.rsp, SYS_munmap, args);
 }
 
 static int end_leaving(struct plan *plan, struct plan_task *task)
@@ -158,9 +158,9 @@ static int leave_together(struct plan *plan)
 
 			if (!plan_lives(task) || has_muted_children(plan, task))
 				continue;
-			err = step == 0 ? begin_leaving(plan, task) :
-			      step == 1 ? tracee_syscall_enter(task->pid) :
-					  end_leaving(plan, task);
+			err = step == 0	  ? begin_leaving(plan, task)
+			      : step == 1 ? tracee_syscall_enter(task->pid)
+					  : end_leaving(plan, task);
 		}
 	}
 	return err;

@@ -10,8 +10,8 @@ static int futex_read(struct plan *plan, struct plan_task *task)
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
 
 		if (e && e->futex_rla && e->futex_rla_len != ROBUST_LEN)
-			plan_refuse(plan, "core-%d.img: robust list with a head of %u bytes instead of %d", task->threads[i].tid,
-				    e->futex_rla_len, ROBUST_LEN);
+			plan_refuse(plan, "core-%d.img: robust list with a head of %u bytes instead of %d",
+				    task->threads[i].tid, e->futex_rla_len, ROBUST_LEN);
 	}
 	return 0;
 }

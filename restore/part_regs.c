@@ -33,7 +33,8 @@ static void check_tls(struct plan *plan, const struct plan_thread *thread)
 	for (size_t i = 0; i < info->n_tls; i++) {
 		if (!info->tls[i]->usable && !info->tls[i]->base_addr && !info->tls[i]->limit)
 			continue;
-		plan_refuse(plan, "thread %d has a thread area in the GDT (set_thread_area): not supported yet", thread->tid);
+		plan_refuse(plan, "thread %d has a thread area in the GDT (set_thread_area): not supported yet",
+			    thread->tid);
 		return;
 	}
 }
@@ -42,7 +43,8 @@ static void check_tls(struct plan *plan, const struct plan_thread *thread)
 static int make_room(struct plan *plan, size_t one)
 {
 	plan->regs_size = plan->n_tids * one;
-	plan->regs = mmap(NULL, plan->regs_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	plan->regs =
+		mmap(NULL, plan->regs_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (plan->regs == MAP_FAILED) {
 		plan->regs = NULL;
 		return log_errno(errno, "can't map %zu bytes for registers", plan->regs_size);
@@ -84,8 +86,9 @@ static int read_thread(struct plan *plan, struct plan_thread *thread, void *xsta
 	if (!err)
 		return keep_regs(plan, thread, &regs, xstate, len);
 	if (err == -ENOTSUP)
-		plan_refuse(plan, "thread %d uses processor state that this CPU lacks (XCR0 bits 0x%llx): "
-				  "restore on a CPU with these features",
+		plan_refuse(plan,
+			    "thread %d uses processor state that this CPU lacks (XCR0 bits 0x%llx): "
+			    "restore on a CPU with these features",
 			    thread->tid, (unsigned long long)lacking);
 	else
 		plan_refuse(plan, "core-%d.img: malformed extended registers", thread->tid);
