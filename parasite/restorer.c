@@ -200,10 +200,10 @@ static void set_process(struct restorer_args *args)
 
 static void set_actions(struct restorer_args *args)
 {
-	struct kernel_sigaction mute = { .flags = SA_NOCLDSTOP_ };
+	struct restorer_action mute = { .flags = SA_NOCLDSTOP_ };
 
 	for (int sig = 1; sig <= SIGNALS; sig++) {
-		const struct kernel_sigaction *action = &args->actions[sig - 1];
+		const struct restorer_action *action = &args->actions[sig - 1];
 
 		if (sig == SIGNAL_KILL || sig == SIGNAL_STOP)
 			continue;

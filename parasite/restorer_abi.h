@@ -67,7 +67,7 @@ struct restorer_slot {
 	uint32_t born; /* it exists: to be killed when the restore fails */
 	uint32_t unused;
 	uint64_t block_start, block_end; /* what has to be unmapped at the end */
-	uint64_t sigchld; /* address of its struct kernel_sigaction of SIGCHLD; used with mute_sigchld */
+	uint64_t sigchld; /* address of its struct restorer_action of SIGCHLD; used with mute_sigchld */
 };
 
 /* Shared by the coordinator and all tasks. Zeroed at the start. */
@@ -124,6 +124,11 @@ struct restorer_creds {
 	uint32_t *groups;
 };
 
+/* The kernel's struct sigaction for rt_sigaction(2); libc's differs. */
+struct restorer_action {
+	uint64_t handler, flags, restorer, mask;
+};
+
 /* The kernel's siginfo_t, opaque. */
 struct restorer_siginfo {
 	uint8_t bytes[128];
@@ -175,7 +180,7 @@ struct restorer_args {
 	uint32_t membarrier; /* commands to register, one bit each */
 	uint32_t child_subreaper;
 
-	const struct kernel_sigaction *actions; /* of signals 1 to 64; SIGKILL's and SIGSTOP's are not looked at */
+	const struct restorer_action *actions; /* of signals 1 to 64; SIGKILL's and SIGSTOP's are not looked at */
 	uint32_t actions_known; /* 0: leave the defaults */
 	uint32_t mute_sigchld; /* while children are stopped no SIGCHLD shall tell it */
 	uint64_t n_pending; /* signals sent to the process */

@@ -118,7 +118,8 @@ void *block_alloc(struct block *block, size_t size)
 {
 	size = (size + 15) & ~15ul;
 	if (size > block->size - block->used) {
-		log_err("no room left in the block of the restorer: %zu of %zu bytes are used", block->used, block->size);
+		log_err("no room left in the block of the restorer: %zu of %zu bytes are used", block->used,
+			block->size);
 		return NULL;
 	}
 	block->used += size;
@@ -132,7 +133,9 @@ int block_create(struct plan *plan, struct plan_task *task, struct block *block)
 	long at = find_hole(plan, task, size + plan->shared_size, &space_end);
 
 	if (at <= 0)
-		return at ? at : log_errno(ENOMEM, "no hole of %zu bytes in both address spaces of task %d", size, task->pid);
+		return at ? at
+			  : log_errno(ENOMEM, "no hole of %zu bytes in both address spaces of task %d", size,
+				      task->pid);
 	void *got = mmap((void *)at, size + plan->shared_size, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (got != (void *)at)

@@ -66,7 +66,8 @@ static int pipe_begin(struct plan *plan)
 		}
 		err = plan_keep(plan, m);
 		if (!err)
-			err = pipes->list ? add_pipe(plan, &r, (const PipeDataEntry *)m, &pipes->list[pipes->n]) : -ENOMEM;
+			err = pipes->list ? add_pipe(plan, &r, (const PipeDataEntry *)m, &pipes->list[pipes->n])
+					  : -ENOMEM;
 		if (err)
 			return err;
 		pipes->n++;
@@ -117,13 +118,14 @@ static struct plan_file *pipe_needs(struct plan *plan, struct plan_file *file)
 static int write_data(int fd, const struct pipe_data *data)
 {
 	if (data->size && fcntl(fd, F_GETPIPE_SZ) != (int)data->size && fcntl(fd, F_SETPIPE_SZ, data->size) < 0)
-		return log_errno(errno, "can't make pipe 0x%x %u bytes large (see /proc/sys/fs/pipe-max-size)", data->pipe_id,
-				 data->size);
+		return log_errno(errno, "can't make pipe 0x%x %u bytes large (see /proc/sys/fs/pipe-max-size)",
+				 data->pipe_id, data->size);
 	for (uint32_t done = 0; done < data->bytes;) {
 		ssize_t n = write(fd, data->data + done, data->bytes - done);
 
 		if (n < 0)
-			return log_errno(errno, "can't write %u bytes into pipe 0x%x", data->bytes - done, data->pipe_id);
+			return log_errno(errno, "can't write %u bytes into pipe 0x%x", data->bytes - done,
+					 data->pipe_id);
 		done += n;
 	}
 	return 0;
@@ -171,7 +173,8 @@ static int take_end(struct plan *plan, struct plan_file *file, int *fd)
 	if (file->fd < 0)
 		return file->fd;
 	if (fcntl(file->fd, F_SETFL, file->flags & (O_NONBLOCK | O_DIRECT)))
-		return log_errno(errno, "can't set the flags 0%o of pipe 0x%x", file->flags, file->entry->pipe->pipe_id);
+		return log_errno(errno, "can't set the flags 0%o of pipe 0x%x", file->flags,
+				 file->entry->pipe->pipe_id);
 	return 0;
 }
 

@@ -30,11 +30,11 @@ static int reg_read(struct plan *plan, struct plan_file *file)
 static void check_stat(struct plan *plan, const RegFileEntry *e, const struct stat *st)
 {
 	if (e->has_mode && e->mode && (e->mode & S_IFMT) != (st->st_mode & S_IFMT))
-		plan_refuse(plan, "%s has another type than at the dump (mode 0%o instead of 0%o): put the file back", e->name,
-			    st->st_mode, e->mode);
+		plan_refuse(plan, "%s has another type than at the dump (mode 0%o instead of 0%o): put the file back",
+			    e->name, st->st_mode, e->mode);
 	else if (S_ISREG(st->st_mode) && e->has_size && e->size != (uint64_t)st->st_size)
-		plan_refuse(plan, "%s has changed since the dump (%lld bytes instead of %llu): put the old file back", e->name,
-			    (long long)st->st_size, (unsigned long long)e->size);
+		plan_refuse(plan, "%s has changed since the dump (%lld bytes instead of %llu): put the old file back",
+			    e->name, (long long)st->st_size, (unsigned long long)e->size);
 }
 
 void plan_check_file(struct plan *plan, struct plan_file *file)

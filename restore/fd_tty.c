@@ -65,15 +65,18 @@ static int tty_read(struct plan *plan, struct plan_file *file)
 	file->fown = e->fown;
 	file->data = (void *)info;
 	if (info->type != TTY_TYPE__PTY && info->type != TTY_TYPE__CTTY)
-		plan_refuse(plan, "terminal 0x%x is a console or serial line (type %u): not supported yet", file->id, info->type);
+		plan_refuse(plan, "terminal 0x%x is a console or serial line (type %u): not supported yet", file->id,
+			    info->type);
 	/* Masters are opened as /dev/ptmx, device 5:2. */
 	else if (info->rdev == 0x502)
 		plan_refuse(plan, "terminal 0x%x is the master side of a pty: not supported yet", file->id);
 	else if (info->sid && plan_task_by_pid(plan, info->sid))
-		plan_refuse(plan, "terminal 0x%x belongs to session %u of the tree: not supported yet", file->id, info->sid);
+		plan_refuse(plan, "terminal 0x%x belongs to session %u of the tree: not supported yet", file->id,
+			    info->sid);
 	else if (!plan->opts->shell_job)
-		plan_refuse(plan, "terminal 0x%x is not part of the tree: to use the terminal of ckpt restore instead, "
-				  "give --shell-job",
+		plan_refuse(plan,
+			    "terminal 0x%x is not part of the tree: to use the terminal of ckpt restore instead, "
+			    "give --shell-job",
 			    file->id);
 	else if (plan->tty_fd < 0)
 		plan_refuse(plan, "--shell-job needs a terminal, but none of stdin, stdout and stderr is one");

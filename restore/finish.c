@@ -15,19 +15,17 @@
 #include "fault.h"
 #include "log.h"
 #include "plan.h"
-#include "regs.h"
-#include "runtime.h"
 #include "stage.h"
 #include "task.h"
 #include "tracee.h"
-#include "xstate.h"
 
 extern const uint8_t restorer_blob[], restorer_blob_end[];
 
 #define RSEQ_CS_OFFSET 8 /* of rseq_cs in struct rseq */
 
 /* Calls fn for every thread of all tasks that live, until one fails. */
-static int each_thread(struct plan *plan, int (*fn)(struct plan *plan, struct plan_task *task, struct plan_thread *thread))
+static int each_thread(struct plan *plan,
+		       int (*fn)(struct plan *plan, struct plan_task *task, struct plan_thread *thread))
 {
 	int err = 0;
 
@@ -64,18 +62,9 @@ static int settle(struct plan *plan, struct plan_task *task, struct plan_thread 
 	return stop < 0 ? stop : -ESRCH;
 }
 
-/* What a thread needs before the blob goes and that leaves it as it is. */
 static int set_extended(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
 {
-	static uint8_t xstate[XSTATE_MAX] __attribute__((aligned(64)));
-	struct user_regs_struct regs;
-	size_t len = sizeof(xstate);
-	uint64_t lacking;
-	int err = regs_from_image(thread->core->thread_info, &regs, xstate, &len, &lacking);
-
-	if (err)
-		return log_errno(-err, "can't make registers for thread %d", thread->tid);
-	return tracee_set_xstate(thread->tid, xstate, len);
+	return tracee_set_xstate(thread->tid, thread->regs->xstate, thread->regs->xstate_len);
 }
 
 static uint64_t sigmask_of(const struct plan_task *task, const struct plan_thread *thread)
@@ -88,18 +77,11 @@ static uint64_t sigmask_of(const struct plan_task *task, const struct plan_threa
 /* After this only signals stand between the thread and its next instruction, and they are its own. */
 static int set_last(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
 {
-	static uint8_t xstate[XSTATE_MAX];
 	const RseqEntry *rseq = thread->core->thread_core->rseq_entry;
-	struct user_regs_struct regs;
-	size_t len = sizeof(xstate);
-	uint64_t lacking;
-	int err = regs_from_image(thread->core->thread_info, &regs, xstate, &len, &lacking);
 
-	if (err)
-		return err;
 	/* No system call is to be restarted: the image says where the thread goes on. */
-	regs.orig_rax = -1;
-	err = tracee_set_regs(thread->tid, &regs);
+	thread->regs->general.orig_rax = -1;
+	int err = tracee_set_regs(thread->tid, &thread->regs->general);
 	if (!err && rseq && rseq->rseq_abi_pointer && rseq->has_rseq_cs_pointer && rseq->rseq_cs_pointer)
 		err = tracee_write(thread->tid, rseq->rseq_abi_pointer + RSEQ_CS_OFFSET, &rseq->rseq_cs_pointer,
 				   sizeof(rseq->rseq_cs_pointer));
@@ -108,45 +90,100 @@ static int set_last(struct plan *plan, struct plan_task *task, struct plan_threa
 	return err ? log_errno(-err, "can't set the last state of thread %d", thread->tid) : 0;
 }
 
+/* Where the blob of the task has a system call instruction. */
+static uint64_t instruction(const struct plan *plan, const struct plan_task *task)
+{
+	static const uint8_t syscall_bytes[] = { 0x0f, 0x05 };
+	const uint8_t *at =
+		memmem(restorer_blob, restorer_blob_end - restorer_blob, syscall_bytes, sizeof(syscall_bytes));
+
+	return plan->shared->slots[task->index].block_start + (at - restorer_blob);
+}
+
+static int failed_call(const struct plan_task *task, long nr, int64_t result)
+{
+	return log_errno((int)-result, "system call %ld in task %d", nr, task->pid);
+}
+
 /* A system call by the leader, at an instruction of the blob. */
 static int call(struct plan *plan, struct plan_task *task, long nr, const uint64_t args[6])
 {
-	static const uint8_t instruction[] = { 0x0f, 0x05 };
-	const uint8_t *at = memmem(restorer_blob, restorer_blob_end - restorer_blob, instruction, sizeof(instruction));
-	uint64_t block = plan->shared->slots[task->index].block_start;
 	struct user_regs_struct regs;
 	int64_t result = 0;
 	int err = tracee_get_regs(task->pid, &regs);
 
 	if (!err)
-		err = tracee_syscall(task->pid, &regs, block + (at - restorer_blob), regs.rsp, nr, args, &result);
-	if (!err && result < 0)
-		err = log_errno((int)-result, "system call %ld in task %d", nr, task->pid);
+		err = tracee_syscall(task->pid, &regs, instruction(plan, task), regs.rsp, nr, args, &result);
+	return err ? err : result < 0 ? failed_call(task, nr, result) : 0;
+}
+
+/* Whether children will be stopped, which the task must not hear of: it did long ago. */
+static bool has_muted_children(const struct plan *plan, const struct plan_task *task)
+{
+	for (const struct plan_task *c = task->children; c; c = c->next)
+		if (task_ends_stopped(plan, c))
+			return true;
+	return false;
+}
+
+static int begin_leaving(struct plan *plan, struct plan_task *task)
+{
+	const struct restorer_slot *slot = &plan->shared->slots[task->index];
+	const uint64_t args[6] = { slot->block_start, slot->block_end - slot->block_start };
+	struct user_regs_struct regs;
+	int err = tracee_get_regs(task->pid, &regs);
+
+	return err ? err : tracee_syscall_begin(task->pid, &regs, instruction(plan, task), regs.rsp, SYS_munmap, args);
+}
+
+static int end_leaving(struct plan *plan, struct plan_task *task)
+{
+	int64_t result = 0;
+	int err = tracee_syscall_end(task->pid, &result);
+
+	return err ? err : result < 0 ? failed_call(task, SYS_munmap, result) : 0;
+}
+
+/*
+ * The blob goes, by a call at whose exit the leader is held: it never returns into what is no more. All do that
+ * at the same time, but those who have another call to make first.
+ */
+static int leave_together(struct plan *plan)
+{
+	int err = 0;
+
+	for (int step = 0; step < 3; step++) {
+		for (size_t i = 0; !err && i < plan->n_tasks; i++) {
+			struct plan_task *task = &plan->tasks[i];
+
+			if (!plan_lives(task) || has_muted_children(plan, task))
+				continue;
+			err = step == 0	  ? begin_leaving(plan, task)
+			      : step == 1 ? tracee_syscall_enter(task->pid)
+					  : end_leaving(plan, task);
+		}
+	}
 	return err;
 }
 
-/* Children that stop make a SIGCHLD, which this task was deaf to until now. */
-static int hear_children(struct plan *plan, struct plan_task *task)
+/* All children have stopped: from now on the task may hear of them. */
+static int leave_alone(struct plan *plan, struct plan_task *task)
 {
 	const uint64_t args[6] = { SIGCHLD, plan->shared->slots[task->index].sigchld, 0, sizeof(uint64_t) };
+	int err = call(plan, task, SYS_rt_sigaction, args);
 
-	for (const struct plan_task *c = task->children; c; c = c->next)
-		if (task_ends_stopped(plan, c))
-			return call(plan, task, SYS_rt_sigaction, args);
-	return 0;
+	if (!err)
+		err = begin_leaving(plan, task);
+	if (!err)
+		err = tracee_syscall_enter(task->pid);
+	return err ? err : end_leaving(plan, task);
 }
 
-/* The blob goes, by a call at whose exit the leader is held: it never returns into what is no more. */
-static int leave_blob(struct plan *plan, struct plan_task *task)
+static int close_guard(struct plan *plan)
 {
-	const struct restorer_slot *slot = &plan->shared->slots[task->index];
-	const uint64_t guard[6] = { plan->fd_high };
-	const uint64_t args[6] = { slot->block_start, slot->block_end - slot->block_start };
-	int err = 0;
+	const uint64_t args[6] = { plan->fd_high };
 
-	if (plan->guard_fd >= 0 && !task->parent)
-		err = call(plan, task, SYS_close, guard);
-	return err ? err : call(plan, task, SYS_munmap, args);
+	return plan->guard_fd >= 0 ? call(plan, &plan->tasks[0], SYS_close, args) : 0;
 }
 
 static int cont(pid_t tid, int sig)
@@ -191,10 +228,8 @@ static int stop_task(struct plan *plan, struct plan_task *task)
 
 static int finish_task(struct plan *plan, struct plan_task *task)
 {
-	int err = hear_children(plan, task);
+	int err = has_muted_children(plan, task) ? leave_alone(plan, task) : 0;
 
-	if (!err)
-		err = leave_blob(plan, task);
 	if (!err && task_ends_stopped(plan, task))
 		err = stop_task(plan, task);
 	for (size_t i = 0; !err && i < task->n_threads; i++)
@@ -239,6 +274,10 @@ int tree_prepare_go(struct plan *plan)
 		err = each_thread(plan, set_extended);
 	if (!err)
 		err = fault_point(FAULT_restore_registers_set);
+	if (!err)
+		err = close_guard(plan);
+	if (!err)
+		err = leave_together(plan);
 	/* Children first: when they are stopped their parent may hear of them again. */
 	for (size_t i = plan->n_tasks; !err && i-- > 0;)
 		if (plan_lives(&plan->tasks[i]))

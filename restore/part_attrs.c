@@ -49,8 +49,9 @@ static void check_oom(struct plan *plan, const struct plan_task *task)
 		return;
 	int err = write_proc_number(path, task->core->oom_score_adj);
 	if (err)
-		plan_refuse(plan, "task %d had the OOM adjustment %d, lower than ours (%ld): %s; run ckpt restore with "
-				  "CAP_SYS_RESOURCE",
+		plan_refuse(plan,
+			    "task %d had the OOM adjustment %d, lower than ours (%ld): %s; run ckpt restore with "
+			    "CAP_SYS_RESOURCE",
 			    task->pid, task->core->oom_score_adj, mine, strerror(-err));
 	else
 		write_proc_number(path, mine);
@@ -79,7 +80,8 @@ static int attrs_read(struct plan *plan, struct plan_task *task)
 		if (e->pdeath_sig > 64)
 			plan_refuse(plan, "core-%d.img: parent-death signal %u", task->threads[i].tid, e->pdeath_sig);
 		if (e->pdeath_sig && loses_parent(plan, task))
-			log_warn("thread %d of the root gets no parent-death signal: its parent, ckpt restore, ends at once",
+			log_warn("thread %d of the root gets no parent-death signal: its parent, ckpt restore, ends at "
+				 "once",
 				 task->threads[i].tid);
 	}
 	return 0;
@@ -93,7 +95,8 @@ static int attrs_prepare(struct plan *plan, struct plan_task *task)
 		int err = write_proc_number("/proc/self/oom_score_adj", tc->oom_score_adj);
 
 		if (err)
-			return log_errno(-err, "can't set the OOM adjustment of task %d to %d", task->pid, tc->oom_score_adj);
+			return log_errno(-err, "can't set the OOM adjustment of task %d to %d", task->pid,
+					 tc->oom_score_adj);
 	}
 	if (tc->has_loginuid && tc->loginuid != (uint32_t)read_proc_number("/proc/self/loginuid") &&
 	    write_proc_number("/proc/self/loginuid", tc->loginuid))

@@ -19,14 +19,16 @@ static uint32_t word(size_t n, const uint32_t *set, size_t i)
 	return i < n ? set[i] : 0;
 }
 
-static void check_set(struct plan *plan, pid_t tid, const char *name, size_t n, const uint32_t *set, const uint32_t have[2])
+static void check_set(struct plan *plan, pid_t tid, const char *name, size_t n, const uint32_t *set,
+		      const uint32_t have[2])
 {
 	for (size_t i = 0; i < n; i++) {
 		uint32_t missing = set[i] & ~(i < 2 ? have[i] : 0);
 
 		if (missing)
-			plan_refuse(plan, "thread %d had %s capabilities that ckpt restore lacks (word %zu, bits 0x%x): "
-					  "run it with these capabilities",
+			plan_refuse(plan,
+				    "thread %d had %s capabilities that ckpt restore lacks (word %zu, bits 0x%x): "
+				    "run it with these capabilities",
 				    tid, name, i, missing);
 	}
 }
@@ -45,7 +47,8 @@ static int creds_read(struct plan *plan, struct plan_task *task)
 		if (!tc)
 			continue;
 		if (!e) {
-			plan_refuse(plan, "core-%d.img: no credentials in it: the images are of a CRIU older than 3", tid);
+			plan_refuse(plan, "core-%d.img: no credentials in it: the images are of a CRIU older than 3",
+				    tid);
 			continue;
 		}
 		check_set(plan, tid, "permitted", e->n_cap_prm, e->cap_prm, mine->permitted);
@@ -54,9 +57,12 @@ static int creds_read(struct plan *plan, struct plan_task *task)
 		if (e->n_groups > GROUPS_MAX)
 			plan_refuse(plan, "core-%d.img: %zu supplementary groups", tid, e->n_groups);
 		if (mine->no_new_privs && !e->no_new_privs)
-			plan_refuse(plan, "ckpt restore runs with no_new_privs, which thread %d had not: run it without", tid);
+			plan_refuse(plan,
+				    "ckpt restore runs with no_new_privs, which thread %d had not: run it without",
+				    tid);
 		if (e->lsm_profile || e->lsm_sockcreate || e->has_apparmor_data)
-			log_info("thread %d: its security label %s is not restored", tid, e->lsm_profile ? e->lsm_profile : "");
+			log_info("thread %d: its security label %s is not restored", tid,
+				 e->lsm_profile ? e->lsm_profile : "");
 	}
 	return 0;
 }
@@ -96,8 +102,8 @@ static bool is_ours(const struct restorer_creds *c, const struct privileges *p)
 	const uid_t uid[4] = { c->uid, c->euid, c->suid, c->fsuid };
 	const gid_t gid[4] = { c->gid, c->egid, c->sgid, c->fsgid };
 
-	return !memcmp(uid, p->uid, sizeof(uid)) && !memcmp(gid, p->gid, sizeof(gid)) && c->securebits == p->securebits &&
-	       !memcmp(c->inheritable, p->inheritable, sizeof(p->inheritable)) &&
+	return !memcmp(uid, p->uid, sizeof(uid)) && !memcmp(gid, p->gid, sizeof(gid)) &&
+	       c->securebits == p->securebits && !memcmp(c->inheritable, p->inheritable, sizeof(p->inheritable)) &&
 	       !memcmp(c->permitted, p->permitted, sizeof(p->permitted)) &&
 	       !memcmp(c->effective, p->effective, sizeof(p->effective)) &&
 	       !memcmp(c->bounding, p->bounding, sizeof(p->bounding)) &&

@@ -35,7 +35,8 @@ static int change_root(struct plan *plan, const struct plan_task *task)
 	if (!strcmp(task->root->entry->reg->name, "/"))
 		return 0;
 	if (chroot(task->root->entry->reg->name))
-		return log_errno(errno, "can't change the root of task %d to %s", task->pid, task->root->entry->reg->name);
+		return log_errno(errno, "can't change the root of task %d to %s", task->pid,
+				 task->root->entry->reg->name);
 	return 0;
 }
 

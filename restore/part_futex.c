@@ -10,8 +10,8 @@ static int futex_read(struct plan *plan, struct plan_task *task)
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
 
 		if (e && e->futex_rla && e->futex_rla_len != ROBUST_LEN)
-			plan_refuse(plan, "core-%d.img: robust list with a head of %u bytes instead of %d", task->threads[i].tid,
-				    e->futex_rla_len, ROBUST_LEN);
+			plan_refuse(plan, "core-%d.img: robust list with a head of %u bytes instead of %d",
+				    task->threads[i].tid, e->futex_rla_len, ROBUST_LEN);
 	}
 	return 0;
 }
@@ -19,12 +19,11 @@ static int futex_read(struct plan *plan, struct plan_task *task)
 static int futex_fill(struct plan *plan, struct plan_task *task, struct block *block)
 {
 	for (size_t i = 0; i < task->n_threads; i++) {
-		const CoreEntry *core = task->threads[i].core;
 		struct restorer_thread *t = &block->args->threads[i];
 
-		t->robust_list = core->thread_core->futex_rla;
+		t->robust_list = task->threads[i].core->thread_core->futex_rla;
 		t->robust_len = ROBUST_LEN;
-		t->clear_child_tid = core->thread_info->clear_tid_addr;
+		t->clear_child_tid = task->threads[i].clear_child_tid;
 	}
 	return 0;
 }

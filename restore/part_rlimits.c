@@ -10,10 +10,9 @@
 #include "privileges.h"
 
 static const char *const names[RLIM_NLIMITS] = {
-	"RLIMIT_CPU",	  "RLIMIT_FSIZE",      "RLIMIT_DATA",	  "RLIMIT_STACK",
-	"RLIMIT_CORE",	  "RLIMIT_RSS",	       "RLIMIT_NPROC",	  "RLIMIT_NOFILE",
-	"RLIMIT_MEMLOCK", "RLIMIT_AS",	       "RLIMIT_LOCKS",	  "RLIMIT_SIGPENDING",
-	"RLIMIT_MSGQUEUE", "RLIMIT_NICE",      "RLIMIT_RTPRIO",	  "RLIMIT_RTTIME",
+	"RLIMIT_CPU",	   "RLIMIT_FSIZE",  "RLIMIT_DATA",    "RLIMIT_STACK",  "RLIMIT_CORE",  "RLIMIT_RSS",
+	"RLIMIT_NPROC",	   "RLIMIT_NOFILE", "RLIMIT_MEMLOCK", "RLIMIT_AS",     "RLIMIT_LOCKS", "RLIMIT_SIGPENDING",
+	"RLIMIT_MSGQUEUE", "RLIMIT_NICE",   "RLIMIT_RTPRIO",  "RLIMIT_RTTIME",
 };
 
 static int rlimits_read(struct plan *plan, struct plan_task *task)
@@ -34,12 +33,16 @@ static int rlimits_read(struct plan *plan, struct plan_task *task)
 		struct rlimit now;
 
 		if (e->rlimits[i]->cur > e->rlimits[i]->max)
-			plan_refuse(plan, "core-%d.img: %s: the soft limit is above the hard limit", task->pid, names[i]);
-		else if (!getrlimit(i, &now) && e->rlimits[i]->max > now.rlim_max && !privileges_has(mine, CAP_SYS_RESOURCE))
-			plan_refuse(plan, "task %d had %s %llu, but here the hard limit is %llu and only CAP_SYS_RESOURCE can "
-					  "raise it: raise it before ckpt restore",
-				    task->pid, names[i], (unsigned long long)e->rlimits[i]->max,
-				    (unsigned long long)now.rlim_max);
+			plan_refuse(plan, "core-%d.img: %s: the soft limit is above the hard limit", task->pid,
+				    names[i]);
+		else if (!getrlimit(i, &now) && e->rlimits[i]->max > now.rlim_max &&
+			 !privileges_has(mine, CAP_SYS_RESOURCE))
+			plan_refuse(
+				plan,
+				"task %d had %s %llu, but here the hard limit is %llu and only CAP_SYS_RESOURCE can "
+				"raise it: raise it before ckpt restore",
+				task->pid, names[i], (unsigned long long)e->rlimits[i]->max,
+				(unsigned long long)now.rlim_max);
 	}
 	return 0;
 }

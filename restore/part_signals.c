@@ -9,7 +9,6 @@
 #include "block.h"
 #include "log.h"
 #include "plan.h"
-#include "runtime.h"
 
 #define SIGNALS 64
 /* CRIU leaves out SIGKILL and SIGSTOP, which cannot have one. */
@@ -25,8 +24,8 @@ static void check_queue(struct plan *plan, pid_t tid, const SignalQueueEntry *qu
 		if (info->len == sizeof(struct restorer_siginfo))
 			memcpy(&sig, info->data, sizeof(sig));
 		if (sig < 1 || sig > SIGNALS || sig == SIGKILL || sig == SIGSTOP)
-			plan_refuse(plan, "core-%d.img: pending signal %d with %zu bytes of information is malformed", tid, sig,
-				    info->len);
+			plan_refuse(plan, "core-%d.img: pending signal %d with %zu bytes of information is malformed",
+				    tid, sig, info->len);
 	}
 }
 
@@ -35,7 +34,8 @@ static int signals_read(struct plan *plan, struct plan_task *task)
 	const TaskCoreEntry *tc = task->core;
 
 	if (tc->n_sigactions != ACTIONS) {
-		plan_refuse(plan, "core-%d.img: %zu signal actions instead of %d", task->pid, tc->n_sigactions, ACTIONS);
+		plan_refuse(plan, "core-%d.img: %zu signal actions instead of %d", task->pid, tc->n_sigactions,
+			    ACTIONS);
 		return 0;
 	}
 	for (size_t i = 0; i < ACTIONS; i++)
@@ -55,7 +55,8 @@ static int signals_read(struct plan *plan, struct plan_task *task)
 	return 0;
 }
 
-static int fill_queue(struct block *block, const SignalQueueEntry *queue, uint64_t *n, const struct restorer_siginfo **list)
+static int fill_queue(struct block *block, const SignalQueueEntry *queue, uint64_t *n,
+		      const struct restorer_siginfo **list)
 {
 	if (!queue || !queue->n_signals)
 		return 0;
@@ -71,7 +72,7 @@ static int fill_queue(struct block *block, const SignalQueueEntry *queue, uint64
 
 static int fill_actions(struct plan_task *task, struct block *block)
 {
-	struct kernel_sigaction *actions = block_alloc(block, SIGNALS * sizeof(*actions));
+	struct restorer_action *actions = block_alloc(block, SIGNALS * sizeof(*actions));
 	size_t at = 0;
 
 	if (!actions)
@@ -80,7 +81,7 @@ static int fill_actions(struct plan_task *task, struct block *block)
 		if (sig == SIGKILL || sig == SIGSTOP)
 			continue;
 		const SaEntry *e = task->core->sigactions[at++];
-		actions[sig - 1] = (struct kernel_sigaction){ e->sigaction, e->flags, e->restorer, e->mask };
+		actions[sig - 1] = (struct restorer_action){ e->sigaction, e->flags, e->restorer, e->mask };
 	}
 	block->args->actions = actions;
 	block->args->actions_known = 1;

@@ -18,8 +18,8 @@ static int timers_read(struct plan *plan, struct plan_task *task)
 	check_timer(plan, task->pid, timers->virt);
 	check_timer(plan, task->pid, timers->prof);
 	if (timers->n_posix)
-		plan_refuse(plan, "task %d has %zu POSIX timers (timer_create): not supported yet; restore with CRIU", task->pid,
-			    timers->n_posix);
+		plan_refuse(plan, "task %d has %zu POSIX timers (timer_create): not supported yet; restore with CRIU",
+			    task->pid, timers->n_posix);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
@@ -50,6 +51,9 @@ void plan_close(struct plan *plan)
 		protobuf_c_message_free_unpacked(m->message, NULL);
 	plan->messages = NULL;
 	arena_free(&plan->arena);
+	if (plan->regs)
+		munmap(plan->regs, plan->regs_size);
+	plan->regs = NULL;
 	if (plan->images.path)
 		image_dir_close(&plan->images);
 	if (plan->tty_fd >= 0)
@@ -156,14 +160,19 @@ static int read_inventory(struct plan *plan)
 		return -ENOTSUP;
 	}
 	if (!inv->root_ids || !inv->has_fdinfo_per_id || !inv->fdinfo_per_id)
-		plan_refuse(plan, "inventory.img: the images were written by a CRIU older than 3; dump again with a newer one");
+		plan_refuse(
+			plan,
+			"inventory.img: the images were written by a CRIU older than 3; dump again with a newer one");
 	if (inv->has_lsmtype && inv->lsmtype != LSMTYPE__NO_LSM)
 		log_info("the tasks ran under the security module %u: their labels are not restored", inv->lsmtype);
 	if (inv->plugins_entry && inv->plugins_entry->n_plugins)
-		plan_refuse(plan, "inventory.img: the dump used the plugin %s; plugins are not supported, restore with CRIU",
+		plan_refuse(plan,
+			    "inventory.img: the dump used the plugin %s; plugins are not supported, restore with CRIU",
 			    inv->plugins_entry->plugins[0]);
 	if (image_exists(plan, "parent"))
-		plan_refuse(plan, "the images are incremental (%s/parent exists): not supported yet; dump without --prev-images-dir",
+		plan_refuse(plan,
+			    "the images are incremental (%s/parent exists): not supported yet; dump without "
+			    "--prev-images-dir",
 			    plan->images.path);
 	return 0;
 }

@@ -103,9 +103,18 @@ struct plan_area {
 	bool has_pages;
 };
 
+/* Registers, ready for ptrace: of use to the coordinator only, so not inherited by the tasks (MADV_DONTFORK). */
+struct plan_regs {
+	struct user_regs_struct general;
+	size_t xstate_len;
+	uint8_t xstate[];
+};
+
 struct plan_thread {
 	pid_t tid;
-	const CoreEntry *core;
+	CoreEntry *core; /* its thread_info is gone once part_regs has read it */
+	struct plan_regs *regs;
+	uint64_t clear_child_tid;
 };
 
 struct plan_task {
@@ -155,6 +164,9 @@ struct plan {
 	struct plan_task *tasks;
 	struct plan_task **by_pid; /* the same, ascending by pid */
 	size_t n_threads; /* of all tasks that live */
+	size_t n_tids; /* of all tasks */
+	uint8_t *regs; /* memory of plan_regs */
+	size_t regs_size, regs_used;
 	size_t n_files;
 	struct plan_file *files; /* ascending by id */
 	size_t n_segments;

@@ -117,7 +117,8 @@ static void check_owner(struct plan *plan, const struct plan_task *task, const s
 	if (!fown || !fown->pid)
 		return;
 	if (fown->pid_type > 2 || fown->signum > 64)
-		plan_refuse(plan, "descriptor %d of task %d: its owner has the type %u and gets the signal %u: out of range",
+		plan_refuse(plan,
+			    "descriptor %d of task %d: its owner has the type %u and gets the signal %u: out of range",
 			    fd->fd, task->pid, fown->pid_type, fown->signum);
 	/* A group (2) may consist of anybody; a foreign process that still lives is as good. */
 	if (fown->pid_type < 2 && !plan_task_by_pid(plan, fown->pid))
@@ -133,13 +134,16 @@ static void read_fd(struct plan *plan, struct plan_task *task, const FdinfoEntry
 			    e->flags);
 		fd->file = NULL;
 	} else if (!fd->file || fd->file->entry->type != e->type) {
-		plan_refuse(plan, "fdinfo-%u.img: descriptor %d of task %d refers to file 0x%x, which files.img does not have "
-				  "or has with another type",
-			    task->files_id, fd->fd, task->pid, e->id);
+		plan_refuse(
+			plan,
+			"fdinfo-%u.img: descriptor %d of task %d refers to file 0x%x, which files.img does not have "
+			"or has with another type",
+			task->files_id, fd->fd, task->pid, e->id);
 		fd->file = NULL;
 	} else if (!fd->file->kind) {
-		plan_refuse(plan, "descriptor %d of task %d is of the kind %s: not supported yet; close it before the dump, "
-				  "or restore with CRIU",
+		plan_refuse(plan,
+			    "descriptor %d of task %d is of the kind %s: not supported yet; close it before the dump, "
+			    "or restore with CRIU",
 			    fd->fd, task->pid, type_name(e->type));
 		fd->file = NULL;
 	} else {
@@ -259,8 +263,9 @@ int plan_choose_fd_range(struct plan *plan)
 	plan->fd_low = find_gap(fds, used, count, max);
 	plan->fd_high = plan->fd_low + count - 1;
 	if (plan->fd_low < 0)
-		plan_refuse(plan, "the hard limit of open files (%d) leaves no room for %d temporary descriptors: "
-				  "raise it with ulimit -Hn",
+		plan_refuse(plan,
+			    "the hard limit of open files (%d) leaves no room for %d temporary descriptors: "
+			    "raise it with ulimit -Hn",
 			    max, count);
 	return 0;
 }

@@ -16,22 +16,26 @@
 
 #define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
 #define AUXV_MAX 52 /* words that the kernel keeps: AT_VECTOR_SIZE */
-#define MAP_KNOWN (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_LOCKED | MAP_STACK | MAP_DENYWRITE)
+#define MAP_KNOWN                                                                                                      \
+	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_LOCKED | MAP_STACK |           \
+	 MAP_DENYWRITE)
 #define KINDS (VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_ANON_SHARED | VMA_ANON_PRIVATE)
 
 static const struct {
 	uint32_t status;
 	const char *what;
 } unsupported[] = {
-	{ VMA_AREA_SYSVIPC, "System V shared memory" }, { VMA_AREA_SOCKET, "a mapped packet socket" },
-	{ VMA_AREA_AIORING, "an AIO ring" },		{ VMA_AREA_SHSTK, "a shadow stack" },
+	{ VMA_AREA_SYSVIPC, "System V shared memory" },
+	{ VMA_AREA_SOCKET, "a mapped packet socket" },
+	{ VMA_AREA_AIORING, "an AIO ring" },
+	{ VMA_AREA_SHSTK, "a shadow stack" },
 	{ VMA_AREA_UPROBES, "uprobes" },
 };
 
 static void refuse_area(struct plan *plan, const struct plan_task *task, const VmaEntry *v, const char *what)
 {
-	plan_refuse(plan, "memory 0x%llx-0x%llx of task %d: %s", (unsigned long long)v->start, (unsigned long long)v->end,
-		    task->pid, what);
+	plan_refuse(plan, "memory 0x%llx-0x%llx of task %d: %s", (unsigned long long)v->start,
+		    (unsigned long long)v->end, task->pid, what);
 }
 
 /* The inode of a memfd that stands for shared anonymous memory, as CRIU writes that on recent kernels. */
@@ -40,7 +44,8 @@ static const MemfdInodeEntry *shared_anonymous(const struct plan *plan, const st
 	if (file->entry->type != FD_TYPES__MEMFD || !file->entry->memfd)
 		return NULL;
 	for (size_t i = 0; i < plan->n_memfds; i++)
-		if (plan->memfds[i]->inode_id == file->entry->memfd->inode_id && !strcmp(plan->memfds[i]->name, "/dev/zero"))
+		if (plan->memfds[i]->inode_id == file->entry->memfd->inode_id &&
+		    !strcmp(plan->memfds[i]->name, "/dev/zero"))
 			return plan->memfds[i];
 	return NULL;
 }
@@ -104,7 +109,8 @@ static int check_area(struct plan *plan, struct plan_task *task, struct plan_are
 	for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++) {
 		if (v->status & unsupported[i].status) {
 			plan_refuse(plan, "memory 0x%llx-0x%llx of task %d is %s: not supported yet; restore with CRIU",
-				    (unsigned long long)v->start, (unsigned long long)v->end, task->pid, unsupported[i].what);
+				    (unsigned long long)v->start, (unsigned long long)v->end, task->pid,
+				    unsupported[i].what);
 			return 0;
 		}
 	}
@@ -187,7 +193,8 @@ static int place_vdso(struct plan *plan, struct plan_task *task, uint64_t vvar, 
 	if (!here->start || vdso->end - vdso->start != here->end - here->start ||
 	    vdso->start - vvar != here->start - here->vvar_start) {
 		refuse_area(plan, task, vdso,
-			    "the vDSO has another size or place than that of this kernel: restore on the kernel of the dump");
+			    "the vDSO has another size or place than that of this kernel: restore on the kernel of the "
+			    "dump");
 		return 0;
 	}
 	task->vdso_hint = vvar;
@@ -200,7 +207,8 @@ struct page_place {
 	size_t next; /* areas before this one end below */
 };
 
-static int check_vdso_pages(struct plan *plan, const struct page_place *place, uint64_t start, uint64_t end, uint64_t offset)
+static int check_vdso_pages(struct plan *plan, const struct page_place *place, uint64_t start, uint64_t end,
+			    uint64_t offset)
 {
 	_cleanup_free_ void *bytes = malloc(end - start);
 	_cleanup_close_ int fd = image_open_raw(&plan->images, IMG_PAGES, place->task->pages.image);
@@ -256,7 +264,8 @@ static void check_mm(struct plan *plan, struct plan_task *task)
 		plan_refuse(plan, "mm-%d.img: an auxiliary vector of %zu words, the kernel keeps %d", task->pid,
 			    mm->n_mm_saved_auxv, AUXV_MAX);
 	if (mm->n_aios)
-		plan_refuse(plan, "task %d has %zu AIO contexts: not supported yet; restore with CRIU", task->pid, mm->n_aios);
+		plan_refuse(plan, "task %d has %zu AIO contexts: not supported yet; restore with CRIU", task->pid,
+			    mm->n_aios);
 	if (mm->has_dumpable && (mm->dumpable < 0 || mm->dumpable > 2))
 		plan_refuse(plan, "mm-%d.img: dumpable is %d", task->pid, mm->dumpable);
 }
@@ -305,7 +314,8 @@ int plan_read_segments(struct plan *plan)
 	for (struct plan_segment *s = plan->segments; !err && s; s = s->next) {
 		err = plan_read_pages(plan, IMG_SHMEM_PAGEMAP, s->id, &s->pages, check_segment_pages, s);
 		if (err == -ENOENT) {
-			log_err("pagemap-shmem-%llu.img is missing: the images are incomplete", (unsigned long long)s->id);
+			log_err("pagemap-shmem-%llu.img is missing: the images are incomplete",
+				(unsigned long long)s->id);
 			err = -EBADMSG;
 		}
 	}

@@ -75,8 +75,8 @@ static int check_image_size(struct plan *plan, const char *name, uint32_t image,
 	if (fstat(fd, &st))
 		return log_errno(errno, "pages-%u.img", image);
 	if ((uint64_t)st.st_size < bytes) {
-		log_err("pages-%u.img is %lld bytes long, but %s says that it holds %llu: the images are incomplete", image,
-			(long long)st.st_size, name, (unsigned long long)bytes);
+		log_err("pages-%u.img is %lld bytes long, but %s says that it holds %llu: the images are incomplete",
+			image, (long long)st.st_size, name, (unsigned long long)bytes);
 		return -EBADMSG;
 	}
 	return 0;

@@ -79,8 +79,8 @@ static bool find_holder(pid_t pid, struct holder *h)
 /* Waits for zombies to go. Returns whether the number became free; *left is what remains of the patience. */
 static bool wait_for_zombies(pid_t pid, struct holder *h, int *left)
 {
-	log_print(LOG_MSG, LOG_WHERE, "waiting for pid %d: %s (%d) is dead, but its parent %d has not reaped it yet", pid,
-		  h->comm, h->pid, h->ppid);
+	log_print(LOG_MSG, LOG_WHERE, "waiting for pid %d: %s (%d) is dead, but its parent %d has not reaped it yet",
+		  pid, h->comm, h->pid, h->ppid);
 	for (; *left > 0; *left -= POLL_MS) {
 		struct timespec nap = { .tv_nsec = POLL_MS * 1000000 };
 
@@ -103,12 +103,14 @@ static void check_pid(struct plan *plan, pid_t pid, const char *role, pid_t of, 
 		return;
 	const char *as = h.pid == pid ? "" : " as its group or session";
 	if (h.state == 'Z')
-		plan_refuse(plan, "pid %d, needed for %s of task %d, is held%s by the zombie %s (%d): its parent %d does not "
-				  "reap it",
+		plan_refuse(plan,
+			    "pid %d, needed for %s of task %d, is held%s by the zombie %s (%d): its parent %d does not "
+			    "reap it",
 			    pid, role, of, as, h.comm, h.pid, h.ppid);
 	else
-		plan_refuse(plan, "pid %d, needed for %s of task %d, is in use%s by %s (%d, child of %d): end it, or restore "
-				  "in another pid namespace",
+		plan_refuse(plan,
+			    "pid %d, needed for %s of task %d, is in use%s by %s (%d, child of %d): end it, or restore "
+			    "in another pid namespace",
 			    pid, role, of, as, h.comm, h.pid, h.ppid);
 }
 
@@ -131,8 +133,10 @@ int plan_check_pids(struct plan *plan)
 			pid_t tid = task->threads[t].tid;
 
 			if (tid >= pid_max)
-				plan_refuse(plan, "pid %d is above this system's limit: raise /proc/sys/kernel/pid_max (now %d)",
-					    tid, pid_max);
+				plan_refuse(
+					plan,
+					"pid %d is above this system's limit: raise /proc/sys/kernel/pid_max (now %d)",
+					tid, pid_max);
 			else
 				check_pid(plan, tid, t ? "a thread" : "the leader", task->pid, &left);
 		}

@@ -28,8 +28,9 @@ static int adopt_shell_job(struct plan *plan)
 	if (leads_session(root))
 		return 0;
 	if (!plan->opts->shell_job) {
-		plan_refuse(plan, "task %d, the root, does not lead its session %d, which is not part of the tree: "
-				  "restore it as a shell job with --shell-job, or dump it started by setsid",
+		plan_refuse(plan,
+			    "task %d, the root, does not lead its session %d, which is not part of the tree: "
+			    "restore it as a shell job with --shell-job, or dump it started by setsid",
 			    root->pid, root->sid);
 		return 0;
 	}
@@ -55,8 +56,9 @@ static void need_session_helper(struct plan *plan, struct plan_task *task)
 		struct plan_task *other = &plan->tasks[i];
 
 		if (other->orphan_session == task->sid && other->parent != task->parent) {
-			plan_refuse(plan, "tasks %d and %d are children of different parents in session %d, whose leader "
-					  "is gone: not supported yet; keep the leader alive",
+			plan_refuse(plan,
+				    "tasks %d and %d are children of different parents in session %d, whose leader "
+				    "is gone: not supported yet; keep the leader alive",
 				    task->pid, other->pid, task->sid);
 			return;
 		}
@@ -97,8 +99,9 @@ static void order_children(struct plan *plan, struct plan_task *task, pid_t *nee
 		else if (!leader && child->sid == sid)
 			need_session_helper(plan, child);
 		else
-			plan_refuse(plan, "task %d is in session %d, which its parent %d was never in, while the leader of "
-					  "that session lives elsewhere: not supported yet",
+			plan_refuse(plan,
+				    "task %d is in session %d, which its parent %d was never in, while the leader of "
+				    "that session lives elsewhere: not supported yet",
 				    child->pid, sid, task->pid);
 	}
 	need[task->index] = leads_session(task) ? born : task->sid;
@@ -113,13 +116,16 @@ static void check_group(struct plan *plan, struct plan_task *task)
 	if (leader && leader->sid == task->sid && leader->pgid == leader->pid)
 		return;
 	if (leader) {
-		plan_refuse(plan, "task %d is in group %d, but task %d has left that group or session: not supported yet",
+		plan_refuse(plan,
+			    "task %d is in group %d, but task %d has left that group or session: not supported yet",
 			    task->pid, task->pgid, leader->pid);
 		return;
 	}
 	if (!task->pgid || !task->sid) {
-		plan_refuse(plan, "task %d has group %d and session %d: they lie outside of its pid namespace; not supported yet",
-			    task->pid, task->pgid, task->sid);
+		plan_refuse(
+			plan,
+			"task %d has group %d and session %d: they lie outside of its pid namespace; not supported yet",
+			task->pid, task->pgid, task->sid);
 		return;
 	}
 	if (task->pgid == task->orphan_session)
@@ -146,7 +152,8 @@ int plan_order_sessions(struct plan *plan)
 		if (!plan_lives(task) && task->children)
 			plan_refuse(plan, "task %d is dead but has a child %d", task->pid, task->children->pid);
 		if (leads_session(task) && task->pgid != task->pid)
-			plan_refuse(plan, "task %d leads session %d but is in group %d", task->pid, task->sid, task->pgid);
+			plan_refuse(plan, "task %d leads session %d but is in group %d", task->pid, task->sid,
+				    task->pgid);
 		order_children(plan, task, need);
 	}
 	for (size_t i = 0; i < plan->n_tasks; i++) {
@@ -154,8 +161,8 @@ int plan_order_sessions(struct plan *plan)
 
 		check_group(plan, &plan->tasks[i]);
 		if (task->born_by && (task->born_by->born_by || task->born_by->orphan_session))
-			plan_refuse(plan, "tasks %d and %d would have to be forked by each other: not supported yet", task->pid,
-				    task->born_by->pid);
+			plan_refuse(plan, "tasks %d and %d would have to be forked by each other: not supported yet",
+				    task->pid, task->born_by->pid);
 	}
 	return 0;
 }

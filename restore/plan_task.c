@@ -39,8 +39,9 @@ static void check_namespaces(struct plan *plan, const struct plan_task *task)
 
 	for (size_t i = 0; i < sizeof(ns) / sizeof(ns[0]); i++)
 		if (ns[i].known && ns[i].id && ns[i].id != ns[i].outer)
-			plan_refuse(plan, "task %d is in a %s namespace of its own: not supported yet; restore with CRIU", task->pid,
-				    ns[i].name);
+			plan_refuse(plan,
+				    "task %d is in a %s namespace of its own: not supported yet; restore with CRIU",
+				    task->pid, ns[i].name);
 }
 
 static void check_sharing(struct plan *plan, const struct plan_task *task)
@@ -74,8 +75,8 @@ static void check_thread(struct plan *plan, const struct plan_task *task, const 
 	}
 	if ((tc->has_seccomp_mode && tc->seccomp_mode != SECCOMP_MODE__disabled) ||
 	    (task->core->has_old_seccomp_mode && task->core->old_seccomp_mode != SECCOMP_MODE__disabled))
-		plan_refuse(plan, "thread %d of task %d runs under seccomp: not supported yet; restore with CRIU", thread->tid,
-			    task->pid);
+		plan_refuse(plan, "thread %d of task %d runs under seccomp: not supported yet; restore with CRIU",
+			    thread->tid, task->pid);
 }
 
 static int read_core(struct plan *plan, struct plan_task *task, struct plan_thread *thread)

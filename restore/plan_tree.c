@@ -103,6 +103,7 @@ static int check_unique(struct plan *plan)
 
 	for (size_t i = 0; i < plan->n_tasks; i++)
 		n += plan->tasks[i].n_threads;
+	plan->n_tids = n;
 	pid_t *tids = plan_alloc(plan, n * sizeof(*tids));
 	if (!tids)
 		return -ENOMEM;

@@ -17,17 +17,20 @@ static const struct {
 	[STEP_ADVISE] = { "advise the kernel (madvise)", "address", "the dump may come from a newer kernel" },
 	[STEP_LOCK] = { "lock memory", "address", "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },
 	[STEP_CLOSE] = { "close temporary descriptors", "descriptor", NULL },
-	[STEP_MM] = { "set addresses and executable (PR_SET_MM_MAP)", "", "the kernel needs CONFIG_CHECKPOINT_RESTORE, "
-			"the executable must be executable and not on a noexec mount" },
+	[STEP_MM] = { "set addresses and executable (PR_SET_MM_MAP)", "",
+		      "the kernel needs CONFIG_CHECKPOINT_RESTORE, "
+		      "the executable must be executable and not on a noexec mount" },
 	[STEP_PERSONALITY] = { "set the personality", "personality", NULL },
 	[STEP_THP] = { "disable transparent huge pages", "", NULL },
 	[STEP_MEMBARRIER] = { "register for membarrier", "command", "the dump may come from a newer kernel" },
 	[STEP_SUBREAPER] = { "become child subreaper", "", NULL },
 	[STEP_SIGACTION] = { "set a signal action", "signal", NULL },
-	[STEP_THREAD] = { "make a thread", "tid", "the number may be taken: restore in another pid namespace; "
-			"check kernel.threads-max and pids.max" },
+	[STEP_THREAD] = { "make a thread", "tid",
+			  "the number may be taken: restore in another pid namespace; "
+			  "check kernel.threads-max and pids.max" },
 	[STEP_COMM] = { "name a thread", "tid", NULL },
-	[STEP_ALTSTACK] = { "set the alternate signal stack", "address", "this CPU may need a larger one (AVX-512, AMX)" },
+	[STEP_ALTSTACK] = { "set the alternate signal stack", "address",
+			    "this CPU may need a larger one (AVX-512, AMX)" },
 	[STEP_ROBUST] = { "set the robust list", "address", NULL },
 	[STEP_RSEQ] = { "register restartable sequences", "address", "the dump may come from a newer kernel" },
 	[STEP_SCHED] = { "set the scheduling policy", "tid", "give CAP_SYS_NICE; real-time groups need a budget" },

@@ -194,7 +194,7 @@ static void write_stats(const struct plan *plan, struct stopwatch *watch)
 {
 	RestoreStatsEntry restore = RESTORE_STATS_ENTRY__INIT;
 	StatsEntry stats = STATS_ENTRY__INIT;
-	struct image_dir dir = { -1, -1, NULL };
+	const char *path = plan->opts->work_dir ? plan->opts->work_dir : plan->opts->images_dir;
 
 	clock_gettime(CLOCK_MONOTONIC, &watch->end);
 	restore.forking_time = microseconds(&watch->start, &watch->forked);
@@ -205,12 +205,12 @@ static void write_stats(const struct plan *plan, struct stopwatch *watch)
 			for (size_t p = 0; p < plan->tasks[i].pages.reads[r].count; p++)
 				restore.pages_restored += plan->tasks[i].pages.reads[r].pages[p].len / IMAGE_PAGE_SIZE;
 	stats.restore = &restore;
-	if (image_dir_open(&dir, plan->opts->work_dir ? plan->opts->work_dir : plan->opts->images_dir))
-		return;
+	/* Straight to its final name: a commit would take the place of the images that were restored. */
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct image_dir dir = { .fd = -1, .partial_fd = fd, .path = (char *)path };
 	/* The tree runs: statistics are no reason to fail. */
-	if (image_dir_begin(&dir) || image_write_one(&dir, IMG_STATS_RESTORE, 0, &stats.base) || image_dir_commit(&dir))
-		log_warn("can't write stats-restore");
-	image_dir_close(&dir);
+	if (fd < 0 || image_write_one(&dir, IMG_STATS_RESTORE, 0, &stats.base))
+		log_warn("can't write stats-restore into %s", path);
 }
 
 static int prepare(struct plan *plan, int *guard)

@@ -61,8 +61,10 @@ static int open_mapping(struct plan *plan, const uint8_t *base, uint64_t size)
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)base, (unsigned long)base + size);
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return log_errno(errno, "can't open %s (needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE in the initial user namespace)",
-				 path);
+		return log_errno(
+			errno,
+			"can't open %s (needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE in the initial user namespace)",
+			path);
 	return fd_to_temporary(plan, fd);
 }
 

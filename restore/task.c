@@ -120,7 +120,8 @@ static int number_descriptors(struct plan *plan, struct plan_task *task)
 		const struct plan_fd *fd = &task->fds[i];
 
 		if (dup3(fd->file->fd, fd->fd, fd->cloexec ? O_CLOEXEC : 0) < 0)
-			return log_errno(errno, "can't make file 0x%x descriptor %d of task %d", fd->file->id, fd->fd, task->pid);
+			return log_errno(errno, "can't make file 0x%x descriptor %d of task %d", fd->file->id, fd->fd,
+					 task->pid);
 		int err = fd == fd->file->first && fd->file->flags & FASYNC ? set_async(fd) : 0;
 		if (err)
 			return err;
@@ -166,7 +167,8 @@ static int fill_area(struct plan *plan, const struct plan_area *area, struct res
 		.pgoff = v->pgoff,
 		.prot = v->prot,
 		.map_prot = v->prot | (area->has_pages ? PROT_WRITE : 0),
-		.flags = v->flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_STACK),
+		.flags = v->flags &
+			 (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_STACK),
 		.madv = v->has_madv ? v->madv : 0,
 		.lock = !!(v->flags & MAP_LOCKED),
 	};

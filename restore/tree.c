@@ -44,9 +44,10 @@ int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling)
 		task_main(plan, task, parent);
 	if (pid < 0)
 		return log_errno(errno, "can't fork task %d%s", task->pid,
-				 errno == EEXIST ? " (its number was taken a moment ago)" :
-				 errno == EPERM	 ? " (choosing its number needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN)" :
-						   "");
+				 errno == EEXIST ? " (its number was taken a moment ago)"
+				 : errno == EPERM
+					 ? " (choosing its number needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN)"
+					 : "");
 	plan->shared->slots[task->index].born = 1;
 	return 0;
 }
