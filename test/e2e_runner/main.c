@@ -109,15 +109,16 @@ static void choose_cases(void)
 	for (size_t i = 0; i < suite.n_programs; i++) {
 		const struct program *p = &suite.program[i];
 		const char *names = p->traits->ways ? p->traits->ways : "plain,running,twice,explain";
+		bool to_be_refused = in_list(names, "refuse");
 
 		if (!is_wanted(p->name))
-			continue;
-		if (suite.cross && in_list(names, "refuse"))
 			continue;
 		if (suite.ways)
 			names = suite.ways;
 		for (const struct way *way = ways; way->name; way++) {
 			if (!in_list(names, way->name))
+				continue;
+			if (to_be_refused ? !in_list("refuse,none", way->name) : !strcmp(way->name, "refuse"))
 				continue;
 			suite.cases = realloc(suite.cases, (suite.n_cases + 1) * sizeof(struct test_case));
 			suite.cases[suite.n_cases++] = (struct test_case){ .program = p, .way = way, .result = -1 };
