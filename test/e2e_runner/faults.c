@@ -168,8 +168,8 @@ static void judge_failed_restore(struct run *r, const struct lines *surroundings
 }
 
 /* A restore that came through in spite of the signal: the tree must be right, and is dumped again. */
-static void judge_late_signal(struct run *r, const struct lines *before, struct lines *surroundings, const char *pidfile,
-			      const char *what)
+static void judge_late_signal(struct run *r, const struct lines *before, struct lines *surroundings,
+			      const char *pidfile, const char *what)
 {
 	expect_same(r, before, what);
 	unlink(pidfile);
@@ -259,7 +259,8 @@ static void restore_with_signals(struct run *r, const struct lines *before, int 
 	list_surroundings(r, &surroundings);
 	snprintf(pidfile, sizeof(pidfile), "%s/pid", r->dir);
 	for (int i = 0; i < rounds; i++) {
-		struct tool_call call = { .signal = random_signal(), .extra = { "--pidfile", pidfile },
+		struct tool_call call = { .signal = random_signal(),
+					  .extra = { "--pidfile", pidfile },
 					  .signal_delay_us = random() % (long)(good.seconds * 1e6 + 1) };
 		char what[128];
 		int status = restore(r, &call);

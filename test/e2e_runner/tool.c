@@ -89,8 +89,9 @@ int dump(struct run *r, struct tool_call *call, bool leave_running)
 	snprintf(root, sizeof(root), "%d", r->root);
 	if (!call->label)
 		call->label = label;
-	const char *first[] = { call->tool ? call->tool : settings.tool, "dump", "-t", root, "-D", image_dir(r), "-o", log,
-				"-v4" };
+	const char *first[] = {
+		call->tool ? call->tool : settings.tool, "dump", "-t", root, "-D", image_dir(r), "-o", log, "-v4"
+	};
 	for (; n < sizeof(first) / sizeof(first[0]); n++)
 		argv[n] = first[n];
 	if (leave_running)
@@ -111,8 +112,9 @@ int restore(struct run *r, struct tool_call *call)
 	snprintf(label, sizeof(label), "restore-%u", r->restores);
 	snprintf(log, sizeof(log), "../%s.log", label);
 	call->label = label;
-	const char *first[] = { call->tool ? call->tool : settings.tool, "restore", "-d", "-D", image_dir(r), "-o", log,
-				"-v4" };
+	const char *first[] = {
+		call->tool ? call->tool : settings.tool, "restore", "-d", "-D", image_dir(r), "-o", log, "-v4"
+	};
 	for (; n < sizeof(first) / sizeof(first[0]); n++)
 		argv[n] = first[n];
 	add_options(r, call, argv, n);
