@@ -6,7 +6,8 @@
  * The tools take turns (A B A B ...), the first round is discarded, medians are told and their ratio. All runs in
  * a PID and a mount namespace of its own with a tmpfs on /run (CRIU keeps what it learned of the kernel there) and,
  * unless a directory is given, a tmpfs for the images. Memory that lay free for some seconds may have gone back to
- * the host of a virtual machine, and its next first touch is slow: so as much as needed is touched before each measurement.
+ * the host of a virtual machine, and its next first touch is slow: so as much as needed is touched before each
+ * measurement.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -143,10 +144,11 @@ static double run_tool(const struct tool *tool, const char *action, pid_t root)
 		for (int fd = 0; fd < 2; fd++)
 			dup2(null, fd);
 		if (!strcmp(action, "dump"))
-			execl(tool->path, tool->path, "dump", "-t", pid_text, "-D", bench.images, "-o", "dump.log", "-v0",
-			      NULL);
+			execl(tool->path, tool->path, "dump", "-t", pid_text, "-D", bench.images, "-o", "dump.log",
+			      "-v0", NULL);
 		else
-			execl(tool->path, tool->path, "restore", "-d", "-D", bench.images, "-o", "restore.log", "-v0", NULL);
+			execl(tool->path, tool->path, "restore", "-d", "-D", bench.images, "-o", "restore.log", "-v0",
+			      NULL);
 		_exit(127);
 	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -234,7 +236,8 @@ static void print_machine(void)
 		fclose(f);
 	printf("machine: Linux %s, %ld x %s, %.1f GiB, transparent huge pages: %s, images on %s\n", u.release,
 	       sysconf(_SC_NPROCESSORS_ONLN), model,
-	       (double)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / (1 << 30), thp, bench.on_disk ? "disk" : "tmpfs");
+	       (double)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / (1 << 30), thp,
+	       bench.on_disk ? "disk" : "tmpfs");
 	printf("milliseconds, medians of %d rounds; the ratio is ckpt / criu\n\n", bench.rounds);
 }
 
@@ -329,7 +332,8 @@ static void parse_options(int argc, char **argv)
 			exit(2);
 	}
 	if (!bench.n_tools || !*bench.target || bench.rounds < 1 || bench.rounds > MAX_ROUNDS) {
-		fprintf(stderr, "usage: bench --ckpt PATH --target PATH [--criu PATH] [--rounds N] [--images DIR] [ROW...]\n");
+		fprintf(stderr,
+			"usage: bench --ckpt PATH --target PATH [--criu PATH] [--rounds N] [--images DIR] [ROW...]\n");
 		exit(2);
 	}
 }

@@ -20,7 +20,8 @@ static void wait_for_ever(void)
 /* No two pages are equal, and none is zero. */
 static void fill_memory(size_t len)
 {
-	uint64_t *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), x = 88172645463325252ull;
+	uint64_t *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+		 x = 88172645463325252ull;
 
 	if (at == MAP_FAILED)
 		exit(1);

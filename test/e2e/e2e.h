@@ -3,8 +3,8 @@
  * and how it tells what differs.
  *
  * A program is started with one argument, its working directory, which is also its current directory. It
- * sets up its state and calls e2e_wait(), which creates the file "ready" there (the first thread of the first process only) and
- * returns when the file "check" exists. Between the two the tree may be dumped and restored any number of
+ * sets up its state and calls e2e_wait(), which creates the file "ready" there (the first thread of the first process
+ * only) and returns when the file "check" exists. Between the two the tree may be dumped and restored any number of
  * times. The waiting is a poll with short sleeps whose result is ignored, so that it works even where the
  * tool under test cannot restart a system call.
  *
@@ -68,16 +68,16 @@ e2e_end(int status, const char *file, int line, const char *fmt, ...)
 #define fail(...) e2e_end(1, __FILE__, __LINE__, __VA_ARGS__)
 /* The machine or the kernel lacks what the program needs. */
 #define skip(...) e2e_end(77, __FILE__, __LINE__, __VA_ARGS__)
-#define must(cond)                                                   \
-	do {                                                         \
-		if (!(cond))                                         \
-			fail("not so: %s (%s)", #cond, strerror(errno)); \
+#define must(cond)                                                                                                     \
+	do {                                                                                                           \
+		if (!(cond))                                                                                           \
+			fail("not so: %s (%s)", #cond, strerror(errno));                                               \
 	} while (0)
-#define same(now, before)                                                                                   \
-	do {                                                                                                \
-		long long _now = (long long)(now), _before = (long long)(before);                           \
-		if (_now != _before)                                                                        \
-			fail("%s is %lld (%#llx), not %lld (%#llx)", #now, _now, _now, _before, _before);   \
+#define same(now, before)                                                                                              \
+	do {                                                                                                           \
+		long long _now = (long long)(now), _before = (long long)(before);                                      \
+		if (_now != _before)                                                                                   \
+			fail("%s is %lld (%#llx), not %lld (%#llx)", #now, _now, _now, _before, _before);              \
 	} while (0)
 
 static void E2E_UNUSED e2e_begin(int argc, char **argv)

@@ -44,8 +44,7 @@ int main(int argc, char **argv)
 
 	e2e_begin(argc, argv);
 	signal(SIGPIPE, SIG_IGN);
-	must(!pipe(inner) && !pipe(big) && !pipe(no_writer) && !pipe(no_reader) &&
-	     !pipe2(shared, O_NONBLOCK));
+	must(!pipe(inner) && !pipe(big) && !pipe(no_writer) && !pipe(no_reader) && !pipe2(shared, O_NONBLOCK));
 	must(write(inner[1], "hello", 5) == 5);
 	must(fcntl(big[0], F_SETPIPE_SZ, 1 << 20) == 1 << 20);
 	size_t len = 300000;

@@ -25,8 +25,8 @@ static void child(void *arg)
 
 int main(int argc, char **argv)
 {
-	static const int advices[] = { MADV_DONTFORK,	MADV_DONTDUMP, MADV_SEQUENTIAL, MADV_RANDOM,
-				       MADV_HUGEPAGE, MADV_NOHUGEPAGE };
+	static const int advices[] = { MADV_DONTFORK, MADV_DONTDUMP, MADV_SEQUENTIAL,
+				       MADV_RANDOM,   MADV_HUGEPAGE, MADV_NOHUGEPAGE };
 	char *area[6];
 
 	e2e_begin(argc, argv);

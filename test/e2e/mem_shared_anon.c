@@ -1,4 +1,5 @@
-/* Shared anonymous memory: between parent, child and grandchild, at other addresses, in parts, and with one task only. */
+/* Shared anonymous memory: between parent, child and grandchild, at other addresses, in parts, and with one task only.
+ */
 #include "e2e.h"
 
 #include <sys/mman.h>

@@ -1,4 +1,5 @@
-/* Working directory, root directory and umask; a child in a chroot; two threads that share them, a child that does not. */
+/* Working directory, root directory and umask; a child in a chroot; two threads that share them, a child that does not.
+ */
 #include "e2e.h"
 
 static int up, down;

@@ -1,4 +1,5 @@
-/* Futexes in memory shared by processes: a process killed while it holds a robust mutex, a semaphore that is waited on. */
+/* Futexes in memory shared by processes: a process killed while it holds a robust mutex, a semaphore that is waited on.
+ */
 #include "e2e.h"
 
 #include <pthread.h>

@@ -62,8 +62,9 @@ static void x87(unsigned int who)
 }
 
 #define EACH16(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
-#define ALL16 "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", \
-	      "xmm13", "xmm14", "xmm15"
+#define ALL16                                                                                                          \
+	"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",     \
+		"xmm13", "xmm14", "xmm15"
 
 static uint8_t vectors_in[32 * 64], masks_in[64];
 
@@ -93,15 +94,16 @@ static __attribute__((target("avx512f,avx512bw"))) void avx512(unsigned int who)
 #define STORE(n) "vmovdqu64 %%zmm" #n ", " #n "*64(%1)\n"
 #define MASK_IN(n) "kmovq " #n "*8(%2), %%k" #n "\n"
 #define MASK_OUT(n) "kmovq %%k" #n ", " #n "*8(%3)\n"
-#define EACH_HIGH(op) \
+#define EACH_HIGH(op)                                                                                                  \
 	op(16) op(17) op(18) op(19) op(20) op(21) op(22) op(23) op(24) op(25) op(26) op(27) op(28) op(29) op(30) op(31)
-	asm volatile(EACH16(LOW) EACH_HIGH(LOW) EACH8(MASK_IN) "mov $2000000, %%ecx\n 1: dec %%ecx\n jnz 1b\n" EACH16(
-			     STORE) EACH_HIGH(STORE) EACH8(MASK_OUT) "vzeroupper\n"
+	asm volatile(EACH16(LOW) EACH_HIGH(LOW)
+			     EACH8(MASK_IN) "mov $2000000, %%ecx\n 1: dec %%ecx\n jnz 1b\n" EACH16(STORE)
+				     EACH_HIGH(STORE) EACH8(MASK_OUT) "vzeroupper\n"
 		     :
 		     : "r"(vectors_in), "r"(out), "r"(masks_in), "r"(masks)
-		     : "ecx", "cc", "memory", ALL16, "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23",
-		       "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5",
-		       "k6", "k7");
+		     : "ecx", "cc", "memory", ALL16, "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22",
+		       "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2",
+		       "k3", "k4", "k5", "k6", "k7");
 	for (int i = 0; i < 32; i++)
 		if (memcmp(out + i * 64, vectors_in + i * 64, 64))
 			fail("zmm%d changed", i);

@@ -3,8 +3,8 @@
 
 #include <sys/resource.h>
 
-static const int ids[] = { RLIMIT_CORE, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_STACK, RLIMIT_DATA,
-			   RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE, RLIMIT_NPROC, RLIMIT_SIGPENDING };
+static const int ids[] = { RLIMIT_CORE, RLIMIT_CPU,	RLIMIT_FSIZE,	 RLIMIT_NOFILE, RLIMIT_STACK,
+			   RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE, RLIMIT_NPROC,	RLIMIT_SIGPENDING };
 #define N (sizeof(ids) / sizeof(ids[0]))
 
 static void run(int divisor)

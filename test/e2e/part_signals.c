@@ -87,7 +87,7 @@ static void check_actions(void)
 
 	must(!sigaction(SIGUSR1, NULL, &now));
 	must(now.sa_sigaction == on_value && (now.sa_flags & (SA_SIGINFO | SA_RESTART | SA_ONSTACK | SA_NODEFER)) ==
-						      (SA_SIGINFO | SA_RESTART | SA_ONSTACK));
+						     (SA_SIGINFO | SA_RESTART | SA_ONSTACK));
 	must(sigismember(&now.sa_mask, SIGRTMIN + 5) && !sigismember(&now.sa_mask, SIGRTMIN + 6));
 	must(!sigaction(SIGHUP, NULL, &now) && now.sa_handler == SIG_IGN);
 	must(!sigaction(SIGPIPE, NULL, &now) && now.sa_handler == SIG_DFL);

@@ -23,7 +23,8 @@ static void expect_timer(int which, long value, long interval)
 
 static void long_timers(void *arg)
 {
-	struct itimerval real = { { 7, 5 }, { 3600, 0 } }, virt = { { 9, 0 }, { 1000, 0 } }, prof = { { 0, 0 }, { 2000, 0 } };
+	struct itimerval real = { { 7, 5 }, { 3600, 0 } }, virt = { { 9, 0 }, { 1000, 0 } },
+			 prof = { { 0, 0 }, { 2000, 0 } };
 
 	must(!setitimer(ITIMER_REAL, &real, NULL) && !setitimer(ITIMER_VIRTUAL, &virt, NULL) &&
 	     !setitimer(ITIMER_PROF, &prof, NULL));

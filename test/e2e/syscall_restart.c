@@ -163,8 +163,9 @@ static void let_all_go(pthread_t in_pause, pthread_t in_suspend)
 
 int main(int argc, char **argv)
 {
-	static void *(*const calls[])(void *) = { do_pause,	   do_suspend, do_read, do_write,  do_futex,	 do_futex_timed,
-						  do_wait,   do_poll,    do_select, do_nanosleep, do_sleep_until };
+	static void *(*const calls[])(void *) = { do_pause,  do_suspend,     do_read,	    do_write,
+						  do_futex,  do_futex_timed, do_wait,	    do_poll,
+						  do_select, do_nanosleep,   do_sleep_until };
 	enum { N = sizeof(calls) / sizeof(calls[0]) };
 	pthread_t thread[N];
 	static char junk[65536];

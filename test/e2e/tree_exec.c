@@ -1,4 +1,5 @@
-/* Children that executed another program (by vfork and exec), talking through pipes; and a new one after the restore. */
+/* Children that executed another program (by vfork and exec), talking through pipes; and a new one after the restore.
+ */
 #include "e2e.h"
 
 #include <spawn.h>

@@ -1,4 +1,5 @@
-/* Groups that outlived their leader: the leader is reaped, members stay, in the session of the tree and in one below it. */
+/* Groups that outlived their leader: the leader is reaped, members stay, in the session of the tree and in one below
+ * it. */
 #include "e2e.h"
 
 static void leader(void *arg)

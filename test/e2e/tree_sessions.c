@@ -11,7 +11,7 @@
 /* Steps of the set-up: only when all have their parents and groups, each notes what it is; only then some stop. */
 static struct steps {
 	volatile int settled, noted, stop, stopped, alive;
-} *steps;
+} * steps;
 
 struct ids {
 	pid_t pid, ppid, pgid, sid;

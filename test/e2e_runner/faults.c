@@ -150,7 +150,7 @@ static void judge_failed_restore(struct run *r, const struct lines *surroundings
 	reap(r);
 	n = children_of(getpid(), &children);
 	if (alive || n) {
-		say(r, "%s: left %zu processes of the tree, and %zu others (first: %d, state %c)", what, alive, n,
+		say(r, "%s: left %zu processes of the tree, %zu children of ours (first: %d, state %c)", what, alive, n,
 		    n ? children[0] : 0, n ? process_state(children[0]) : '-');
 		r->problems++;
 		kill_descendants(0);
@@ -168,8 +168,8 @@ static void judge_failed_restore(struct run *r, const struct lines *surroundings
 }
 
 /* A restore that came through in spite of the signal: the tree must be right, and is dumped again. */
-static void judge_late_signal(struct run *r, const struct lines *before, struct lines *surroundings, const char *pidfile,
-			      const char *what)
+static void judge_late_signal(struct run *r, const struct lines *before, struct lines *surroundings,
+			      const char *pidfile, const char *what)
 {
 	expect_same(r, before, what);
 	unlink(pidfile);
@@ -239,10 +239,8 @@ static void dump_with_signals(struct run *r, struct lines *before, int rounds)
 		bool killed = status == 128 + SIGKILL;
 		/* Killed while it kills the tree: the images are complete, and so must be the death. */
 		char names[512];
-		if (killed && images_left(r, true, names, sizeof(names)) && !process_exists(r->root)) {
-			wait_gone(r, GONE_TIMEOUT);
+		if (killed && images_left(r, true, names, sizeof(names)) && wait_gone(r, 0.2) < r->n_pids)
 			status = 0;
-		}
 		judge_failed_dump(r, before, status, killed, killed, what);
 	}
 }
@@ -261,16 +259,19 @@ static void restore_with_signals(struct run *r, const struct lines *before, int 
 	list_surroundings(r, &surroundings);
 	snprintf(pidfile, sizeof(pidfile), "%s/pid", r->dir);
 	for (int i = 0; i < rounds; i++) {
-		struct tool_call call = { .signal = random_signal(), .extra = { "--pidfile", pidfile },
+		struct tool_call call = { .signal = random_signal(),
+					  .extra = { "--pidfile", pidfile },
 					  .signal_delay_us = random() % (long)(good.seconds * 1e6 + 1) };
 		char what[128];
 		int status = restore(r, &call);
 
-		snprintf(what, sizeof(what), "restore %u, signal %d after %ld us", r->restores, call.signal,
-			 call.signal_delay_us);
-		/* Killed after the tree went on, but before it said so. */
-		if (status == 128 + SIGKILL && process_exists(r->root) && wait_gone(r, 1))
+		snprintf(what, sizeof(what), "restore %u, signal %d after %ld us, status %d", r->restores, call.signal,
+			 call.signal_delay_us, status);
+		/* Ended by the signal after the tree went on, but before it said so. */
+		if (status == 128 + call.signal && wait_gone(r, 0.3) && is_same(r, before, what))
 			status = 0;
+		if (status == 128 + SIGKILL) /* who is killed cannot remove it */
+			unlink(pidfile);
 		if (status)
 			judge_failed_restore(r, &surroundings, pidfile, what);
 		else

@@ -109,15 +109,16 @@ static void choose_cases(void)
 	for (size_t i = 0; i < suite.n_programs; i++) {
 		const struct program *p = &suite.program[i];
 		const char *names = p->traits->ways ? p->traits->ways : "plain,running,twice,explain";
+		bool to_be_refused = in_list(names, "refuse");
 
 		if (!is_wanted(p->name))
-			continue;
-		if (suite.cross && in_list(names, "refuse"))
 			continue;
 		if (suite.ways)
 			names = suite.ways;
 		for (const struct way *way = ways; way->name; way++) {
 			if (!in_list(names, way->name))
+				continue;
+			if (to_be_refused ? !in_list("refuse,none", way->name) : !strcmp(way->name, "refuse"))
 				continue;
 			suite.cases = realloc(suite.cases, (suite.n_cases + 1) * sizeof(struct test_case));
 			suite.cases[suite.n_cases++] = (struct test_case){ .program = p, .way = way, .result = -1 };
@@ -197,8 +198,8 @@ static void end_case_of(struct test_case *c, int status)
 	if (failed) {
 		if (c->result > 128)
 			printf("#   the worker was killed by signal %d (hang?)\n", c->result - 128);
-		printf("#   images and logs: %s\n#   again: CKPT=%s sh test/run_e2e.sh --ways %s %s\n", dir, settings.tool,
-		       c->way->name, c->program->name);
+		printf("#   images and logs: %s\n#   again: CKPT=%s sh test/run_e2e.sh --ways %s %s\n", dir,
+		       settings.tool, c->way->name, c->program->name);
 	} else if (!settings.keep) {
 		remove_tree(dir);
 	}
@@ -342,9 +343,17 @@ static void set_path(char *to, const char *path)
 static void parse_options(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "tool", 1, 0, 't' }, { "programs", 1, 0, 'p' }, { "sources", 1, 0, 's' }, { "out", 1, 0, 'o' },
-		{ "jobs", 1, 0, 'j' }, { "ways", 1, 0, 'w' },	  { "cross", 1, 0, 'x' },   { "full", 0, 0, 'f' },
-		{ "keep", 0, 0, 'k' }, { "list", 0, 0, 'l' },	  { 0 },
+		{ "tool", 1, 0, 't' },
+		{ "programs", 1, 0, 'p' },
+		{ "sources", 1, 0, 's' },
+		{ "out", 1, 0, 'o' },
+		{ "jobs", 1, 0, 'j' },
+		{ "ways", 1, 0, 'w' },
+		{ "cross", 1, 0, 'x' },
+		{ "full", 0, 0, 'f' },
+		{ "keep", 0, 0, 'k' },
+		{ "list", 0, 0, 'l' },
+		{ 0 },
 	};
 	int c;
 
@@ -394,7 +403,8 @@ int main(int argc, char **argv)
 {
 	parse_options(argc, argv);
 	if (!*settings.tool || !*settings.programs || !*settings.sources || !*settings.out) {
-		fprintf(stderr, "e2e_runner: --tool, --programs, --sources and --out are needed (see test/run_e2e.sh)\n");
+		fprintf(stderr,
+			"e2e_runner: --tool, --programs, --sources and --out are needed (see test/run_e2e.sh)\n");
 		return 2;
 	}
 	const char *base = strrchr(settings.tool, '/');

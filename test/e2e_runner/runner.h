@@ -134,6 +134,8 @@ int restore(struct run *r, struct tool_call *call);
 /* The same, must succeed; the processes must be gone, and there, afterwards. */
 void dump_ok(struct run *r, const char *tool, bool leave_running);
 void restore_ok(struct run *r, const char *tool);
+/* Names and sizes of the files in the image directory, but for statistics of a restore. */
+void list_images(struct run *r, struct lines *lines);
 /* The names in the image directory that could be taken for images. */
 bool images_left(struct run *r, bool partial_allowed, char *names, size_t size);
 

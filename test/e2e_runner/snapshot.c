@@ -36,7 +36,8 @@ bool with_criu(void)
 bool is_volatile(const char *file, const char *line)
 {
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
-		if (allowed[i].criu <= with_criu() && !strcmp(allowed[i].file, file) && !fnmatch(allowed[i].pattern, line, 0))
+		if (allowed[i].criu <= with_criu() && !strcmp(allowed[i].file, file) &&
+		    !fnmatch(allowed[i].pattern, line, 0))
 			return true;
 	return false;
 }
@@ -96,12 +97,12 @@ static void add_stat(struct lines *lines, const char *who, const char *path)
 		int number;
 		const char *name;
 	} fields[] = {
-		{ 4, "ppid" },	    { 5, "pgrp" },	  { 6, "session" },	{ 7, "tty_nr" },
-		{ 8, "tpgid" },	    { 18, "priority" },	  { 19, "nice" },	{ 20, "num_threads" },
-		{ 25, "rsslim" },   { 26, "startcode" },  { 27, "endcode" },	{ 28, "startstack" },
-		{ 38, "exit_signal" }, { 40, "rt_priority" }, { 41, "policy" }, { 45, "start_data" },
-		{ 46, "end_data" }, { 47, "start_brk" },  { 48, "arg_start" },	{ 49, "arg_end" },
-		{ 50, "env_start" }, { 51, "env_end" },	  { 52, "exit_code" },
+		{ 4, "ppid" },	       { 5, "pgrp" },	      { 6, "session" },	   { 7, "tty_nr" },
+		{ 8, "tpgid" },	       { 18, "priority" },    { 19, "nice" },	   { 20, "num_threads" },
+		{ 25, "rsslim" },      { 26, "startcode" },   { 27, "endcode" },   { 28, "startstack" },
+		{ 38, "exit_signal" }, { 40, "rt_priority" }, { 41, "policy" },	   { 45, "start_data" },
+		{ 46, "end_data" },    { 47, "start_brk" },   { 48, "arg_start" }, { 49, "arg_end" },
+		{ 50, "env_start" },   { 51, "env_end" },     { 52, "exit_code" },
 	};
 	char *text = read_text("%s", path), *at = text ? strrchr(text, ')') : NULL;
 	size_t next = 0;
@@ -242,11 +243,23 @@ static void add_threads(struct lines *lines, pid_t pid)
 
 static void add_process(struct lines *lines, pid_t pid)
 {
-	static const char *const texts[] = { "limits", "timers", "oom_score_adj", "coredump_filter", "loginuid",
-					     "timerslack_ns", "uid_map", "gid_map", "setgroups", "timens_offsets" };
+	static const char *const texts[] = { "limits",	  "timers",	   "oom_score_adj", "coredump_filter",
+					     "loginuid",  "timerslack_ns", "uid_map",	    "gid_map",
+					     "setgroups", "timens_offsets" };
 	static const char *const sums[] = { "cmdline", "environ", "auxv" };
-	static const char *const links[] = { "exe", "cwd", "root", "ns/cgroup", "ns/ipc", "ns/mnt", "ns/net", "ns/pid",
-					     "ns/pid_for_children", "ns/time", "ns/time_for_children", "ns/user", "ns/uts" };
+	static const char *const links[] = { "exe",
+					     "cwd",
+					     "root",
+					     "ns/cgroup",
+					     "ns/ipc",
+					     "ns/mnt",
+					     "ns/net",
+					     "ns/pid",
+					     "ns/pid_for_children",
+					     "ns/time",
+					     "ns/time_for_children",
+					     "ns/user",
+					     "ns/uts" };
 	char path[128], who[32];
 
 	snprintf(who, sizeof(who), "%d", pid);
@@ -271,7 +284,9 @@ static void add_sharing(struct lines *lines, pid_t pid)
 	static const struct {
 		int type;
 		const char *name;
-	} kinds[] = { { KCMP_VM, "memory" }, { KCMP_FILES, "descriptors" }, { KCMP_FS, "fs" }, { KCMP_SIGHAND, "actions" } };
+	} kinds[] = {
+		{ KCMP_VM, "memory" }, { KCMP_FILES, "descriptors" }, { KCMP_FS, "fs" }, { KCMP_SIGHAND, "actions" }
+	};
 	char *stat = read_text("/proc/%d/stat", pid), *end = stat ? strrchr(stat, ')') : NULL;
 	int ppid = end ? atoi(end + 4) : 0;
 

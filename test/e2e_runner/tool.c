@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -88,8 +89,9 @@ int dump(struct run *r, struct tool_call *call, bool leave_running)
 	snprintf(root, sizeof(root), "%d", r->root);
 	if (!call->label)
 		call->label = label;
-	const char *first[] = { call->tool ? call->tool : settings.tool, "dump", "-t", root, "-D", image_dir(r), "-o", log,
-				"-v4" };
+	const char *first[] = {
+		call->tool ? call->tool : settings.tool, "dump", "-t", root, "-D", image_dir(r), "-o", log, "-v4"
+	};
 	for (; n < sizeof(first) / sizeof(first[0]); n++)
 		argv[n] = first[n];
 	if (leave_running)
@@ -110,8 +112,9 @@ int restore(struct run *r, struct tool_call *call)
 	snprintf(label, sizeof(label), "restore-%u", r->restores);
 	snprintf(log, sizeof(log), "../%s.log", label);
 	call->label = label;
-	const char *first[] = { call->tool ? call->tool : settings.tool, "restore", "-d", "-D", image_dir(r), "-o", log,
-				"-v4" };
+	const char *first[] = {
+		call->tool ? call->tool : settings.tool, "restore", "-d", "-D", image_dir(r), "-o", log, "-v4"
+	};
 	for (; n < sizeof(first) / sizeof(first[0]); n++)
 		argv[n] = first[n];
 	add_options(r, call, argv, n);
@@ -170,6 +173,24 @@ void restore_ok(struct run *r, const char *tool)
 	for (size_t i = 0; i < r->n_pids && !r->program->traits->busy; i++)
 		if (!process_exists(r->pids[i]) && !r->root_ended)
 			fail_case(r, "process %d is not there after restore %u", r->pids[i], r->restores);
+}
+
+void list_images(struct run *r, struct lines *lines)
+{
+	DIR *dir = opendir(image_dir(r));
+	struct dirent *d;
+
+	while (dir && (d = readdir(dir))) {
+		char path[PATH_MAX];
+		struct stat st = { 0 };
+
+		snprintf(path, sizeof(path), "%s/%s", image_dir(r), d->d_name);
+		stat(path, &st);
+		if (S_ISREG(st.st_mode) && strcmp(d->d_name, "stats-restore"))
+			add_line(lines, "%s, %ld bytes", d->d_name, (long)st.st_size);
+	}
+	if (dir)
+		closedir(dir);
 }
 
 /* An image is what ends in .img, or a directory of unfinished ones. */

@@ -50,6 +50,30 @@ static void way_running(struct run *r)
 	finish_program(r);
 }
 
+/* The images are good for any number of restores. */
+static void way_again(struct run *r)
+{
+	struct lines before = { 0 }, files = { 0 }, files_after = { 0 };
+
+	start_program(r);
+	picture(r, &before);
+	dump_ok(r, NULL, false);
+	list_images(r, &files);
+	for (int i = 0; i < 3; i++) {
+		restore_ok(r, NULL);
+		same_picture(r, &before, "after a restore");
+		list_images(r, &files_after);
+		if (compare(r, &files, &files_after, true))
+			fail_case(r, "restore %u changed the images", r->restores);
+		free_lines(&files_after);
+		if (i == 2)
+			break;
+		drop_program(r);
+		wait_gone(r, 20);
+	}
+	finish_program(r);
+}
+
 static void way_twice(struct run *r)
 {
 	struct lines before = { 0 };
@@ -96,6 +120,7 @@ const struct way ways[] = {
 	{ "plain", way_plain, "dump, restore" },
 	{ "running", way_running, "dump -R, dump -R, dump, restore" },
 	{ "twice", way_twice, "dump, restore, dump, restore" },
+	{ "again", way_again, "dump, restore, kill, restore the same images, kill, restore" },
 	{ "faults-dump", way_faults_dump, "a fault at every fault point of a dump" },
 	{ "faults-restore", way_faults_restore, "a fault at every fault point of a restore" },
 	{ "signals", way_signals, "signals to the dump at random moments" },
