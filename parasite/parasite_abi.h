@@ -29,7 +29,8 @@ struct parasite_arg {
 
 enum parasite_command {
 	PARASITE_GET_TASK = 1, /* answered by struct parasite_task */
-	PARASITE_WRITE, /* writes count ranges of its own memory to the descriptor that came last; answered by the bytes */
+	PARASITE_WRITE, /* writes count ranges of its own memory to the descriptor that came last; answered by the bytes
+			 */
 	PARASITE_QUIT, /* closes its descriptors, unmaps itself and goes home; no answer */
 };
 

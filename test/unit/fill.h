@@ -10,7 +10,7 @@
 
 #define FILL_NUMBER 2 /* what each number is; payloads are as long */
 #define FILL_REPEAT 2 /* elements of each list */
-#define FILL_DEPTH 6  /* of messages that hold themselves */
+#define FILL_DEPTH 6 /* of messages that hold themselves */
 
 static inline ProtobufCMessage *fill_message(const ProtobufCMessageDescriptor *type, int depth);
 

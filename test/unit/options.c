@@ -153,7 +153,7 @@ START_TEST(negation)
 	ck_assert(!opts.restore_detached && !opts.restore_sibling && !opts.shell_job && !opts.display_stats);
 	ck_assert_good("restore --no-restore-detached -d");
 	ck_assert(opts.restore_detached);
-	ck_assert_good("dump -t1 --no-tcp-established --no-track-mem");	    /* asks for nothing */
+	ck_assert_good("dump -t1 --no-tcp-established --no-track-mem"); /* asks for nothing */
 	ck_assert_refused("dump -t1 --no-leave-running", "unknown option"); /* in CRIU, too */
 	ck_assert_refused("dump -t1 --no-tree", "unknown option");
 }

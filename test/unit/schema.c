@@ -10,7 +10,7 @@
 #include "image_messages.h"
 
 #define TABLES "test/unit/criu-format/" /* tests run in the top directory */
-#define OURS 1000			/* field numbers from here on are ckpt's own */
+#define OURS 1000 /* field numbers from here on are ckpt's own */
 
 /* Cuts a line at its tabs. Returns how many fields there are. */
 static int cut(char *line, char **field, int max)
