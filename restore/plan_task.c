@@ -126,7 +126,7 @@ static void check_state(struct plan *plan, struct plan_task *task)
 	default:
 		plan_refuse(plan, "core-%d.img: unknown task state 0x%x", task->pid, task->state);
 	}
-	if (!task->parent && !plan_lives(task))
+	if (!task->parent && (task->state == TASK_DEAD || task->state == TASK_HELPER))
 		plan_refuse(plan, "task %d, the root, is dead: there is nothing to restore", task->pid);
 	if (!plan_lives(task) && task->n_threads > 1)
 		plan_refuse(plan, "task %d is dead but has %zu threads", task->pid, task->n_threads);

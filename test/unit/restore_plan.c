@@ -1,0 +1,397 @@
+/* The plan of a restore: good images are taken, all others are refused, and none makes it crash. */
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../restore/plan.h"
+#include "image_consts.h"
+#include "opts.h"
+#include "regs.h"
+#include "xstate.h"
+
+#define ACTIONS 62
+#define AREA 0x10000000ul
+#define FILES_ID 2
+
+/* A set of images of one sleeping task, in memory: a test changes something, then it is written. */
+static struct set {
+	pid_t pid;
+	InventoryEntry inventory;
+	TaskKobjIdsEntry root_ids, ids;
+	PstreeEntry pstree[2];
+	size_t n_pstree;
+	uint32_t threads[2];
+	RegFileEntry reg[3];
+	FownEntry fown;
+	FileEntry files[3];
+	size_t n_files;
+	FdinfoEntry fds[2];
+	size_t n_fds;
+	FsEntry fs;
+	MmEntry mm;
+	VmaEntry vma[2], *vmas[2];
+	PagemapHead head;
+	PagemapEntry page;
+	size_t pages;
+	struct regs_image regs;
+	CoreEntry core;
+	TaskCoreEntry tc;
+	ThreadCoreEntry thread;
+	CredsEntry creds;
+	SaEntry action, *actions[ACTIONS];
+	TaskTimersEntry timers;
+	ItimerEntry timer;
+	PosixTimerEntry posix, *posix_list[1];
+	uint32_t caps[2];
+} s;
+
+static char path[64];
+
+static void fill_core(void)
+{
+	static uint8_t xstate[XSTATE_MAX];
+	static const struct user_desc tls[TLS_ENTRIES];
+	struct user_regs_struct general = { .cs = 0x33, .ss = 0x2b };
+	size_t len = xstate_size(xstate_layout()->features);
+
+	ck_assert_int_eq(regs_to_image(&s.regs, &general, xstate, len, tls, 0), 0);
+	core_entry__init(&s.core);
+	task_core_entry__init(&s.tc);
+	thread_core_entry__init(&s.thread);
+	creds_entry__init(&s.creds);
+	sa_entry__init(&s.action);
+	task_timers_entry__init(&s.timers);
+	itimer_entry__init(&s.timer);
+	posix_timer_entry__init(&s.posix);
+	s.timers.real = s.timers.virt = s.timers.prof = &s.timer;
+	s.posix_list[0] = &s.posix;
+	for (size_t i = 0; i < ACTIONS; i++)
+		s.actions[i] = &s.action;
+	s.core.mtype = CORE_ENTRY__MARCH__X86_64;
+	s.core.thread_info = &s.regs.info;
+	s.core.tc = &s.tc;
+	s.core.thread_core = &s.thread;
+	s.thread.creds = &s.creds;
+	s.thread.futex_rla_len = 24;
+	s.tc.task_state = TASK_ALIVE;
+	s.tc.comm = "plan";
+	s.tc.timers = &s.timers;
+	s.tc.n_sigactions = ACTIONS;
+	s.tc.sigactions = s.actions;
+}
+
+static void fill_memory(void)
+{
+	mm_entry__init(&s.mm);
+	s.mm.exe_file_id = 1;
+	s.mm.n_vmas = 2;
+	s.mm.vmas = s.vmas;
+	for (size_t i = 0; i < 2; i++) {
+		vma_entry__init(&s.vma[i]);
+		s.vmas[i] = &s.vma[i];
+		s.vma[i].start = AREA + i * 0x10000;
+		s.vma[i].end = s.vma[i].start + 0x4000;
+		s.vma[i].prot = 3;
+		s.vma[i].flags = 0x22; /* MAP_PRIVATE | MAP_ANONYMOUS */
+		s.vma[i].status = VMA_AREA_REGULAR | VMA_ANON_PRIVATE;
+	}
+	s.vma[1].flags = 0x02;
+	s.vma[1].status = VMA_AREA_REGULAR | VMA_FILE_PRIVATE;
+	s.vma[1].shmid = 1;
+	pagemap_head__init(&s.head);
+	pagemap_entry__init(&s.page);
+	s.head.pages_id = 1;
+	s.page.vaddr = AREA;
+	s.page.has_flags = s.page.has_nr_pages = true;
+	s.page.flags = PE_PRESENT;
+	s.page.nr_pages = s.pages = 2;
+}
+
+static void fill_files(void)
+{
+	static char *const names[] = { "/proc/self/exe", "/", "/dev/null" };
+
+	fown_entry__init(&s.fown);
+	s.n_files = 3;
+	for (size_t i = 0; i < 3; i++) {
+		reg_file_entry__init(&s.reg[i]);
+		file_entry__init(&s.files[i]);
+		s.reg[i].id = s.files[i].id = i + 1;
+		s.reg[i].fown = &s.fown;
+		s.reg[i].name = names[i];
+		s.files[i].type = FD_TYPES__REG;
+		s.files[i].reg = &s.reg[i];
+	}
+	s.n_fds = 2;
+	for (size_t i = 0; i < 2; i++) {
+		fdinfo_entry__init(&s.fds[i]);
+		s.fds[i].id = 3;
+		s.fds[i].fd = i;
+		s.fds[i].type = FD_TYPES__REG;
+	}
+	fs_entry__init(&s.fs);
+	s.fs.cwd_id = s.fs.root_id = 2;
+}
+
+/* A number that is free now and not used again soon. */
+static pid_t free_pid(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	return pid;
+}
+
+static void fill(void)
+{
+	s = (struct set){ .pid = free_pid() };
+	inventory_entry__init(&s.inventory);
+	task_kobj_ids_entry__init(&s.root_ids);
+	task_kobj_ids_entry__init(&s.ids);
+	s.inventory.img_version = IMAGE_VERSION;
+	s.inventory.has_fdinfo_per_id = s.inventory.fdinfo_per_id = true;
+	s.inventory.root_ids = &s.root_ids;
+	s.ids.vm_id = s.ids.files_id = s.ids.fs_id = s.ids.sighand_id = FILES_ID;
+	for (size_t i = 0; i < 2; i++) {
+		pstree_entry__init(&s.pstree[i]);
+		s.pstree[i].pid = s.pstree[i].pgid = s.pstree[i].sid = s.pid;
+		s.pstree[i].n_threads = 1;
+		s.pstree[i].threads = s.threads;
+	}
+	s.threads[0] = s.threads[1] = s.pid;
+	s.n_pstree = 1;
+	fill_core();
+	fill_memory();
+	fill_files();
+}
+
+static void put_many(struct image_dir *dir, enum image_kind kind, unsigned long id, const void *first, size_t size,
+		     size_t n)
+{
+	struct image_writer w;
+
+	image_create(&w, dir, kind, id);
+	for (size_t i = 0; i < n; i++)
+		image_put(&w, (const ProtobufCMessage *)((const char *)first + i * size));
+	ck_assert_int_eq(image_close(&w), 0);
+}
+
+static void write_set(void)
+{
+	struct image_dir dir;
+	struct image_writer w;
+
+	ck_assert_int_eq(image_dir_open(&dir, path), 0);
+	ck_assert_int_eq(image_dir_begin(&dir), 0);
+	put_many(&dir, IMG_INVENTORY, 0, &s.inventory, 0, 1);
+	put_many(&dir, IMG_PSTREE, 0, s.pstree, sizeof(s.pstree[0]), s.n_pstree);
+	put_many(&dir, IMG_FILES, 0, s.files, sizeof(s.files[0]), s.n_files);
+	put_many(&dir, IMG_FDINFO, FILES_ID, s.fds, sizeof(s.fds[0]), s.n_fds);
+	put_many(&dir, IMG_CORE, s.pid, &s.core, 0, 1);
+	put_many(&dir, IMG_IDS, s.pid, &s.ids, 0, 1);
+	put_many(&dir, IMG_FS, s.pid, &s.fs, 0, 1);
+	put_many(&dir, IMG_MM, s.pid, &s.mm, 0, 1);
+	image_create(&w, &dir, IMG_PAGEMAP, s.pid);
+	image_put(&w, &s.head.base);
+	image_put(&w, &s.page.base);
+	ck_assert_int_eq(image_close(&w), 0);
+	int fd = image_create_raw(&dir, IMG_PAGES, 1);
+	ck_assert_int_eq(ftruncate(fd, s.pages * IMAGE_PAGE_SIZE), 0);
+	close(fd);
+	ck_assert_int_eq(image_dir_commit(&dir), 0);
+	image_dir_close(&dir);
+}
+
+static int try_plan(void)
+{
+	const struct opts opts = { .images_dir = path, .status_fd = -1 };
+	struct plan plan;
+	int err = plan_open(&plan, &opts);
+
+	plan_close(&plan);
+	return err;
+}
+
+static void setup(void)
+{
+	strcpy(path, "/tmp/ckpt-unit-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(path));
+	fill();
+}
+
+static void teardown(void)
+{
+	char command[96];
+
+	snprintf(command, sizeof(command), "rm -r %s", path);
+	ck_assert_int_eq(system(command), 0);
+}
+
+/* What can be wrong: each change alone must be refused. */
+#define CHANGES(X)                                                                                                     \
+	X(version, s.inventory.img_version = 9)                                                                        \
+	X(no_root_ids, s.inventory.root_ids = NULL)                                                                    \
+	X(namespace, s.ids.has_net_ns_id = true; s.ids.net_ns_id = 77)                                                 \
+	X(no_task, s.n_pstree = 0)                                                                                     \
+	X(same_pid_twice, s.n_pstree = 2; s.pstree[1].ppid = s.pid)                                                    \
+	X(own_parent, s.n_pstree = 2; s.pstree[1].pid = s.pstree[1].ppid = s.pid + 1)                                  \
+	X(pid_0, s.pstree[0].pid = 0)                                                                                  \
+	X(huge_pid, s.pstree[0].pid = 0x7fffffff)                                                                      \
+	X(threads_without_leader, s.pstree[0].n_threads = 2; s.threads[0] = s.pid + 1; s.threads[1] = s.pid + 2)       \
+	X(thread_twice, s.pstree[0].n_threads = 2)                                                                     \
+	X(foreign_session, s.pstree[0].sid = 1)                                                                        \
+	X(pid_in_use, s.pid = s.pstree[0].pgid = s.pstree[0].sid = s.pstree[0].pid = s.threads[0] = 1)                 \
+	X(other_machine, s.core.mtype = CORE_ENTRY__MARCH__ARM)                                                        \
+	X(no_state, s.core.tc = NULL)                                                                                  \
+	X(no_registers, s.core.thread_info = NULL)                                                                     \
+	X(code_32_bit, s.regs.general.cs = 0x23)                                                                       \
+	X(kernel_fs_base, s.regs.general.fs_base = 0xffff800000000000)                                                 \
+	X(few_xmm, s.regs.fp.n_xmm_space = 3)                                                                          \
+	X(dead_root, s.tc.task_state = TASK_DEAD)                                                                      \
+	X(unknown_state, s.tc.task_state = 0x55)                                                                       \
+	X(seccomp, s.thread.has_seccomp_mode = true; s.thread.seccomp_mode = SECCOMP_MODE__filter)                     \
+	X(no_creds, s.thread.creds = NULL)                                                                             \
+	X(unknown_capability, s.creds.n_cap_prm = 2; s.caps[1] = 1u << 31; s.creds.cap_prm = s.caps)                   \
+	X(few_actions, s.tc.n_sigactions = 3)                                                                          \
+	X(robust_length, s.thread.futex_rla = AREA; s.thread.futex_rla_len = 25)                                       \
+	X(posix_timer, s.timers.n_posix = 1; s.timers.posix = s.posix_list)                                            \
+	X(timer_range, s.timer.iusec = 1000000)                                                                        \
+	X(deadline, s.thread.has_sched_policy = true; s.thread.sched_policy = 6)                                       \
+	X(two_files_one_id, s.files[1].id = 1)                                                                         \
+	X(relative_path, s.reg[2].name = "dev/null")                                                                   \
+	X(missing_file, s.reg[2].name = "/nowhere/at/all")                                                             \
+	X(changed_size, s.reg[0].has_size = true; s.reg[0].size = 1)                                                   \
+	X(changed_type, s.reg[2].has_mode = true; s.reg[2].mode = S_IFDIR)                                             \
+	X(entry_of_other_kind, s.files[2].type = FD_TYPES__PIPE)                                                       \
+	X(unsupported_kind, s.files[2].type = s.fds[0].type = s.fds[1].type = FD_TYPES__EVENTFD)                       \
+	X(type_differs, s.fds[0].type = FD_TYPES__TTY)                                                                 \
+	X(unknown_file, s.fds[0].id = 99)                                                                              \
+	X(same_fd_twice, s.fds[1].fd = 0)                                                                              \
+	X(huge_fd, s.fds[1].fd = 0x7ffffffe)                                                                           \
+	X(negative_fd, s.fds[1].fd = 0xffffffff)                                                                       \
+	X(unknown_cwd, s.fs.cwd_id = 99)                                                                               \
+	X(unknown_exe, s.mm.exe_file_id = 99)                                                                          \
+	X(unaligned, s.vma[0].end -= 1)                                                                                \
+	X(backwards, s.vma[0].end = s.vma[0].start - 0x1000)                                                           \
+	X(kernel_space, s.vma[0].end = 0xffff800000000000)                                                             \
+	X(overlap, s.vma[0].end = s.vma[1].start + 0x1000)                                                             \
+	X(two_kinds, s.vma[0].status |= VMA_ANON_SHARED)                                                               \
+	X(shared_and_private, s.vma[0].flags |= 1)                                                                     \
+	X(unknown_flags, s.vma[0].flags |= 1u << 30)                                                                   \
+	X(sysv, s.vma[0].status |= VMA_AREA_SYSVIPC)                                                                   \
+	X(mapped_file_unknown, s.vma[1].shmid = 99)                                                                    \
+	X(pages_outside, s.page.vaddr = AREA + 0x3000)                                                                 \
+	X(pages_unaligned, s.page.vaddr = AREA + 1)                                                                    \
+	X(pages_overflow, s.page.nr_pages = 1ul << 52)                                                                 \
+	X(pages_none, s.page.nr_pages = 0)                                                                             \
+	X(pages_missing, s.pages = 1)                                                                                  \
+	X(pages_image_unknown, s.head.pages_id = 7)                                                                    \
+	X(pages_in_parent, s.page.flags = PE_PARENT)
+
+START_TEST(good)
+{
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+#define X(name, change)                                                                                                \
+	START_TEST(refuses_##name)                                                                                     \
+	{                                                                                                              \
+		change;                                                                                                \
+		write_set();                                                                                           \
+		ck_assert_int_lt(try_plan(), 0);                                                                       \
+	}                                                                                                              \
+	END_TEST
+CHANGES(X)
+#undef X
+
+/* Calls fn for each image with its bytes; fn may write to it. */
+static void each_image(void (*fn)(int fd, const uint8_t *bytes, size_t len))
+{
+	DIR *d = opendir(path);
+
+	for (struct dirent *e; (e = readdir(d));) {
+		char name[384];
+		static uint8_t bytes[65536];
+
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(name, sizeof(name), "%s/%s", path, e->d_name);
+		int fd = open(name, O_RDWR);
+		ssize_t len = read(fd, bytes, sizeof(bytes));
+		ck_assert(len > 0);
+		fn(fd, bytes, len);
+		ck_assert_int_eq(pwrite(fd, bytes, len, 0), len);
+		close(fd);
+	}
+	closedir(d);
+}
+
+static void truncate_image(int fd, const uint8_t *bytes, size_t len)
+{
+	for (size_t n = len > 4096 ? len - 64 : 0; n < len; n++) {
+		ck_assert_int_eq(ftruncate(fd, 0), 0);
+		ck_assert_int_eq(pwrite(fd, bytes, n, 0), n);
+		try_plan();
+	}
+}
+
+static void damage_image(int fd, const uint8_t *bytes, size_t len)
+{
+	for (size_t n = 0; n < len && n < 4096; n++) {
+		const uint8_t values[] = { bytes[n] ^ 0x80, bytes[n] ^ 1, 0xff };
+
+		for (size_t v = 0; v < sizeof(values); v++) {
+			ck_assert_int_eq(pwrite(fd, &values[v], 1, n), 1);
+			try_plan();
+		}
+		ck_assert_int_eq(pwrite(fd, &bytes[n], 1, n), 1);
+	}
+}
+
+START_TEST(survives_truncated_images)
+{
+	write_set();
+	each_image(truncate_image);
+}
+END_TEST
+
+START_TEST(survives_damaged_images)
+{
+	write_set();
+	each_image(damage_image);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("restore_plan");
+	TCase *refuse = tcase_create("refuse"), *hostile = tcase_create("hostile");
+
+	log_init(AT_FDCWD, "/dev/null", LOG_ERR);
+	tcase_add_checked_fixture(refuse, setup, teardown);
+	tcase_add_test(refuse, good);
+#define X(name, change) tcase_add_test(refuse, refuses_##name);
+	CHANGES(X)
+#undef X
+	tcase_add_checked_fixture(hostile, setup, teardown);
+	tcase_set_timeout(hostile, 300);
+	tcase_add_test(hostile, survives_truncated_images);
+	tcase_add_test(hostile, survives_damaged_images);
+	suite_add_tcase(suite, refuse);
+	suite_add_tcase(suite, hostile);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
