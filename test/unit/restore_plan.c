@@ -378,6 +378,7 @@ int main(void)
 	TCase *refuse = tcase_create("refuse"), *hostile = tcase_create("hostile");
 
 	log_init(AT_FDCWD, "/dev/null", LOG_ERR);
+	tcase_set_timeout(refuse, 60); /* only against hangs */
 	tcase_add_checked_fixture(refuse, setup, teardown);
 	tcase_add_test(refuse, good);
 #define X(name, change) tcase_add_test(refuse, refuses_##name);
