@@ -13,7 +13,7 @@ static const struct {
 	[STEP_VDSO] = { "map the vDSO", "address", "the kernel needs CONFIG_CHECKPOINT_RESTORE" },
 	[STEP_MAP] = { "map memory", "address", "check vm.overcommit_memory, vm.max_map_count and vm.mmap_min_addr" },
 	[STEP_READ] = { "read pages", "address", "the page image may be damaged, or memory is short" },
-	[STEP_PROTECT] = { "protect memory", "address", NULL },
+	[STEP_PROTECT] = { "protect memory", "address", "check vm.max_map_count" },
 	[STEP_ADVISE] = { "advise the kernel (madvise)", "address", "the dump may come from a newer kernel" },
 	[STEP_LOCK] = { "lock memory", "address", "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },
 	[STEP_CLOSE] = { "close temporary descriptors", "descriptor", NULL },
