@@ -162,32 +162,47 @@ static int run_stages(struct plan *plan, struct stopwatch *watch)
 	return err ? err : write_pidfile(plan);
 }
 
+/*
+ * Waits until the task is gone. Parents come first, so that it is our child by now; its threads, if we traced
+ * them, must be reaped before their leader can be. Whoever is not our child is not waited for.
+ */
+static void reap_task(const struct plan_task *task)
+{
+	siginfo_t si;
+
+	for (size_t t = task->n_threads; t-- > 0;)
+		while (waitid(P_PID, task->threads[t].tid, &si, WEXITED | __WALL) && errno == EINTR)
+			;
+}
+
+/* The root is a child of our caller, and those below went to it or to init: all we can do is look. */
+static void await_sibling(const struct plan *plan)
+{
+	static const struct timespec nap = { .tv_nsec = 1000000 };
+
+	for (int i = 0; i < 2000; i++) {
+		bool left = false;
+
+		for (size_t t = 0; t < plan->n_tasks; t++)
+			left |= plan->shared->slots[t].born && !stage_is_dead(plan->tasks[t].pid);
+		if (!left)
+			return;
+		nanosleep(&nap, NULL);
+	}
+}
+
 /* Kills all that was made and waits until nothing is left of it. */
 static void clean_up(struct plan *plan)
 {
-	static const struct timespec nap = { .tv_nsec = 1000000 };
-	siginfo_t si;
-
 	/* Those who still fork end themselves when they see this. */
 	__atomic_store_n(&plan->shared->failed, 2, __ATOMIC_SEQ_CST);
 	for (size_t i = 0; i < plan->n_tasks; i++)
 		if (plan->shared->slots[i].born)
 			kill(plan->tasks[i].pid, SIGKILL);
-	/* Our child, or a tracee, or left to us by a parent that died: all end up here, but siblings. */
-	while (!waitid(P_ALL, 0, &si, WEXITED | __WALL) || errno == EINTR)
-		;
-	for (int i = 0; plan->opts->restore_sibling && i < 2000; i++) {
-		bool left = false;
-
-		for (size_t t = 0; t < plan->n_tasks; t++) {
-			if (!plan->shared->slots[t].born)
-				continue;
-			left |= !kill(plan->tasks[t].pid, 0) && (t || waitid(P_PID, plan->tasks[t].pid, &si, WNOHANG));
-		}
-		if (!left)
-			break;
-		nanosleep(&nap, NULL);
-	}
+	for (size_t i = 0; i < plan->n_tasks; i++)
+		reap_task(&plan->tasks[i]);
+	if (plan->opts->restore_sibling)
+		await_sibling(plan);
 }
 
 static void write_stats(const struct plan *plan, struct stopwatch *watch)

@@ -41,8 +41,7 @@ void stage_begin(struct plan *plan, enum restore_stage stage, size_t count)
 	futex_wake(&s->stage, INT_MAX);
 }
 
-/* A process that is gone or a zombie. */
-static bool is_dead(pid_t pid)
+bool stage_is_dead(pid_t pid)
 {
 	char path[32], text[512];
 
@@ -61,7 +60,7 @@ static int look_for_dead(struct plan *plan)
 	for (size_t i = 0; i < plan->n_tasks; i++) {
 		struct plan_task *task = &plan->tasks[i];
 
-		if (!plan->shared->slots[i].born || !plan_lives(task) || !is_dead(task->pid))
+		if (!plan->shared->slots[i].born || !plan_lives(task) || !stage_is_dead(task->pid))
 			continue;
 		if (__atomic_load_n(&plan->shared->failed, __ATOMIC_SEQ_CST))
 			break; /* it ended itself, and said why */

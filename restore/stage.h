@@ -6,7 +6,9 @@
 #define CKPT_RESTORE_STAGE_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "restorer_abi.h"
 
@@ -16,6 +18,9 @@ struct plan;
 void stage_begin(struct plan *plan, enum restore_stage stage, size_t count);
 /* Waits until all have arrived. Returns 0, or -errno (logged) when one failed or died. */
 int stage_finish(struct plan *plan);
+
+/* Whether the process is gone or a zombie. */
+bool stage_is_dead(pid_t pid);
 
 /*
  * In the coordinator: from stage_block_interrupts() on SIGINT and its like wait until somebody asks for them, so that

@@ -38,6 +38,9 @@ static pid_t fork_as(pid_t pid, uint64_t flags)
 int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling)
 {
 	pid_t parent = as_sibling ? getppid() : getpid();
+
+	if (__atomic_load_n(&plan->shared->failed, __ATOMIC_SEQ_CST))
+		return -ECANCELED;
 	pid_t pid = fork_as(task->pid, as_sibling ? CLONE_PARENT : 0);
 
 	if (!pid)
@@ -217,7 +220,7 @@ static _Noreturn void die(const struct plan_task *task)
 }
 
 /* Zombies must be dead before the signals that this causes are thrown away; helpers must leave nothing. */
-static int await_dead_children(const struct plan_task *task)
+static int await_dead_children(struct plan *plan, const struct plan_task *task)
 {
 	for (const struct plan_task *c = task->children; c; c = c->next) {
 		int options = WEXITED | (c->state == TASK_HELPER ? 0 : WNOWAIT);
@@ -227,6 +230,9 @@ static int await_dead_children(const struct plan_task *task)
 			continue;
 		if (waitid(P_PID, c->pid, &si, options))
 			return log_errno(errno, "can't wait for task %d to die", c->pid);
+		/* Its number may be another process' soon. */
+		if (c->state == TASK_HELPER)
+			plan->shared->slots[c->index].born = 0;
 	}
 	return 0;
 }
@@ -253,7 +259,7 @@ static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t
 	stage_wait(plan, STAGE_MEMORY);
 	if (task->state == TASK_HELPER)
 		_exit(0);
-	if (await_dead_children(task))
+	if (await_dead_children(plan, task))
 		stage_fail(plan);
 	task_finish(plan, task);
 }
