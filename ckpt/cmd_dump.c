@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,19 +63,45 @@ static int examine(struct dump *d)
 	return err ? err : judge_tree_inside(d);
 }
 
-static int write_images(struct dump *d)
+/* What describes the tree is written by a second thread, while the tasks write their memory. */
+struct describing {
+	struct dump *d;
+	int err;
+};
+
+static void *describe(void *arg)
 {
-	int err = fault_point(FAULT_dump_judged);
+	struct describing *work = arg;
+
+	work->err = write_tree_images(work->d);
+	return NULL;
+}
+
+static int write_memory(struct dump *d)
+{
+	int err = pages_write(d);
 
 	if (!err)
-		err = pages_write(d);
-	if (!err)
 		err = shmem_write(d);
-	log_info("memory written");
+	return err ? err : fault_point(FAULT_dump_memory_written);
+}
+
+static int write_images(struct dump *d)
+{
+	struct describing work = { .d = d };
+	pthread_t helper;
+	int err = fault_point(FAULT_dump_judged);
+
+	if (err)
+		return err;
+	bool helped = !pthread_create(&helper, NULL, describe, &work);
+	err = write_memory(d);
+	if (helped)
+		pthread_join(helper, NULL);
+	else if (!err)
+		describe(&work);
 	if (!err)
-		err = fault_point(FAULT_dump_memory_written);
-	if (!err)
-		err = write_tree_images(d);
+		err = work.err;
 	return err ? err : fault_point(FAULT_dump_images_written);
 }
 

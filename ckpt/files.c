@@ -30,6 +30,16 @@ struct files {
 	size_t n;
 	void *descriptions; /* tsearch(3): files behind descriptors */
 	void *links; /* tsearch(3): files behind exe, cwd, root and mappings */
+	void *mappings; /* tsearch(3): what is known of files behind areas (struct mapping) */
+};
+
+/* A file as /proc/PID/smaps names it, found already. */
+struct mapping {
+	uint64_t ino;
+	dev_t dev;
+	unsigned int flags;
+	const char *name; /* of the area; owned by its task */
+	struct dump_file *file;
 };
 
 static const struct dump_fd_kind *const kinds[] = {
@@ -258,6 +268,40 @@ int files_add_link(struct dump_task *t, const char *link_name, unsigned int flag
 	return describe(t->dump, *file, &info);
 }
 
+static int compare_mappings(const void *a, const void *b)
+{
+	const struct mapping *x = a, *y = b;
+
+	LESS_MORE(x->ino, y->ino);
+	LESS_MORE(x->dev, y->dev);
+	LESS_MORE(x->flags, y->flags);
+	return strcmp(x->name, y->name);
+}
+
+int files_add_mapping(struct dump_task *t, const struct vma *v, unsigned int flags, struct dump_file **file)
+{
+	struct mapping probe = { .ino = v->ino, .dev = v->dev, .flags = flags, .name = v->name };
+	struct mapping **known = tfind(&probe, &t->dump->files->mappings, compare_mappings);
+	char link[64];
+
+	*file = known ? (*known)->file : NULL;
+	if (known)
+		return 0;
+	snprintf(link, sizeof(link), "map_files/%lx-%lx", v->start, v->end);
+	int err = files_add_link(t, link, flags, file);
+	if (err)
+		return err;
+	struct mapping *m = malloc(sizeof(*m));
+	if (!m)
+		return log_errno(ENOMEM, "%s", link);
+	*m = probe;
+	m->file = *file;
+	if (tsearch(m, &t->dump->files->mappings, compare_mappings))
+		return 0;
+	free(m);
+	return log_errno(ENOMEM, "%s", link);
+}
+
 bool files_has_inode(const struct dump *d, const struct stat *st, int access_mode)
 {
 	for (size_t i = 0; i < d->files->n; i++) {
@@ -402,6 +446,7 @@ void files_free(struct dump *d)
 		return;
 	tdestroy(d->files->descriptions, free_nothing);
 	tdestroy(d->files->links, free_nothing);
+	tdestroy(d->files->mappings, free);
 	for (size_t i = 0; i < d->files->n; i++) {
 		free(d->files->list[i]->data);
 		free(d->files->list[i]->link);

@@ -6,6 +6,7 @@
  * Stopped and dead tasks are states, not errors. Does not handle: groups frozen by the cgroup freezer.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 
 /* Survives PTRACE_DETACH of a stopped thread: what a thread was doing is told by its own state alone. */
 #define SEIZE_OPTIONS PTRACE_O_TRACESYSGOOD
+#define MANY_THREADS 100
 
 int interrupted(void)
 {
@@ -209,11 +211,51 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 	return seized < 0 ? seized : 1;
 }
 
+/* Adds those of the processes that are new. Returns how many, or -errno. */
+static int add_new_tasks(struct dump *d, struct dump_task *parent, const int *pids, size_t n)
+{
+	int found = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int added = find_task(d, pids[i]) ? 0 : add_task(d, pids[i], parent);
+
+		if (added < 0)
+			return added;
+		found += added;
+	}
+	return found;
+}
+
+/* The children of a task of many threads: cheaper to find among all processes than by asking each thread. */
+static int add_children_of_many(struct dump *d, struct dump_task *t)
+{
+	_cleanup_close_ int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ int *pids = NULL;
+	size_t n, kept = 0;
+	char name[32];
+
+	if (proc < 0)
+		return log_errno(errno, "can't open /proc");
+	int err = proc_list(proc, ".", &pids, &n);
+	if (err)
+		return err;
+	for (size_t i = 0; i < n; i++) {
+		struct proc_stat st;
+
+		snprintf(name, sizeof(name), "%d/stat", pids[i]);
+		if (!proc_stat(proc, name, &st) && st.ppid == t->pid)
+			pids[kept++] = pids[i];
+	}
+	return add_new_tasks(d, t, pids, kept);
+}
+
 /* Adds the children of a task that are new. Returns how many, or -errno. */
 static int add_new_children(struct dump *d, struct dump_task *t)
 {
 	int found = 0;
 
+	if (t->n_threads > MANY_THREADS)
+		return add_children_of_many(d, t);
 	for (size_t i = 0; i < t->n_threads; i++) {
 		_cleanup_free_ int *pids = NULL;
 		char name[48];
@@ -221,16 +263,12 @@ static int add_new_children(struct dump *d, struct dump_task *t)
 
 		snprintf(name, sizeof(name), "task/%d/children", t->threads[i].tid);
 		int err = proc_numbers(t->proc, name, &pids, &n);
-		if (err && err != -ESRCH)
-			return err;
-		for (size_t j = 0; !err && j < n; j++) {
-			if (find_task(d, pids[j]))
-				continue;
-			int added = add_task(d, pids[j], t);
-			if (added < 0)
-				return added;
-			found += added;
-		}
+		if (err == -ESRCH)
+			continue;
+		int added = err ? err : add_new_tasks(d, t, pids, n);
+		if (added < 0)
+			return added;
+		found += added;
 	}
 	return found;
 }

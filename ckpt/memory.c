@@ -64,21 +64,6 @@ static uint32_t file_flags(const struct vma *v)
 	return v->shared && v->may_write ? O_RDWR : O_RDONLY;
 }
 
-/* The file behind an area; areas that follow each other mostly share it. */
-static int collect_file(struct dump_task *t, size_t i)
-{
-	const struct vma *v = &t->vmas.v[i], *before = i ? v - 1 : NULL;
-	char link[64];
-
-	if (before && t->vma_files[i - 1] && before->ino == v->ino && before->dev == v->dev &&
-	    file_flags(before) == file_flags(v) && !strcmp(before->name, v->name)) {
-		t->vma_files[i] = t->vma_files[i - 1];
-		return 0;
-	}
-	snprintf(link, sizeof(link), "map_files/%lx-%lx", v->start, v->end);
-	return files_add_link(t, link, file_flags(v), &t->vma_files[i]);
-}
-
 int memory_collect(struct dump_task *t)
 {
 	int err = files_add_link(t, "exe", O_RDONLY, &t->exe);
@@ -90,7 +75,7 @@ int memory_collect(struct dump_task *t)
 		if (is_shared_anonymous(&t->vmas.v[i]))
 			err = shmem_collect(t, &t->vmas.v[i]);
 		else if (is_file(&t->vmas.v[i]))
-			err = collect_file(t, i);
+			err = files_add_mapping(t, &t->vmas.v[i], file_flags(&t->vmas.v[i]), &t->vma_files[i]);
 	}
 	return err;
 }

@@ -37,11 +37,11 @@ static int judge_inside(struct dump_task *t)
 }
 
 /* A number from a file of /proc/PID; 0 when the kernel has no such file. */
-static long number(const struct dump_task *t, const char *name, int base)
+static long number(const struct dump_task *t, const char *name)
 {
 	_cleanup_free_ char *text = NULL;
 
-	return proc_read(t->proc, name, &text, NULL) ? 0 : strtol(text, NULL, base);
+	return proc_read(t->proc, name, &text, NULL) ? 0 : strtol(text, NULL, 10);
 }
 
 static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
@@ -49,12 +49,12 @@ static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
 	TaskCoreEntry *tc = core->tc;
 
 	tc->comm = (char *)t->threads[0].status.name;
-	tc->personality = number(t, "personality", 16);
+	tc->personality = t->inside.personality;
 	tc->flags = t->stat.flags;
 	tc->has_loginuid = true;
-	tc->loginuid = number(t, "loginuid", 10);
+	tc->loginuid = number(t, "loginuid");
 	tc->has_oom_score_adj = true;
-	tc->oom_score_adj = number(t, "oom_score_adj", 10);
+	tc->oom_score_adj = number(t, "oom_score_adj");
 	tc->has_child_subreaper = true;
 	tc->child_subreaper = t->inside.child_subreaper;
 	if (t->inside.membarrier > 0) {

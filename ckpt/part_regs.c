@@ -32,12 +32,24 @@ static enum pending_signal pending_signal(const struct dump_task *t, const struc
 	return SIGNAL_NONE;
 }
 
-/* The stop captured all but the TLS descriptors of set_thread_area(2). */
+/*
+ * The stop captured all but the TLS descriptors of set_thread_area(2), which 64-bit programs do not use. A
+ * thread inherits them when it is made: where the main thread has none and no segment register refers to one,
+ * the others are not asked.
+ */
 static int collect_thread(struct dump_task *t, struct dump_thread *th)
 {
+	const struct user_regs_struct *r = &th->remote.regs;
+	const struct dump_thread *main_thread = &t->threads[0];
+	bool ask = th == main_thread || r->fs || r->gs || r->ds || r->es;
+
 	for (int i = 0; i < TLS_ENTRIES; i++)
-		if (ptrace(PTRACE_GET_THREAD_AREA, th->tid, TLS_FIRST + i, &th->tls[i]))
+		ask |= !main_thread->tls[i].seg_not_present;
+	for (int i = 0; i < TLS_ENTRIES; i++) {
+		th->tls[i] = main_thread->tls[i];
+		if (ask && ptrace(PTRACE_GET_THREAD_AREA, th->tid, TLS_FIRST + i, &th->tls[i]))
 			return log_errno(errno, "can't read TLS descriptor %d of thread %d", i, th->tid);
+	}
 	return 0;
 }
 

@@ -231,6 +231,8 @@ int files_write(struct dump *d);
 void files_free(struct dump *d);
 /* The file entry for what a path in /proc/PID ("exe", "cwd", "map_files/..") leads to; *file is the registry's. */
 int files_add_link(struct dump_task *t, const char *link_name, unsigned int flags, struct dump_file **file);
+/* The same for the file behind an area, which is looked at once, however many areas and tasks map it. */
+int files_add_mapping(struct dump_task *t, const struct vma *v, unsigned int flags, struct dump_file **file);
 /* Whether any descriptor of the tree refers to another file of the same inode, and with which open mode. */
 bool files_has_inode(const struct dump *d, const struct stat *st, int access_mode);
 /* Calls fn for each file of a kind, in the order of their inodes. Stops at the first error. */
