@@ -124,8 +124,11 @@ static bool E2E_UNUSED e2e_time_to_check(void)
 
 static void E2E_UNUSED e2e_ready(void)
 {
-	if (gettid() == e2e_first)
-		e2e_touch("ready");
+	if (gettid() != e2e_first)
+		return;
+	/* It appears when the descriptor that made it is closed: the runner takes its picture of us at once. */
+	e2e_touch("almost-ready");
+	must(!rename(e2e_path("almost-ready"), e2e_path("ready")));
 }
 
 static void E2E_UNUSED e2e_wait(void)

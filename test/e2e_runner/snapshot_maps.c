@@ -48,8 +48,10 @@ static void add_area(struct lines *lines, pid_t pid, const struct area *a)
 {
 	bool anonymous = strstr(a->name, " (deleted)") != NULL;
 
-	add_line(lines, "%d map: %lx-%lx %s %lx %s %lu %s, pages of %lu kB, flags%s", pid, a->start, a->end, a->perms,
-		 a->inode ? a->offset : 0, a->device, anonymous ? 0 : a->inode, a->name, a->page_size, a->flags);
+	/* A stack grows when it is used, be it by a call from outside: its end tells which one it is. */
+	add_line(lines, "%d map: %lx-%lx %s %lx %s %lu %s, pages of %lu kB, flags%s", pid,
+		 strstr(a->flags, " gd") ? 0 : a->start, a->end, a->perms, a->inode ? a->offset : 0, a->device,
+		 anonymous ? 0 : a->inode, a->name, a->page_size, a->flags);
 }
 
 void snapshot_maps(struct lines *lines, pid_t pid)
