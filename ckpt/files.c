@@ -179,6 +179,7 @@ static int add_fd(struct dump_task *t, struct fd_info *info, struct dump_file *p
 		return log_errno(-err, "can't read the link of fd %d of task %d", info->number, t->pid);
 	info->fd = fd;
 	info->link = probe->link = link;
+	snprintf(probe->where, sizeof(probe->where), "fd %d", info->number);
 	entry->file = add(t->dump, &t->dump->files->descriptions, compare_descriptions, probe);
 	if (!entry->file)
 		return log_errno(ENOMEM, "fd %d of task %d", info->number, t->pid);

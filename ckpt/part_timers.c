@@ -36,11 +36,21 @@ static ItimerEntry *fill_timer(const uint64_t timer[4], struct arena *arena)
 static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
 {
 	TaskTimersEntry *e = arena_get(arena, sizeof(*e));
+	uint64_t real[4];
 
 	if (!e)
 		return -ENOMEM;
 	task_timers_entry__init(e);
-	e->real = fill_timer(t->inside.itimers[0], arena);
+	memcpy(real, t->inside.itimers[0], sizeof(real));
+	/*
+	 * ITIMER_REAL is started anew when its signal is taken: with the signal still pending it shows no time. To
+	 * set it so would stop it.
+	 */
+	if (!real[2] && !real[3]) {
+		real[2] = real[0];
+		real[3] = real[1];
+	}
+	e->real = fill_timer(real, arena);
 	e->virt = fill_timer(t->inside.itimers[1], arena);
 	e->prof = fill_timer(t->inside.itimers[2], arena);
 	core->tc->timers = e;

@@ -90,14 +90,14 @@ void way_faults_dump(struct run *r)
 			continue;
 		snprintf(fault, sizeof(fault), "%s%s", point->name, mode);
 		remember_pids(r);
-		int status = dump(r, &call, false);
+		/* a tree that is to be killed is not cured */
+		int status = dump(r, &call, !strcmp(point->name, "dump.cured"));
 		bool killed = !strcmp(mode, ":kill");
 		if (status == 0 && (killed || !*mode)) {
 			say(r, "CKPT_FAULT=%s: not reached, the dump ended with 0", fault);
 			r->problems++;
 		}
-		/* Who is killed after the last rename leaves complete images. */
-		judge_failed_dump(r, &before, status, killed, killed && !strcmp(point->name, "dump.committed"), fault);
+		judge_failed_dump(r, &before, status, killed, false, fault);
 		r->faults++;
 	}
 	end_with_problems(r);
