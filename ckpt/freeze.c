@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -485,19 +486,33 @@ static void reap_task(struct dump_task *t)
 			;
 }
 
+/* Runs in a process of its own, which shares our memory. Returns its exit status: 0 or an errno. */
+static int kill_all(void *arg)
+{
+	struct dump *d = arg;
+	int failed = 0;
+
+	for (size_t i = d->n_tasks; i-- > 0;)
+		if (d->tasks[i]->state != TASK_DEAD && pidfd_send_signal(d->tasks[i]->pidfd, SIGKILL, NULL, 0) &&
+		    errno != ESRCH)
+			failed = errno;
+	return failed;
+}
+
 int kill_tree(struct dump *d)
 {
-	int err = 0;
+	_Alignas(16) char stack[16384];
+	int status = 0;
+	/* Should we be killed now, half a tree would go on: another process does it, which nobody knows. */
+	pid_t killer = clone(kill_all, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, d);
 
-	for (size_t i = d->n_tasks; i-- > 0;) {
-		struct dump_task *t = d->tasks[i];
-
-		if (t->state == TASK_DEAD)
-			continue;
-		if (pidfd_send_signal(t->pidfd, SIGKILL, NULL, 0) && errno != ESRCH)
-			err = log_errno(errno, "can't kill task %d", t->pid);
-	}
-	for (size_t i = d->n_tasks; i-- > 0 && !err;)
+	if (killer < 0)
+		return log_errno(errno, "can't make a process to kill the tree");
+	while (waitpid(killer, &status, 0) < 0 && errno == EINTR)
+		;
+	if (status)
+		return log_errno(WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "can't kill the tree");
+	for (size_t i = d->n_tasks; i-- > 0;)
 		reap_task(d->tasks[i]);
-	return err;
+	return 0;
 }
