@@ -16,7 +16,7 @@
 static const char *const names[NAMESPACES] = { "pid", "net", "ipc", "uts", "mnt", "user", "cgroup", "time" };
 
 /* Where the links /proc/PID/ns lead; "" for kinds that the kernel does not have. */
-static void read_links(int proc, char links[NAMESPACES][NAMESPACE_LINK])
+static void read_links(int proc, char (*links)[NAMESPACE_LINK])
 {
 	char path[32];
 
@@ -33,10 +33,11 @@ int namespaces_judge(struct dump_task *t)
 	struct dump *d = t->dump;
 	int err = 0;
 
-	if (!d->own_namespaces[0][0]) {
+	if (!d->namespaces_known) {
 		_cleanup_close_ int self = proc_open(getpid());
 
 		read_links(self, d->own_namespaces);
+		d->namespaces_known = true;
 	}
 	read_links(t->proc, its);
 	for (size_t i = 0; i < NAMESPACES && !err; i++) {

@@ -111,6 +111,7 @@ struct dump {
 	size_t n_threads;
 	struct blocker *blockers;
 	size_t n_blockers;
+	bool namespaces_known;
 	char own_namespaces[NAMESPACES][NAMESPACE_LINK]; /* of ckpt */
 	struct files *files;
 	struct shmem *shmem;
