@@ -104,17 +104,26 @@ static int cannot_seize(struct dump_task *t, pid_t tid, int err)
 	return -err;
 }
 
-/* Whether the task is a zombie, and not one whose other threads live on. Sets its state. */
-static int is_zombie(struct dump_task *t)
+/*
+ * Whether a thread that cannot be attached to is dead: 1, 0 or -errno. A dead main thread makes the task a
+ * zombie; one whose other threads live on is a blocker, and they run on until the refusal.
+ */
+static int is_dead(struct dump_task *t, pid_t tid)
 {
-	int err = proc_stat(t->proc, "stat", &t->stat);
+	struct proc_stat st;
+	char name[32];
 
-	if (err || (t->stat.state != 'Z' && t->stat.state != 'X'))
-		return err == -ESRCH ? 0 : err;
-	t->state = TASK_DEAD;
-	if (t->stat.threads < 2)
+	snprintf(name, sizeof(name), "task/%d/stat", tid);
+	int err = proc_stat(t->proc, name, &st);
+	if (err && err != -ESRCH)
+		return err;
+	if (!err && st.state != 'Z' && st.state != 'X')
+		return 0;
+	if (tid != t->pid)
 		return 1;
-	/* such a main thread cannot be attached to; the others run on until the refusal */
+	t->state = TASK_DEAD;
+	if (err || st.threads < 2)
+		return 1;
 	err = blocker_add(t->dump, t->pid, "dead main thread", "its main thread has exited while others run on",
 			  "not supported yet; keep the main thread waiting (pthread_join)", "thread %d", t->pid);
 	return err ? err : 1;
@@ -132,12 +141,10 @@ static int seize_thread(struct dump_task *t, pid_t tid)
 		t->threads = threads;
 	}
 	int err = tracee_seize(tid, SEIZE_OPTIONS);
-	if (err == -ESRCH)
-		return 0; /* it ended meanwhile */
 	if (err) {
-		int zombie = tid == t->pid ? is_zombie(t) : 0;
+		int dead = is_dead(t, tid);
 
-		return zombie < 0 ? zombie : zombie ? 0 : cannot_seize(t, tid, -err);
+		return dead < 0 ? dead : dead ? 0 : cannot_seize(t, tid, -err);
 	}
 	t->threads[t->n_threads++] = (struct dump_thread){ .tid = tid };
 	tracee_interrupt(tid);

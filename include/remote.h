@@ -32,7 +32,8 @@ struct remote {
 	uint64_t rseq_area; /* address of struct rseq; 0: not registered */
 	uint32_t rseq_size, rseq_signature;
 	const struct gadgets *gadgets;
-	uint64_t home; /* where the way home lies; 0: none yet */
+	uint64_t home; /* where the way home is to lie; 0: no place yet */
+	bool written; /* it lies there */
 	bool used; /* it was made to run: registers and mask must be put back */
 };
 
@@ -64,7 +65,7 @@ struct remote_space {
 };
 
 /*
- * Puts the way home onto the thread's stack, below the red zone, or, when its stack pointer does not point
+ * Finds the place for the way home, which the first call writes: on the thread's stack, below the red zone, or, when its stack pointer does not point
  * into a stack, to slot number slot at the low end of the main stack. The below bytes under r->home -
  * REMOTE_CHAIN are free for use then. Returns 0 or -errno; -ENOSPC when there is no place (not logged).
  */

@@ -148,6 +148,7 @@ size_t sigframe_build(void *buf, uint64_t address, const struct gadgets *g, cons
 		memcpy(buf, (uint64_t[]){ g->pop_rax, SYS_rt_sigreturn }, before);
 	fill_context(&f.context, regs, fpstate);
 	memcpy((uint8_t *)buf + before, &f, sizeof(f));
+	memset((uint8_t *)buf + before + sizeof(f), 0, fp - ((uint8_t *)buf + before + sizeof(f)));
 	memcpy(fp, xstate, xstate_len);
 	memcpy(&features, (const uint8_t *)xstate + XSTATE_SW_FEATURES, sizeof(features));
 	struct fpx_sw_bytes sw = { .magic1 = FP_XSTATE_MAGIC1, .xfeatures = features, .xstate_size = xstate_len };

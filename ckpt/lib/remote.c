@@ -307,38 +307,50 @@ static uint64_t find_place(const struct remote *r, const struct remote_space *sp
 
 int remote_prepare(struct remote *r, const struct remote_space *space, unsigned int slot, size_t below)
 {
-	uint8_t frame[SIGFRAME_MAX];
 	size_t size = (sigframe_size(r->xstate_len) + 63) & ~63ul;
-	struct user_regs_struct home_regs = r->regs;
-	uint64_t place = size > sizeof(frame) ? 0 : find_place(r, space, size + below + REMOTE_CHAIN, slot);
 
+	if (size > SIGFRAME_MAX)
+		return -ENOSPC;
+	uint64_t place = find_place(r, space, size + below + REMOTE_CHAIN, slot);
 	if (!place)
 		return -ENOSPC;
-	place += below + REMOTE_CHAIN;
+	r->gadgets = space->gadgets;
+	r->home = place + below + REMOTE_CHAIN;
+	return 0;
+}
+
+/* Writes the way home, with the words of a chain of calls, if any, right below it. */
+static int write_home(struct remote *r, const uint64_t *chain, size_t chain_len)
+{
+	_Alignas(64) uint8_t buf[REMOTE_CHAIN + SIGFRAME_MAX];
+	struct user_regs_struct home_regs = r->regs;
+	uint8_t *frame = buf + REMOTE_CHAIN;
+
 	home_regs.orig_rax = r->call_nr;
 	regs_restart_call(&home_regs, SIGNAL_NONE);
-	memset(frame, 0, size);
-	size_t len = sigframe_build(frame, place, space->gadgets, &home_regs, r->mask, r->xstate, r->xstate_len);
-	int err = tracee_write(r->tid, place, frame, len);
-	if (err)
-		return err == -ESRCH ? err
-				     : log_errno(-err, "can't write to the stack of thread %d at %#lx", r->tid, place);
-	r->gadgets = space->gadgets;
-	r->home = place;
-	return 0;
+	if (chain_len)
+		memcpy(frame - chain_len, chain, chain_len);
+	size_t len = sigframe_build(frame, r->home, r->gadgets, &home_regs, r->mask, r->xstate, r->xstate_len);
+	int err = tracee_write(r->tid, r->home - chain_len, frame - chain_len, chain_len + len);
+	if (!err)
+		r->written = true;
+	return !err || err == -ESRCH ? err : log_errno(-err, "can't write to the stack of thread %d at %#lx", r->tid, r->home);
 }
 
 /* Points the thread at the call and blocks its signals; it does not run yet. */
 static int borrow(struct remote *r, struct user_regs_struct *base)
 {
+	int err = r->written ? 0 : write_home(r, NULL, 0);
+
+	if (err)
+		return err;
 	if (!r->used) {
 		/* First the registers, then the mask: at each moment between, both together are safe. */
 		base->rip = r->gadgets->syscall_ret;
 		base->rsp = r->home;
 		base->rax = -1; /* no such call, should we die here */
 		base->orig_rax = -1;
-		int err = tracee_set_regs(r->tid, base);
-
+		err = tracee_set_regs(r->tid, base);
 		r->used = true;
 		if (!err)
 			err = tracee_set_sigmask(r->tid, ALL_SIGNALS);
@@ -384,9 +396,9 @@ int remote_chain_begin(struct remote *r, const struct proc_status *st, const str
 	row[n] = (struct chain_call){ SYS_tkill, { r->tid, sig } };
 	size_t len = chain_build(words, r->gadgets, row, n + 1) * sizeof(words[0]);
 	uint64_t start = r->home - len;
-	int err = tracee_write(r->tid, start, words, len);
+	int err = write_home(r, words, len);
 	if (err)
-		return log_errno(-err, "can't write to the stack of thread %d", r->tid);
+		return err;
 	base.rip = r->gadgets->pop_rax; /* as if the first word had just been returned to */
 	base.rsp = start + sizeof(words[0]);
 	base.orig_rax = -1;
@@ -407,10 +419,8 @@ int remote_chain_end(struct remote *r)
 
 		if (stop < 0 || stop == STOP_EXITED)
 			return stop < 0 ? stop : -ESRCH;
-		if (stop == STOP_SIGNAL && sig != SIGSTOP) {
-			/* from here on nothing may reach the thread before its own mask is back */
-			return tracee_set_sigmask(r->tid, ALL_SIGNALS);
-		}
+		if (stop == STOP_SIGNAL && sig != SIGSTOP)
+			return 0;
 		/* a SIGSTOP from outside: the kernel stops the thread again when it is detached */
 		if (ptrace(PTRACE_CONT, r->tid, 0, stop == STOP_SIGNAL ? sig : 0))
 			return log_errno(errno, "can't continue thread %d", r->tid);
@@ -426,7 +436,9 @@ int remote_map_begin(struct remote *r, uint64_t address, size_t size, int prot)
 	int err = 0;
 
 	/* behind the mmap lies a munmap of the same area, behind that the way home */
-	if (r->gadgets->pop_rax && r->gadgets->pop_rdi && r->gadgets->pop_rsi) {
+	if (!r->written)
+		err = write_home(r, NULL, 0);
+	if (!err && r->gadgets->pop_rax && r->gadgets->pop_rdi && r->gadgets->pop_rsi) {
 		chain_build(chain, r->gadgets, &undo, 1);
 		sp -= sizeof(chain);
 		err = tracee_write(r->tid, sp, chain, sizeof(chain));
