@@ -63,17 +63,9 @@ static int examine(struct dump *d)
 	return err ? err : judge_tree_inside(d);
 }
 
-/* What describes the tree is written by a second thread, while the tasks write their memory. */
-struct describing {
-	struct dump *d;
-	int err;
-};
-
-static void *describe(void *arg)
+static void *describe(void *writing)
 {
-	struct describing *work = arg;
-
-	work->err = write_tree_images(work->d);
+	write_some_images(writing);
 	return NULL;
 }
 
@@ -88,20 +80,23 @@ static int write_memory(struct dump *d)
 
 static int write_images(struct dump *d)
 {
-	struct describing work = { .d = d };
+	struct writing w = { .d = d };
 	pthread_t helper;
 	int err = fault_point(FAULT_dump_judged);
 
 	if (err)
 		return err;
-	bool helped = !pthread_create(&helper, NULL, describe, &work);
+	/* what describes the tree is written by a second thread, while the tasks write their memory */
+	bool helped = !pthread_create(&helper, NULL, describe, &w);
 	err = write_memory(d);
+	if (!err)
+		err = write_some_images(&w);
+	else
+		w.err = err; /* no more of it */
 	if (helped)
 		pthread_join(helper, NULL);
-	else if (!err)
-		describe(&work);
 	if (!err)
-		err = work.err;
+		err = w.err;
 	return err ? err : fault_point(FAULT_dump_images_written);
 }
 

@@ -53,16 +53,12 @@ struct reading {
 	atomic_int err;
 };
 
-static int read_status(struct dump *d, size_t n)
+static int read_status(struct dump_thread *th)
 {
-	size_t i = 0;
 	char name[48];
 
-	while (n >= d->tasks[i]->n_threads)
-		n -= d->tasks[i++]->n_threads;
-	struct dump_thread *th = &d->tasks[i]->threads[n];
 	snprintf(name, sizeof(name), "task/%d/status", th->tid);
-	return proc_status(d->tasks[i]->proc, name, &th->status);
+	return proc_status(th->task->proc, name, &th->status);
 }
 
 static int read_next(struct reading *r)
@@ -73,7 +69,7 @@ static int read_next(struct reading *r)
 	if (i < d->n_tasks)
 		return d->tasks[i]->state == TASK_DEAD ? 0 : proc_vmas(d->tasks[i]->proc, true, &d->tasks[i]->vmas);
 	i = atomic_fetch_add(&r->next_thread, 1);
-	return i < d->n_threads ? read_status(d, i) : 1;
+	return i < d->n_threads ? read_status(d->threads[i]) : 1;
 }
 
 static void *read_all(void *arg)
@@ -127,16 +123,13 @@ int cure_tree(struct dump *d)
 		if (d->tasks[i]->parasite.thread)
 			list[n++] = &d->tasks[i]->parasite;
 	int err = parasites_remove(list, n);
-	for (size_t i = 0; i < d->n_tasks; i++)
-		for (size_t j = 0; j < d->tasks[i]->n_threads; j++)
-			remote_cure_begin(&d->tasks[i]->threads[j].remote);
-	for (size_t i = 0; i < d->n_tasks; i++) {
-		for (size_t j = 0; j < d->tasks[i]->n_threads; j++) {
-			int failed = remote_cure_end(&d->tasks[i]->threads[j].remote);
+	for (size_t i = 0; i < d->n_threads; i++)
+		remote_cure_begin(&d->threads[i]->remote);
+	for (size_t i = 0; i < d->n_threads; i++) {
+		int failed = remote_cure_end(&d->threads[i]->remote);
 
-			if (failed && failed != -ESRCH)
-				err = err ? err : failed;
-		}
+		if (failed && failed != -ESRCH)
+			err = err ? err : failed;
 	}
 	return err;
 }
@@ -205,10 +198,9 @@ static int each_thread(struct dump *d, int (*fn)(struct dump_thread *th))
 {
 	int err = 0;
 
-	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		for (size_t j = 0; j < d->tasks[i]->n_threads && !err; j++)
-			if (d->tasks[i]->threads[j].remote.home)
-				err = fn(&d->tasks[i]->threads[j]);
+	for (size_t i = 0; i < d->n_threads && !err; i++)
+		if (d->threads[i]->remote.home)
+			err = fn(d->threads[i]);
 	return err;
 }
 

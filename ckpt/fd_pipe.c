@@ -137,14 +137,14 @@ static int copy_data(struct image_writer *w, const struct dump_file *f, int fd)
 		   : 0;
 }
 
-struct writing {
+struct pipe_images {
 	struct image_writer image;
 	ino_t last; /* pipe whose bytes are written; files come in the order of their inodes */
 };
 
 static int write_pipe(struct dump *d, struct dump_file *f, void *arg)
 {
-	struct writing *w = arg;
+	struct pipe_images *w = arg;
 
 	if (f->st.st_ino == w->last)
 		return 0;
@@ -155,7 +155,7 @@ static int write_pipe(struct dump *d, struct dump_file *f, void *arg)
 
 static int write_pipes(struct dump *d)
 {
-	struct writing w = {};
+	struct pipe_images w = {};
 
 	image_create(&w.image, &d->images, IMG_PIPES_DATA, 0);
 	int err = files_each(d, &dump_fd_pipe, write_pipe, &w);

@@ -143,7 +143,7 @@ static int write_info(struct dump *d, struct dump_file *f, void *image)
 	return 0;
 }
 
-struct writing {
+struct tty_images {
 	struct image_writer image;
 	bool any;
 	ino_t last;
@@ -152,7 +152,7 @@ struct writing {
 /* One entry for each terminal, whichever description of it comes first. */
 static int write_once(struct dump *d, struct dump_file *f, void *arg)
 {
-	struct writing *w = arg;
+	struct tty_images *w = arg;
 
 	if (w->any && f->st.st_ino == w->last)
 		return 0;
@@ -165,7 +165,7 @@ static int write_once(struct dump *d, struct dump_file *f, void *arg)
 
 static int write_ttys(struct dump *d)
 {
-	struct writing w = {};
+	struct tty_images w = {};
 	int err = files_each(d, &dump_fd_tty, write_once, &w);
 	int closed = w.any ? image_close(&w.image) : 0;
 

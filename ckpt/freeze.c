@@ -76,7 +76,8 @@ static void release_tree(void *arg)
 		task_free(t);
 	}
 	free(take_ptr(d->tasks));
-	d->n_tasks = 0;
+	free(take_ptr(d->threads));
+	d->n_tasks = d->n_threads = 0;
 }
 
 static struct dump_task *find_task(const struct dump *d, pid_t pid)
@@ -146,7 +147,7 @@ static int seize_thread(struct dump_task *t, pid_t tid)
 
 		return dead < 0 ? dead : dead ? 0 : cannot_seize(t, tid, -err);
 	}
-	t->threads[t->n_threads++] = (struct dump_thread){ .tid = tid };
+	t->threads[t->n_threads++] = (struct dump_thread){ .task = t, .tid = tid };
 	tracee_interrupt(tid);
 	return 1;
 }
@@ -452,6 +453,20 @@ static void sort_tasks(struct dump *d)
 	}
 }
 
+/* The threads of all tasks in one list. */
+static int list_threads(struct dump *d)
+{
+	size_t n = 0;
+
+	d->threads = calloc(d->n_threads + 1, sizeof(*d->threads));
+	if (!d->threads)
+		return log_errno(ENOMEM, "list of threads");
+	for (size_t i = 0; i < d->n_tasks; i++)
+		for (size_t j = 0; j < d->tasks[i]->n_threads; j++)
+			d->threads[n++] = &d->tasks[i]->threads[j];
+	return 0;
+}
+
 int freeze_tree(struct dump *d)
 {
 	int found;
@@ -475,6 +490,9 @@ int freeze_tree(struct dump *d)
 	if (err)
 		return err;
 	sort_tasks(d);
+	err = list_threads(d);
+	if (err)
+		return err;
 	if (!d->n_tasks || (d->tasks[0]->state == TASK_DEAD && !d->n_blockers))
 		return log_errno(ESRCH, "process %d is a zombie: there is nothing to dump", d->opts->tree);
 	d->stats.freezing_time = time_us() - d->freeze_start;

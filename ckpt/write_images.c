@@ -118,8 +118,9 @@ static int write_dead_core(struct dump_task *t)
 	return image_write_one(&t->dump->images, IMG_CORE, t->pid, &core.base);
 }
 
-static int write_thread_core(struct dump_task *t, struct dump_thread *th)
+static int write_thread_core(struct dump_thread *th)
 {
+	struct dump_task *t = th->task;
 	_cleanup_arena_ struct arena arena = {};
 	CoreEntry core = CORE_ENTRY__INIT;
 	TaskCoreEntry tc = TASK_CORE_ENTRY__INIT;
@@ -146,39 +147,53 @@ static int write_thread_core(struct dump_task *t, struct dump_thread *th)
 	return image_write_one(&t->dump->images, IMG_CORE, th->tid, &core.base);
 }
 
+/* All that is written for a task as a whole. */
 static int write_task(struct dump_task *t)
 {
 	TaskKobjIdsEntry ids;
-	int err = 0;
 
 	if (t->state == TASK_DEAD)
 		return write_dead_core(t);
-	for (size_t i = 0; i < t->n_threads && !err; i++)
-		err = write_thread_core(t, &t->threads[i]);
 	fill_ids(&ids, t->ids);
-	if (!err)
-		err = image_write_one(&t->dump->images, IMG_IDS, t->pid, &ids.base);
+	int err = image_write_one(&t->dump->images, IMG_IDS, t->pid, &ids.base);
 	for (size_t i = 0; i < N_PARTS && !err; i++)
 		err = parts[i]->write ? parts[i]->write(t) : 0;
 	return err ? err : memory_write(t);
 }
 
-int write_tree_images(struct dump *d)
+/* Writes piece number i: the tree's images, then each task's, then each thread's. Returns 1 when there is none. */
+static int write_piece(struct dump *d, size_t i)
 {
-	int err = write_pstree(d);
+	static int (*const tree[])(struct dump * d) = { files_write, write_pstree, write_clocks, write_inventory };
+	const size_t n_tree = sizeof(tree) / sizeof(tree[0]);
 
-	for (size_t i = 0; i < d->n_tasks && !err; i++) {
-		err = write_task(d->tasks[i]);
-		if (!err && i == d->n_tasks / 2)
-			err = fault_point(FAULT_dump_metadata_half);
+	if (i < n_tree)
+		return tree[i](d);
+	i -= n_tree;
+	if (i == d->n_tasks / 2) {
+		int err = fault_point(FAULT_dump_metadata_half);
+
+		if (err)
+			return err;
+	}
+	if (i < d->n_tasks)
+		return write_task(d->tasks[i]);
+	i -= d->n_tasks;
+	return i < d->n_threads ? write_thread_core(d->threads[i]) : 1;
+}
+
+int write_some_images(struct writing *w)
+{
+	int err = 0;
+
+	while (!err && !w->err) {
+		err = write_piece(w->d, atomic_fetch_add(&w->next, 1));
 		if (!err)
 			err = interrupted();
 	}
-	if (!err)
-		err = files_write(d);
-	if (!err)
-		err = write_clocks(d);
-	return err ? err : write_inventory(d);
+	if (err < 0)
+		w->err = err;
+	return w->err;
 }
 
 int write_stats(struct dump *d)

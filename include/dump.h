@@ -7,6 +7,7 @@
 #define CKPT_DUMP_H
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -37,6 +38,7 @@ struct signal_queue {
 };
 
 struct dump_thread {
+	struct dump_task *task;
 	pid_t tid;
 	struct remote remote; /* registers, mask, rseq */
 	struct user_desc tls[TLS_ENTRIES];
@@ -108,6 +110,7 @@ struct dump {
 	struct image_dir images;
 	struct dump_task **tasks; /* parents before children; [0] is the root */
 	size_t n_tasks;
+	struct dump_thread **threads; /* of all tasks, once the tree stands */
 	size_t n_threads;
 	struct blocker *blockers;
 	size_t n_blockers;
@@ -278,8 +281,16 @@ int shmem_collect(struct dump_task *t, const struct vma *v);
 int shmem_write(struct dump *d);
 void shmem_free(struct dump *d);
 
-/* Everything but memory and files (write_images.c). */
-int write_tree_images(struct dump *d);
+/*
+ * Everything but memory (write_images.c). Any number of threads may run write_some_images at the same time, each
+ * writes what is next until nothing is left. Returns 0 or -errno (logged).
+ */
+struct writing {
+	struct dump *d;
+	atomic_size_t next;
+	atomic_int err; /* the first */
+};
+int write_some_images(struct writing *w);
 int write_stats(struct dump *d);
 
 /* -EINTR (logged) when the user asked us to stop by SIGINT, SIGTERM or SIGHUP; these are blocked during a dump. */

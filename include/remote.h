@@ -65,9 +65,9 @@ struct remote_space {
 };
 
 /*
- * Finds the place for the way home, which the first call writes: on the thread's stack, below the red zone, or, when its stack pointer does not point
- * into a stack, to slot number slot at the low end of the main stack. The below bytes under r->home -
- * REMOTE_CHAIN are free for use then. Returns 0 or -errno; -ENOSPC when there is no place (not logged).
+ * Finds the place for the way home, which the first call writes: on the thread's stack, below the red zone, or, when
+ * its stack pointer does not point into a stack, to slot number slot at the low end of the main stack. The below bytes
+ * under r->home - REMOTE_CHAIN are free for use then. Returns 0 or -errno; -ENOSPC when there is no place (not logged).
  */
 int remote_prepare(struct remote *r, const struct remote_space *space, unsigned int slot, size_t below);
 

@@ -334,7 +334,9 @@ static int write_home(struct remote *r, const uint64_t *chain, size_t chain_len)
 	int err = tracee_write(r->tid, r->home - chain_len, frame - chain_len, chain_len + len);
 	if (!err)
 		r->written = true;
-	return !err || err == -ESRCH ? err : log_errno(-err, "can't write to the stack of thread %d at %#lx", r->tid, r->home);
+	return !err || err == -ESRCH
+		       ? err
+		       : log_errno(-err, "can't write to the stack of thread %d at %#lx", r->tid, r->home);
 }
 
 /* Points the thread at the call and blocks its signals; it does not run yet. */
