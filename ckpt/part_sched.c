@@ -1,8 +1,9 @@
 /*
  * Nice value, scheduling policy and priority of each thread, asked from outside.
- * Does not handle: deadline scheduling (judged); CPU affinity, I/O priority (not kept, as with CRIU).
+ * Does not handle: deadline scheduling (judged); CPU affinity and I/O priority (a warning: they are not kept).
  */
 #include <errno.h>
+#include <linux/ioprio.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -42,9 +43,30 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 	return 0;
 }
 
+/* What an image has no place for is not kept, as with CRIU; but it is said. */
+static void warn_of_losses(const struct dump_task *t, const struct dump_thread *th)
+{
+	cpu_set_t its, ours;
+
+	CPU_ZERO(&its);
+	CPU_ZERO(&ours);
+	if (!sched_getaffinity(th->tid, sizeof(its), &its) && !sched_getaffinity(0, sizeof(ours), &ours) &&
+	    !CPU_EQUAL(&its, &ours))
+		log_warn(
+			"task %d, thread %d: its CPU affinity is not kept: after a restore it has that of ckpt restore",
+			t->pid, th->tid);
+	if (syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, th->tid) != syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0))
+		log_warn(
+			"task %d, thread %d: its I/O priority is not kept: after a restore it has that of ckpt restore",
+			t->pid, th->tid);
+}
+
 static int judge_sched(struct dump_task *t)
 {
 	int err = 0;
+
+	for (size_t i = 0; i < t->n_threads; i++)
+		warn_of_losses(t, &t->threads[i]);
 
 	for (size_t i = 0; i < t->n_threads && !err; i++)
 		if ((t->threads[i].policy & ~SCHED_RESET_ON_FORK) == SCHED_DEADLINE)
