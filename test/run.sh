@@ -27,7 +27,9 @@ run() {
 }
 
 lint() {
-	if sh test/lint.sh; then
+	if ! git rev-parse --git-dir >/dev/null 2>&1; then
+		echo "# lint: 0 passed, 0 failed, 1 skipped" # it looks at what git tracks
+	elif sh test/lint.sh; then
 		echo "# lint: 1 passed, 0 failed, 0 skipped"
 	else
 		echo "# lint: 0 passed, 1 failed, 0 skipped"
