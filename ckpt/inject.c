@@ -108,6 +108,7 @@ static int start(struct parasite *p)
 		err = fault_point(FAULT_dump_blob_mapped);
 	if (err)
 		return err;
+	fault_operation();
 	if (pwrite(p->mem, parasite_blob, len, p->base) != (ssize_t)len)
 		return log_errno(errno, "can't write the parasite into task %d at %#lx", p->pid, p->base);
 	err = tracee_write(r->tid, arg_address(p), &arg, sizeof(arg));
@@ -117,6 +118,7 @@ static int start(struct parasite *p)
 	if (err)
 		return err;
 	p->stage = PARASITE_STARTED;
+	fault_operation();
 	if (ptrace(PTRACE_SYSCALL, r->tid, 0, 0))
 		return log_errno(errno, "can't let thread %d run the parasite", r->tid);
 	return 0;
@@ -144,10 +146,12 @@ static int connect_socket(struct parasite *p)
 	err = tracee_read(p->thread->tid, arg_address(p), &arg, sizeof(arg));
 	if (err)
 		return log_errno(-err, "can't read the parasite's argument in task %d", p->pid);
+	fault_operation();
 	p->socket = pidfd_getfd(p->pidfd, arg.sockets[1], 0);
 	if (p->socket < 0)
 		return log_errno(errno, "can't fetch the parasite's socket of task %d", p->pid);
 	p->stage = PARASITE_RUNNING;
+	fault_operation();
 	if (ptrace(PTRACE_CONT, p->thread->tid, 0, 0))
 		return log_errno(errno, "can't let thread %d run the parasite", p->thread->tid);
 	return fault_point(FAULT_dump_blob_running);
@@ -173,6 +177,7 @@ static int look_after(struct parasite *p)
 	if (stop < 0 || stop == STOP_EXITED)
 		return log_errno(ESRCH, "thread %d was killed while it ran the parasite", p->thread->tid);
 	/* a SIGSTOP, which cannot be blocked: the kernel stops the task again when it is detached */
+	fault_operation();
 	if (ptrace(PTRACE_CONT, p->thread->tid, 0, stop == STOP_SIGNAL ? sig : 0))
 		return log_errno(errno, "can't continue thread %d in the parasite", p->thread->tid);
 	return 0;
@@ -195,6 +200,7 @@ static int ask(struct parasite *p, struct parasite_request request, int fd)
 						 .cmsg_type = SCM_RIGHTS };
 		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
 	}
+	fault_operation();
 	if (sendmsg(p->socket, &m, MSG_NOSIGNAL) != sizeof(request))
 		return log_errno(errno, "can't send to the parasite in thread %d", p->thread->tid);
 	return 0;
@@ -206,6 +212,7 @@ static int hear(struct parasite *p, void *reply, size_t len)
 	struct pollfd pfd = { .fd = p->socket, .events = POLLIN };
 	ssize_t n;
 
+	fault_operation();
 	while ((n = recv(p->socket, reply, len, MSG_TRUNC | MSG_DONTWAIT)) < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			return log_errno(errno, "can't hear the parasite in thread %d", p->thread->tid);
@@ -242,6 +249,7 @@ int parasite_write_begin(struct parasite *p, int fd, const struct iovec *ranges,
 	for (unsigned int i = 0; i < n; i++)
 		p->writing += ranges[i].iov_len;
 	/* the area is not writable, for the parasite as for anybody else in the task */
+	fault_operation();
 	if (pwrite(p->mem, ranges, len, p->base + PARASITE_MAX) != (ssize_t)len)
 		return log_errno(errno, "can't hand ranges to the parasite in thread %d", p->thread->tid);
 	return ask(p, (struct parasite_request){ .command = PARASITE_WRITE, .count = n }, fd);

@@ -28,4 +28,10 @@ int fault_point(enum fault_id id);
 /* For points in code that cannot log: 0 when nothing is asked for here, -1 for an error, else the signal to send. */
 int fault_asked(enum fault_id id);
 
+/*
+ * To be called before each operation on a thread of another process (ptrace, wait, memory, socket).
+ * CKPT_FAULT=operation:K kills this process by SIGKILL before the K-th of them.
+ */
+void fault_operation(void);
+
 #endif

@@ -39,3 +39,16 @@ int fault_point(enum fault_id id)
 	log_err("fault injected at %s: %s", fault_info[id].name, fault_info[id].what);
 	return -EIO;
 }
+
+void fault_operation(void)
+{
+	static long left = -1; /* -1: not asked yet, 0: nothing asked for */
+
+	if (left < 0) {
+		const char *asked = getenv("CKPT_FAULT");
+
+		left = asked && !strncmp(asked, "operation:", 10) ? atol(asked + 10) : 0;
+	}
+	if (left > 0 && --left == 0)
+		kill(getpid(), SIGKILL);
+}

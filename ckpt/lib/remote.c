@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "cleanup.h"
+#include "fault.h"
 #include "log.h"
 #include "xstate.h"
 
@@ -409,6 +410,7 @@ int remote_chain_begin(struct remote *r, const struct proc_status *st, const str
 	err = tracee_set_regs(r->tid, &base);
 	if (!err)
 		err = tracee_set_sigmask(r->tid, ALL_SIGNALS & ~(1ull << (sig - 1)));
+	fault_operation();
 	if (!err && ptrace(PTRACE_CONT, r->tid, 0, 0))
 		err = log_errno(errno, "can't let thread %d make its calls", r->tid);
 	return err;
@@ -494,6 +496,7 @@ int remote_cure_begin(struct remote *r)
 		return 0;
 	/* From an exit stop or from the running blob to an event stop: only from there restarts work. */
 	tracee_interrupt(r->tid);
+	fault_operation();
 	if (ptrace(PTRACE_CONT, r->tid, 0, 0) && errno != ESRCH)
 		return log_errno(errno, "can't move thread %d to an event stop", r->tid);
 	return 0;

@@ -7,15 +7,18 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "fault.h"
 #include "log.h"
 
 int tracee_seize(pid_t tid, unsigned long options)
 {
+	fault_operation();
 	return ptrace(PTRACE_SEIZE, tid, 0, options) ? -errno : 0;
 }
 
 int tracee_interrupt(pid_t tid)
 {
+	fault_operation();
 	return ptrace(PTRACE_INTERRUPT, tid, 0, 0) ? -errno : 0;
 }
 
@@ -37,6 +40,7 @@ int tracee_poll(pid_t tid, bool block, int *sig)
 	int options = WEXITED | WSTOPPED | __WALL | (block ? 0 : WNOHANG);
 	siginfo_t si = {};
 
+	fault_operation();
 	while (waitid(P_PID, tid, &si, options | WNOWAIT))
 		if (errno != EINTR)
 			return errno == ECHILD ? -ESRCH : log_errno(errno, "can't wait for thread %d", tid);
@@ -52,6 +56,7 @@ int tracee_poll(pid_t tid, bool block, int *sig)
 /* Lets a stopped thread go on, with the signal that it was about to get, or none. */
 static int resume(pid_t tid, int request, int sig)
 {
+	fault_operation();
 	if (ptrace(request, tid, 0, sig))
 		return errno == ESRCH ? -ESRCH : log_errno(errno, "can't continue thread %d with signal %d", tid, sig);
 	return 0;
@@ -77,6 +82,7 @@ int tracee_settle(pid_t tid, bool block, int *sig)
 
 int tracee_detach(pid_t tid)
 {
+	fault_operation();
 	if (ptrace(PTRACE_DETACH, tid, 0, 0))
 		return errno == ESRCH ? -ESRCH : log_errno(errno, "can't detach from thread %d", tid);
 	return 0;
@@ -84,6 +90,7 @@ int tracee_detach(pid_t tid)
 
 static int regset(int request, pid_t tid, int which, struct iovec *iov, const char *what)
 {
+	fault_operation();
 	if (!ptrace(request, tid, which, iov))
 		return 0;
 	return errno == ESRCH ? -ESRCH : log_errno(errno, "can't %s of thread %d", what, tid);
@@ -121,6 +128,7 @@ int tracee_set_xstate(pid_t tid, const void *buf, size_t len)
 
 int tracee_get_sigmask(pid_t tid, kernel_sigset *mask)
 {
+	fault_operation();
 	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(*mask), mask))
 		return errno == ESRCH ? -ESRCH : log_errno(errno, "can't read the signal mask of thread %d", tid);
 	return 0;
@@ -128,6 +136,7 @@ int tracee_get_sigmask(pid_t tid, kernel_sigset *mask)
 
 int tracee_set_sigmask(pid_t tid, kernel_sigset mask)
 {
+	fault_operation();
 	if (ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask))
 		return errno == ESRCH ? -ESRCH : log_errno(errno, "can't set the signal mask of thread %d", tid);
 	return 0;
@@ -136,6 +145,8 @@ int tracee_set_sigmask(pid_t tid, kernel_sigset mask)
 int tracee_read(pid_t tid, uint64_t from, void *to, size_t len)
 {
 	struct iovec local = { to, len }, remote = { (void *)from, len };
+
+	fault_operation();
 	ssize_t n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
 
 	return n < 0 ? -errno : (size_t)n < len ? -EFAULT : 0;
@@ -144,6 +155,8 @@ int tracee_read(pid_t tid, uint64_t from, void *to, size_t len)
 int tracee_write(pid_t tid, uint64_t to, const void *from, size_t len)
 {
 	struct iovec local = { (void *)from, len }, remote = { (void *)to, len };
+
+	fault_operation();
 	ssize_t n = process_vm_writev(tid, &local, 1, &remote, 1, 0);
 
 	return n < 0 ? -errno : (size_t)n < len ? -EFAULT : 0;
@@ -209,6 +222,7 @@ int tracee_syscall_end(pid_t tid, int64_t *result)
 	if (err)
 		return err;
 	errno = 0;
+	fault_operation();
 	*result = ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user_regs_struct, rax), 0);
 	return errno ? -errno : 0;
 }

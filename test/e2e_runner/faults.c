@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #define GONE_TIMEOUT 20 /* seconds; only against hangs */
 
@@ -98,6 +99,36 @@ void way_faults_dump(struct run *r)
 			r->problems++;
 		}
 		judge_failed_dump(r, &before, status, killed, false, fault);
+		r->faults++;
+	}
+	end_with_problems(r);
+}
+
+/*
+ * The dumper dies before its first operation on the tree, before its second, ... until it comes through. Each time
+ * the tree must go on as if it had never been stopped.
+ */
+void way_operations(struct run *r)
+{
+	struct lines before = { 0 };
+	int status = 128 + SIGKILL, most = settings.full ? 1000000 : 400;
+
+	need_fault_points(r);
+	start_program(r);
+	snapshot(r, &before);
+	for (int k = 1; status && k <= most; k++) {
+		char fault[64];
+		struct tool_call call = { .fault = fault };
+
+		snprintf(fault, sizeof(fault), "operation:%d", k);
+		remember_pids(r);
+		status = dump(r, &call, true);
+		if (status && status != 128 + SIGKILL)
+			fail_case(r, "%s: the dump ended with %d", fault, status);
+		char inventory[PATH_MAX];
+		snprintf(inventory, sizeof(inventory), "%s/inventory.img", image_dir(r));
+		if (status) /* it comes last: once it is there, the images are complete */
+			judge_failed_dump(r, &before, status, true, !access(inventory, F_OK), fault);
 		r->faults++;
 	}
 	end_with_problems(r);
