@@ -84,7 +84,6 @@ struct dump_task {
 	size_t n_fds;
 	struct dump_file *exe, *cwd, *root;
 	uint32_t ids; /* number of its own vm, files, fs and sighand objects */
-	uint32_t cg_set;
 };
 
 /* What stands in the way of a dump. All strings are owned. */

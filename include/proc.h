@@ -73,7 +73,6 @@ struct vma {
 	bool shared;
 	bool grows_down, io, locked, noreserve, may_write, hugetlb, uffd, lock_on_fault;
 	uint32_t madv; /* bit N: madvise advice N is in force */
-	uint64_t rss, swap; /* bytes */
 	char *name; /* behind the inode: path, [heap], ...; "" when anonymous */
 };
 struct vma_list {

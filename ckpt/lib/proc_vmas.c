@@ -124,10 +124,6 @@ int proc_parse_vmas(char *text, struct vma_list *list)
 			err = -EBADMSG;
 		else if (!strncmp(line, "VmFlags: ", 9))
 			parse_flags(line + 9, last);
-		else if (!strncmp(line, "Rss:", 4))
-			last->rss = strtoull(line + 4, NULL, 10) * 1024;
-		else if (!strncmp(line, "Swap:", 5))
-			last->swap = strtoull(line + 5, NULL, 10) * 1024;
 	}
 	if (err)
 		vma_list_free(list);

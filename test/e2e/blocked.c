@@ -92,8 +92,8 @@ static void *computing(void *arg)
 
 int main(int argc, char **argv)
 {
-	static void *(*const bodies[])(void *) = { in_read,   in_futex,	 in_timed_futex,   in_nanosleep, in_poll,
-						   in_select, in_suspend, computing };
+	static void *(*const bodies[])(void *) = { in_read, in_futex,  in_timed_futex, in_nanosleep,
+						   in_poll, in_select, in_suspend,     computing };
 	pthread_t thread;
 
 	e2e_begin(argc, argv);
