@@ -1,17 +1,19 @@
 /*
  * The restorer blob: builds the address space of a task from within, then all that only the task itself can
- * set. Interfaces: mmap(2), preadv(2), prctl(2) PR_SET_MM_MAP, arch_prctl(2) ARCH_MAP_VDSO_64, clone3(2) with
- * set_tid. All signals stay blocked. General and extended registers and signal masks are set from outside
- * when all threads wait here, and then the blob is unmapped from outside too: it never returns.
+ * set. Interfaces: mmap(2), preadv(2), prctl(2) PR_SET_MM_MAP, arch_prctl(2) ARCH_MAP_VDSO_64, userfaultfd(2),
+ * clone3(2) with set_tid. All signals stay blocked. General and extended registers and signal masks are set
+ * from outside when all threads wait here, and then the blob is unmapped from outside too: it never returns.
  */
 #include <asm/prctl.h>
 #include <linux/capability.h>
 #include <linux/futex.h>
+#include <linux/ioctl.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/securebits.h>
 #include <linux/uio.h>
+#include <linux/userfaultfd.h>
 
 #include "runtime.h"
 #include "restorer_abi.h"
@@ -24,6 +26,7 @@ void blob_main(struct restorer_args *args);
 #define MADV_GUARD_INSTALL_ 102 /* 6.13 */
 #define MADVISE_HUGEPAGE 14
 #define MADVISE_NOHUGEPAGE 15
+#define OPEN_CLOEXEC 02000000
 #define SIGNAL_KILL 9
 #define SIGNAL_CHLD 17
 #define SIGNAL_STOP 19
@@ -150,6 +153,86 @@ static void read_pages(struct restorer_args *args, struct restorer_read *r)
 	}
 }
 
+static long control(int fd, unsigned long request, void *arg)
+{
+	return sys(ioctl, fd, request, arg);
+}
+
+/*
+ * A userfaultfd that pages of the areas to be copied can be put in with, or -1: then they are read like others.
+ * It puts whole pages in place, which costs half of faulting them in, zeroing and reading: they are never
+ * zeroed, and there are no faults. No page must be there before. Closing it leaves no trace in the areas.
+ */
+static int open_copier(struct restorer_args *args)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	long fd = args->copy_buffer ? sys(userfaultfd, OPEN_CLOEXEC | UFFD_USER_MODE_ONLY) : -1;
+
+	if (fd < 0)
+		return -1;
+	long ret = control(fd, UFFDIO_API, &api);
+	for (uint64_t i = 0; !ret && i < args->n_areas; i++) {
+		const struct restorer_area *a = &args->areas[i];
+		struct uffdio_register all = { { a->start, a->end - a->start }, UFFDIO_REGISTER_MODE_MISSING };
+
+		if (a->copy)
+			ret = control(fd, UFFDIO_REGISTER, &all);
+	}
+	if (!ret)
+		return fd;
+	sys(close, fd);
+	return -1;
+}
+
+/* Reads into the buffer what fits and puts it in place. Returns its size. */
+static uint64_t copy_some(struct restorer_args *args, int copier, const struct restorer_pages *p, uint64_t offset)
+{
+	uint64_t size = p->len < RESTORER_COPY ? p->len : RESTORER_COPY, done = 0;
+	struct uffdio_copy copy = { p->addr, (uint64_t)args->copy_buffer, size, UFFDIO_COPY_MODE_DONTWAKE, 0 };
+
+	while (done < size) {
+		long got = sys(pread64, args->pages_fd, (char *)args->copy_buffer + done, size - done, offset + done);
+
+		must(args, STEP_READ, p->addr, got ? got : -61 /* ENODATA */);
+		done += got;
+	}
+	must(args, STEP_READ, p->addr, control(copier, UFFDIO_COPY, &copy));
+	return size;
+}
+
+static void copy_pages(struct restorer_args *args, int copier, const struct restorer_read *r)
+{
+	uint64_t offset = r->offset;
+
+	for (uint64_t i = 0; i < r->count; i++) {
+		struct restorer_pages *p = &r->pages[i];
+
+		while (p->len) {
+			uint64_t size = copy_some(args, copier, p, offset);
+
+			offset += size;
+			p->addr += size;
+			p->len -= size;
+		}
+	}
+}
+
+static void load_pages(struct restorer_args *args)
+{
+	int copier = open_copier(args);
+
+	for (uint64_t i = 0; i < args->n_reads; i++) {
+		if (copier >= 0 && args->reads[i].copy)
+			copy_pages(args, copier, &args->reads[i]);
+		else
+			read_pages(args, &args->reads[i]);
+	}
+	if (copier >= 0)
+		must(args, STEP_CLOSE, copier, sys(close, copier));
+	if (args->n_reads)
+		must(args, STEP_CLOSE, args->pages_fd, sys(close, args->pages_fd));
+}
+
 static void finish_area(struct restorer_args *args, const struct restorer_area *a)
 {
 	uint64_t len = a->end - a->start;
@@ -171,8 +254,7 @@ static void build_memory(struct restorer_args *args)
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		map_area(args, &args->areas[i]);
 	fault(args, BLOB_FAULT_MAPPED);
-	for (uint64_t i = 0; i < args->n_reads; i++)
-		read_pages(args, &args->reads[i]);
+	load_pages(args);
 	fault(args, BLOB_FAULT_READ);
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		finish_area(args, &args->areas[i]);

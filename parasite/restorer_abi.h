@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #define RESTORER_ABI_VERSION 1
+#define RESTORER_COPY (256 << 10) /* bytes that are copied at a time: they should stay in the cache of the CPU */
 #define RESTORER_STACK 4096 /* bytes of stack of each thread while it is in the blob */
 
 /* The stages of all tasks. A task that has done its part of one waits until the coordinator begins the next. */
@@ -93,6 +94,7 @@ struct restorer_area {
 	uint32_t flags; /* MAP_* */
 	int32_t fd;
 	uint8_t lock; /* mlock it */
+	uint8_t copy; /* some of its pages are copied by userfaultfd */
 };
 
 /* Pages that follow each other in memory and in the page image. */
@@ -106,6 +108,7 @@ struct restorer_read {
 	uint64_t offset; /* in the page image */
 	uint64_t count; /* struct restorer_pages that it fills */
 	struct restorer_pages *pages;
+	uint64_t copy; /* by userfaultfd, if there is one */
 };
 
 struct restorer_range {
@@ -169,6 +172,7 @@ struct restorer_args {
 	const struct restorer_area *areas; /* ascending */
 	struct restorer_read *reads;
 	const struct restorer_range *guards; /* MADV_GUARD_INSTALL */
+	void *copy_buffer; /* RESTORER_COPY bytes; NULL: no read is to be copied */
 	int32_t pages_fd;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */
 	uint32_t thp_disabled;

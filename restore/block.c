@@ -15,6 +15,7 @@
 #include "cleanup.h"
 #include "log.h"
 #include "plan.h"
+#include "task.h"
 #include "vdso.h"
 
 #define LOWEST 0x100000ul
@@ -101,8 +102,7 @@ static size_t block_need(const struct plan_task *task)
 	size_t need = SLACK + LEADER_STACK + task->n_threads * (RESTORER_STACK + sizeof(struct restorer_thread));
 
 	need += task->n_areas * sizeof(struct restorer_area);
-	for (size_t i = 0; i < task->pages.n_reads; i++)
-		need += sizeof(struct restorer_read) + (task->pages.reads[i].count + 1) * sizeof(struct restorer_pages);
+	need += task_count_reads(task) * (sizeof(struct restorer_read) + 2 * sizeof(struct restorer_pages));
 	for (size_t i = 0; i < task->n_threads; i++) {
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
 

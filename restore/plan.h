@@ -56,6 +56,12 @@ struct restore_part {
 	int (*fill)(struct plan *plan, struct plan_task *task, struct block *block);
 };
 
+/* A descriptor that areas are mapped from, once it was opened by its owner for itself and its descendants. */
+struct plan_mapping {
+	struct plan_task *owner; /* the lowest common ancestor of all who need it; NULL: nobody does */
+	int fd;
+};
+
 /* An open file description (files.img). */
 struct plan_file {
 	uint32_t id;
@@ -69,7 +75,7 @@ struct plan_file {
 	int fd; /* in the owner and its descendants, once opened; above plan->fd_low */
 	const struct plan_fd *first; /* the lowest descriptor of the first task that holds it */
 	bool checked; /* its path was looked at */
-	int map_fd[2]; /* in a task: opened for its mappings, read-only and for writing; 0: not */
+	struct plan_mapping map[2]; /* opened for mappings and as executable: read-only, for writing */
 	void *data; /* the kind's own */
 };
 
@@ -100,6 +106,7 @@ struct plan_area {
 	const VmaEntry *vma;
 	struct plan_file *file; /* of file mappings */
 	struct plan_segment *segment; /* of shared anonymous memory */
+	bool writes; /* maps file->map[1] */
 	bool has_pages;
 };
 

@@ -12,7 +12,7 @@
 
 #include "log.h"
 
-#define SPARE_FDS 64 /* images, pages, terminals, mapped files while they are opened */
+#define SPARE_FDS 64 /* images, pages, terminals */
 
 static const struct restore_fd_kind *find_kind(FdTypes type)
 {
@@ -222,20 +222,14 @@ static int find_gap(const int *fds, size_t n, int count, int max)
 	return -1;
 }
 
-/* How many descriptors of mapped files a task may have open at a time, at most. */
+/* How many descriptors of mapped files there are. */
 static size_t count_mapped(const struct plan *plan)
 {
-	size_t most = 0;
+	size_t n = 0;
 
-	for (size_t i = 0; i < plan->n_tasks; i++) {
-		const struct plan_task *task = &plan->tasks[i];
-		size_t n = 0;
-
-		for (size_t a = 0; a < task->n_areas; a++)
-			n += task->areas[a].file && (!a || task->areas[a].file != task->areas[a - 1].file);
-		most = n > most ? n : most;
-	}
-	return most < 2 * plan->n_files ? most : 2 * plan->n_files;
+	for (size_t i = 0; i < plan->n_files; i++)
+		n += !!plan->files[i].map[0].owner + !!plan->files[i].map[1].owner;
+	return n;
 }
 
 /* Chooses numbers that no task uses for the descriptors that exist only during the restore. */

@@ -5,6 +5,7 @@
 #include "plan.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -76,6 +77,19 @@ static int add_segment(struct plan *plan, struct plan_task *task, struct plan_ar
 	return 0;
 }
 
+/* A file that the task maps or executes is opened once for all who do. */
+static void need_mapping(struct plan_file *file, struct plan_task *task, bool writes)
+{
+	file->map[writes].owner = plan_common_ancestor(file->map[writes].owner, task);
+}
+
+static bool needs_write(const VmaEntry *v)
+{
+	int flags = v->has_fdflags ? v->fdflags : v->flags & MAP_SHARED && v->prot & PROT_WRITE ? O_RDWR : O_RDONLY;
+
+	return (flags & O_ACCMODE) == O_RDWR;
+}
+
 static int find_object(struct plan *plan, struct plan_task *task, struct plan_area *area)
 {
 	const VmaEntry *v = area->vma;
@@ -94,10 +108,13 @@ static int find_object(struct plan *plan, struct plan_task *task, struct plan_ar
 		area->file = NULL;
 		return add_segment(plan, task, area, anon->shmid, anon->size);
 	}
-	if (area->file->entry->type != FD_TYPES__REG)
+	if (area->file->entry->type != FD_TYPES__REG) {
 		refuse_area(plan, task, v, "what is mapped there is no regular file: not supported yet");
-	else
-		plan_check_file(plan, area->file);
+		return 0;
+	}
+	plan_check_file(plan, area->file);
+	area->writes = needs_write(v);
+	need_mapping(area->file, task, area->writes);
 	return 0;
 }
 
@@ -256,10 +273,12 @@ static void check_mm(struct plan *plan, struct plan_task *task)
 	const MmEntry *mm = task->mm;
 
 	task->exe = plan_file_by_id(plan, mm->exe_file_id);
-	if (!task->exe || task->exe->entry->type != FD_TYPES__REG)
+	if (!task->exe || task->exe->entry->type != FD_TYPES__REG) {
 		plan_refuse(plan, "mm-%d.img: the executable 0x%x is not in files.img", task->pid, mm->exe_file_id);
-	else
+	} else {
 		plan_check_file(plan, task->exe);
+		need_mapping(task->exe, task, false);
+	}
 	if (mm->n_mm_saved_auxv > AUXV_MAX)
 		plan_refuse(plan, "mm-%d.img: an auxiliary vector of %zu words, the kernel keeps %d", task->pid,
 			    mm->n_mm_saved_auxv, AUXV_MAX);

@@ -52,6 +52,12 @@ static int task_fault_point(const struct plan *plan, enum fault_id id)
 	return 0;
 }
 
+static int open_mapping(struct plan *plan, struct plan_file *file, bool writes)
+{
+	file->map[writes].fd = reg_open(plan, file, writes ? O_RDWR : O_RDONLY);
+	return file->map[writes].fd < 0 ? file->map[writes].fd : 0;
+}
+
 int task_open_files(struct plan *plan, struct plan_task *task)
 {
 	int err = 0;
@@ -64,6 +70,9 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 
 		if (file->with == file && file->owner == task)
 			err = file->kind->open(plan, file);
+		for (int writes = 0; !err && writes < 2; writes++)
+			if (file->map[writes].owner == task)
+				err = open_mapping(plan, file, writes);
 	}
 	return err ? err : task_fault_point(plan, FAULT_restore_files_opened);
 }
@@ -139,125 +148,6 @@ static void flush_signals(void)
 		;
 }
 
-/* The descriptor that an area is mapped from; opened once for all areas that can share it. */
-static int area_fd(struct plan *plan, const struct plan_area *area)
-{
-	const VmaEntry *v = area->vma;
-
-	if (area->segment)
-		return area->segment->fd;
-	if (!area->file)
-		return -1;
-	int flags = v->has_fdflags ? v->fdflags : v->flags & MAP_SHARED && v->prot & PROT_WRITE ? O_RDWR : O_RDONLY;
-	bool writes = (flags & O_ACCMODE) == O_RDWR;
-	int *fd = &area->file->map_fd[writes];
-	if (*fd)
-		return *fd;
-	*fd = reg_open(plan, area->file, writes ? O_RDWR : O_RDONLY);
-	return *fd;
-}
-
-static int fill_area(struct plan *plan, const struct plan_area *area, struct restorer_area *to)
-{
-	const VmaEntry *v = area->vma;
-
-	*to = (struct restorer_area){
-		.start = v->start,
-		.end = v->end,
-		.pgoff = v->pgoff,
-		.prot = v->prot,
-		.map_prot = v->prot | (area->has_pages ? PROT_WRITE : 0),
-		.flags = v->flags &
-			 (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_STACK),
-		.madv = v->has_madv ? v->madv : 0,
-		.lock = !!(v->flags & MAP_LOCKED),
-	};
-	if (area->segment)
-		to->flags &= ~MAP_ANONYMOUS;
-	else if (!area->file)
-		to->flags |= MAP_ANONYMOUS;
-	to->fd = area_fd(plan, area);
-	return (area->file || area->segment) && to->fd < 0 ? to->fd : 0;
-}
-
-static int fill_areas(struct plan *plan, struct plan_task *task, struct block *block)
-{
-	struct restorer_area *areas = block_alloc(block, task->n_areas * sizeof(*areas));
-	struct restorer_range *guards = block_alloc(block, task->n_guards * sizeof(*guards));
-	int err = areas && guards ? 0 : -ENOMEM;
-
-	for (size_t i = 0; !err && i < task->n_areas; i++)
-		err = fill_area(plan, &task->areas[i], &areas[i]);
-	if (err)
-		return err;
-	memcpy(guards, task->guards, task->n_guards * sizeof(*guards));
-	block->args->areas = areas;
-	block->args->n_areas = task->n_areas;
-	block->args->guards = guards;
-	block->args->n_guards = task->n_guards;
-	block->args->vdso_hint = task->vdso_hint;
-	return 0;
-}
-
-static int fill_reads(struct plan *plan, struct plan_task *task, struct block *block)
-{
-	struct restorer_read *reads = block_alloc(block, task->pages.n_reads * sizeof(*reads));
-
-	if (!reads)
-		return -ENOMEM;
-	for (size_t i = 0; i < task->pages.n_reads; i++) {
-		size_t size = task->pages.reads[i].count * sizeof(struct restorer_pages);
-
-		reads[i] = task->pages.reads[i];
-		reads[i].pages = block_alloc(block, size);
-		if (!reads[i].pages)
-			return -ENOMEM;
-		memcpy(reads[i].pages, task->pages.reads[i].pages, size);
-	}
-	block->args->reads = reads;
-	block->args->n_reads = task->pages.n_reads;
-	block->args->pages_fd = -1;
-	if (!task->pages.n_reads)
-		return 0;
-	int fd = image_open_raw(&plan->images, IMG_PAGES, task->pages.image);
-	block->args->pages_fd = fd < 0 ? fd : fd_to_temporary(plan, fd);
-	return block->args->pages_fd < 0 ? block->args->pages_fd : 0;
-}
-
-static int fill_mm(struct plan *plan, struct plan_task *task, struct block *block)
-{
-	const MmEntry *mm = task->mm;
-	struct prctl_mm_map *map = block_alloc(block, sizeof(*map));
-	uint64_t *auxv = block_alloc(block, (mm->n_mm_saved_auxv + 1) * sizeof(*auxv));
-
-	if (!map || !auxv)
-		return -ENOMEM;
-	if (!task->exe->map_fd[0])
-		task->exe->map_fd[0] = reg_open(plan, task->exe, O_RDONLY);
-	if (task->exe->map_fd[0] < 0)
-		return task->exe->map_fd[0];
-	memcpy(auxv, mm->mm_saved_auxv, mm->n_mm_saved_auxv * sizeof(*auxv));
-	*map = (struct prctl_mm_map){
-		.start_code = mm->mm_start_code,
-		.end_code = mm->mm_end_code,
-		.start_data = mm->mm_start_data,
-		.end_data = mm->mm_end_data,
-		.start_brk = mm->mm_start_brk,
-		.brk = mm->mm_brk,
-		.start_stack = mm->mm_start_stack,
-		.arg_start = mm->mm_arg_start,
-		.arg_end = mm->mm_arg_end,
-		.env_start = mm->mm_env_start,
-		.env_end = mm->mm_env_end,
-		.auxv = (__u64 *)auxv,
-		.auxv_size = mm->n_mm_saved_auxv * sizeof(*auxv),
-		.exe_fd = task->exe->map_fd[0],
-	};
-	block->args->mm_map = map;
-	block->args->mm_map_size = sizeof(*map);
-	return 0;
-}
-
 static void fill_fault(const struct plan *plan, const struct plan_task *task, struct restorer_args *args)
 {
 	static const struct {
@@ -282,12 +172,8 @@ static void fill_fault(const struct plan *plan, const struct plan_task *task, st
 
 static int fill_block(struct plan *plan, struct plan_task *task, struct block *block)
 {
-	int err = fill_areas(plan, task, block);
+	int err = task_fill_memory(plan, task, block);
 
-	if (!err)
-		err = fill_reads(plan, task, block);
-	if (!err)
-		err = fill_mm(plan, task, block);
 	for (size_t i = 0; !err && restore_parts[i]; i++)
 		if (restore_parts[i]->fill)
 			err = restore_parts[i]->fill(plan, task, block);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct block;
 struct plan;
 struct plan_task;
 
@@ -18,6 +19,11 @@ int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling);
 int task_open_files(struct plan *plan, struct plan_task *task);
 /* From STAGE_MEMORY on: numbers its descriptors, moves into the blob. */
 _Noreturn void task_finish(struct plan *plan, struct plan_task *task);
+
+/* Tells the blob of the task what to map and to read. Returns 0 or -errno (logged). task_memory.c */
+int task_fill_memory(struct plan *plan, struct plan_task *task, struct block *block);
+/* How many struct restorer_read and restorer_pages that takes at most, each. */
+size_t task_count_reads(const struct plan_task *task);
 
 /* Whether the task shall be stopped in the end. */
 bool task_ends_stopped(const struct plan *plan, const struct plan_task *task);

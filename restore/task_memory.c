@@ -1,0 +1,237 @@
+/*
+ * What a task tells its blob about memory: areas and what they are mapped from, which pages are read into
+ * them and how, addresses of PR_SET_MM_MAP.
+ */
+#include "task.h"
+
+#include <errno.h>
+#include <linux/prctl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "block.h"
+#include "cleanup.h"
+#include "log.h"
+#include "plan.h"
+
+/* Pages in a row that are worth a call of their own (UFFDIO_COPY), in bytes. */
+#define COPY_MIN (256ul << 10)
+
+static int area_fd(const struct plan_area *area)
+{
+	return area->segment ? area->segment->fd : area->file ? area->file->map[area->writes].fd : -1;
+}
+
+static void fill_area(const struct plan_area *area, struct restorer_area *to)
+{
+	const VmaEntry *v = area->vma;
+
+	*to = (struct restorer_area){
+		.start = v->start,
+		.end = v->end,
+		.pgoff = v->pgoff,
+		.prot = v->prot,
+		.map_prot = v->prot | (area->has_pages ? PROT_WRITE : 0),
+		.flags = v->flags &
+			 (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_STACK),
+		.madv = v->has_madv ? v->madv : 0,
+		.lock = !!(v->flags & MAP_LOCKED),
+	};
+	if (area->segment)
+		to->flags &= ~MAP_ANONYMOUS;
+	else if (!area->file)
+		to->flags |= MAP_ANONYMOUS;
+	to->fd = area_fd(area);
+}
+
+static int fill_areas(const struct plan_task *task, struct block *block)
+{
+	struct restorer_area *areas = block_alloc(block, task->n_areas * sizeof(*areas));
+	struct restorer_range *guards = block_alloc(block, task->n_guards * sizeof(*guards));
+
+	if (!areas || !guards)
+		return -ENOMEM;
+	for (size_t i = 0; i < task->n_areas; i++)
+		fill_area(&task->areas[i], &areas[i]);
+	memcpy(guards, task->guards, task->n_guards * sizeof(*guards));
+	block->args->areas = areas;
+	block->args->n_areas = task->n_areas;
+	block->args->guards = guards;
+	block->args->n_guards = task->n_guards;
+	block->args->vdso_hint = task->vdso_hint;
+	return 0;
+}
+
+/* Whether the kernel gives huge pages to those who do not ask: then a plain read gets them, and is faster. */
+static bool huge_pages_always(void)
+{
+	_cleanup_fclose_ FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+	char line[64];
+
+	return f && fgets(line, sizeof(line), f) && strstr(line, "[always]");
+}
+
+/* Whether pages may be copied into the area by userfaultfd, which fills anonymous memory with small pages. */
+static bool can_copy(const struct restorer_area *a)
+{
+	return a->flags & MAP_PRIVATE && a->flags & MAP_ANONYMOUS && !(a->madv >> MADV_HUGEPAGE & 1);
+}
+
+struct read_list {
+	struct restorer_read *reads;
+	struct restorer_pages *pages;
+	size_t n_reads, n_pages;
+	uint64_t next; /* offset in the page image behind the last read */
+};
+
+/* Adds pages at an offset of the page image to the last read, or to a new one when they do not follow it. */
+static void add_read(struct read_list *list, uint64_t offset, uint64_t addr, uint64_t len, bool copy)
+{
+	struct restorer_read *r = list->n_reads ? &list->reads[list->n_reads - 1] : NULL;
+
+	if (!r || list->next != offset || r->copy != copy) {
+		r = &list->reads[list->n_reads++];
+		*r = (struct restorer_read){ .offset = offset, .pages = &list->pages[list->n_pages], .copy = copy };
+	}
+	list->pages[list->n_pages++] = (struct restorer_pages){ addr, len };
+	r->count++;
+	list->next = offset + len;
+}
+
+/* Adds one run of pages, cut where areas begin that are filled in another way. Returns the area where it ends. */
+static struct restorer_area *add_run(struct read_list *list, struct restorer_area *area, uint64_t offset,
+				     const struct restorer_pages *run)
+{
+	uint64_t addr = run->addr, end = run->addr + run->len;
+
+	while (addr < end) {
+		while (area->end <= addr)
+			area++;
+		uint64_t stop = area->end < end ? area->end : end;
+		bool copy = can_copy(area) && stop - addr >= COPY_MIN;
+
+		area->copy |= copy;
+		add_read(list, offset, addr, stop - addr, copy);
+		offset += stop - addr;
+		addr = stop;
+	}
+	return area;
+}
+
+static bool has_large_run(const struct plan_pages *pages)
+{
+	for (size_t i = 0; i < pages->n_reads; i++)
+		for (uint64_t p = 0; p < pages->reads[i].count; p++)
+			if (pages->reads[i].pages[p].len >= COPY_MIN)
+				return true;
+	return false;
+}
+
+static int copy_reads(const struct plan_task *task, struct block *block)
+{
+	const struct plan_pages *pages = &task->pages;
+	struct restorer_area *area = (struct restorer_area *)block->args->areas;
+	size_t n = task_count_reads(task);
+	struct read_list list = {
+		.reads = block_alloc(block, n * sizeof(*list.reads)),
+		.pages = block_alloc(block, n * sizeof(*list.pages)),
+	};
+
+	block->args->copy_buffer = block_alloc(block, RESTORER_COPY);
+	if (!list.reads || !list.pages || !block->args->copy_buffer)
+		return -ENOMEM;
+	for (size_t i = 0; i < pages->n_reads; i++) {
+		const struct restorer_read *r = &pages->reads[i];
+		uint64_t offset = r->offset;
+
+		for (uint64_t p = 0; p < r->count; p++) {
+			area = add_run(&list, area, offset, &r->pages[p]);
+			offset += r->pages[p].len;
+		}
+	}
+	block->args->reads = list.reads;
+	block->args->n_reads = list.n_reads;
+	return 0;
+}
+
+static int plain_reads(const struct plan_task *task, struct block *block)
+{
+	struct restorer_read *reads = block_alloc(block, task->pages.n_reads * sizeof(*reads));
+
+	if (!reads)
+		return -ENOMEM;
+	for (size_t i = 0; i < task->pages.n_reads; i++) {
+		size_t size = task->pages.reads[i].count * sizeof(struct restorer_pages);
+
+		reads[i] = task->pages.reads[i];
+		reads[i].pages = block_alloc(block, size);
+		if (!reads[i].pages)
+			return -ENOMEM;
+		memcpy(reads[i].pages, task->pages.reads[i].pages, size);
+	}
+	block->args->reads = reads;
+	block->args->n_reads = task->pages.n_reads;
+	return 0;
+}
+
+size_t task_count_reads(const struct plan_task *task)
+{
+	size_t n = task->n_areas;
+
+	for (size_t i = 0; i < task->pages.n_reads; i++)
+		n += task->pages.reads[i].count;
+	return n;
+}
+
+static int fill_reads(struct plan *plan, struct plan_task *task, struct block *block)
+{
+	block->args->pages_fd = -1;
+	if (!task->pages.n_reads)
+		return 0;
+	bool copy = has_large_run(&task->pages) && !huge_pages_always();
+	int err = copy ? copy_reads(task, block) : plain_reads(task, block);
+	/* All final descriptors are there: any other number will do until the blob closes it. */
+	if (!err)
+		block->args->pages_fd = image_open_raw(&plan->images, IMG_PAGES, task->pages.image);
+	return err ? err : block->args->pages_fd < 0 ? block->args->pages_fd : 0;
+}
+
+static int fill_mm(const struct plan_task *task, struct block *block)
+{
+	const MmEntry *mm = task->mm;
+	struct prctl_mm_map *map = block_alloc(block, sizeof(*map));
+	uint64_t *auxv = block_alloc(block, (mm->n_mm_saved_auxv + 1) * sizeof(*auxv));
+
+	if (!map || !auxv)
+		return -ENOMEM;
+	memcpy(auxv, mm->mm_saved_auxv, mm->n_mm_saved_auxv * sizeof(*auxv));
+	*map = (struct prctl_mm_map){
+		.start_code = mm->mm_start_code,
+		.end_code = mm->mm_end_code,
+		.start_data = mm->mm_start_data,
+		.end_data = mm->mm_end_data,
+		.start_brk = mm->mm_start_brk,
+		.brk = mm->mm_brk,
+		.start_stack = mm->mm_start_stack,
+		.arg_start = mm->mm_arg_start,
+		.arg_end = mm->mm_arg_end,
+		.env_start = mm->mm_env_start,
+		.env_end = mm->mm_env_end,
+		.auxv = (__u64 *)auxv,
+		.auxv_size = mm->n_mm_saved_auxv * sizeof(*auxv),
+		.exe_fd = task->exe->map[0].fd,
+	};
+	block->args->mm_map = map;
+	block->args->mm_map_size = sizeof(*map);
+	return 0;
+}
+
+int task_fill_memory(struct plan *plan, struct plan_task *task, struct block *block)
+{
+	int err = fill_areas(task, block);
+
+	if (!err)
+		err = fill_reads(plan, task, block);
+	return err ? err : fill_mm(task, block);
+}
