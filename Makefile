@@ -26,6 +26,10 @@ ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(INC) -MMD -MP \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(if $(COV),--coverage)
 LDFLAGS += $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
 LIBS := -lprotobuf-c
+# Static where that is possible: it starts in half the time, and each task that a restore forks has less to copy,
+# to fault in and to unmap.
+STATIC := $(if $(FLAVOUR),,$(shell echo 'int main(){}' | \
+	$(CC) -static-pie -x c - -o /dev/null -Wl,--whole-archive -lprotobuf-c -Wl,--no-whole-archive 2>/dev/null && echo -static-pie))
 
 # What runs inside other processes: no libc, no stack protector, no red zone, no SSE.
 BLOB_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Os -g $(WARN) -Iparasite -Iarch/x86_64 -MMD -MP \
@@ -55,7 +59,7 @@ setup:
 $(B)/bin/ckpt: $(B)/obj/ckpt/main.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) $(STATIC) -o $@ $^ $(LIBS)
 	$(Q)ln -sf ckpt $(@D)/criu
 
 $(B)/gen/%.pb-c.c: images/%.proto $(PROTOS) | need

@@ -27,9 +27,8 @@ void blob_main(struct restorer_args *args);
 #define MADVISE_HUGEPAGE 14
 #define MADVISE_NOHUGEPAGE 15
 #define OPEN_CLOEXEC 02000000
-#define SIGNAL_KILL 9
 #define SIGNAL_CHLD 17
-#define SIGNAL_STOP 19
+#define SIGSTACK_DISABLE 2
 #define SIGNALS 64
 #define SA_NOCLDSTOP_ 1
 #define NO_ID 0xffffffffu
@@ -284,15 +283,11 @@ static void set_actions(struct restorer_args *args)
 {
 	struct restorer_action mute = { .flags = SA_NOCLDSTOP_ };
 
-	for (int sig = 1; sig <= SIGNALS; sig++) {
-		const struct restorer_action *action = &args->actions[sig - 1];
-
-		if (sig == SIGNAL_KILL || sig == SIGNAL_STOP)
-			continue;
-		if (sig == SIGNAL_CHLD && args->mute_sigchld)
-			action = &mute;
-		must(args, STEP_SIGACTION, sig, sys(rt_sigaction, sig, action, 0, 8));
-	}
+	for (int sig = 1; sig <= SIGNALS; sig++)
+		if (args->actions_set >> (sig - 1) & 1)
+			must(args, STEP_SIGACTION, sig, sys(rt_sigaction, sig, &args->actions[sig - 1], 0, 8));
+	if (args->mute_sigchld)
+		must(args, STEP_SIGACTION, SIGNAL_CHLD, sys(rt_sigaction, SIGNAL_CHLD, &mute, 0, 8));
 }
 
 static int signal_of(const struct restorer_siginfo *info)
@@ -306,7 +301,7 @@ static int signal_of(const struct restorer_siginfo *info)
 /* Signals with any origin may be queued by a thread to itself only. */
 static void queue_signals(struct restorer_args *args, int tid, uint64_t n, const struct restorer_siginfo *pending)
 {
-	int pid = sys(getpid);
+	int pid = n ? sys(getpid) : 0;
 
 	for (uint64_t i = 0; i < n; i++) {
 		int sig = signal_of(&pending[i]);
@@ -393,6 +388,11 @@ static void set_sched(struct restorer_args *args, const struct restorer_thread *
 		must(args, STEP_NICE, t->tid, sys(setpriority, 0 /* PRIO_PROCESS */, 0, t->nice));
 }
 
+static void set_name(struct restorer_args *args, const struct restorer_thread *t)
+{
+	must(args, STEP_COMM, t->tid, sys(prctl, PR_SET_NAME, t->comm, 0, 0, 0));
+}
+
 static void set_thread(struct restorer_args *args, const struct restorer_thread *t)
 {
 	struct {
@@ -400,11 +400,16 @@ static void set_thread(struct restorer_args *args, const struct restorer_thread 
 		int32_t flags;
 		uint64_t size;
 	} altstack = { t->altstack_sp, t->altstack_flags, t->altstack_size };
+	int is_leader = t == args->threads;
 
-	must(args, STEP_COMM, t->tid, sys(prctl, PR_SET_NAME, t->comm, 0, 0, 0));
-	must(args, STEP_ALTSTACK, t->altstack_sp, sys(sigaltstack, &altstack, 0));
+	/* Threads are born with the name of the leader, without alternate stack, and clone3() knows what to clear. */
+	if (!is_leader && memcmp(t->comm, args->threads[0].comm, sizeof(t->comm)))
+		set_name(args, t);
+	if (is_leader || t->altstack_flags != SIGSTACK_DISABLE)
+		must(args, STEP_ALTSTACK, t->altstack_sp, sys(sigaltstack, &altstack, 0));
+	if (is_leader)
+		sys(set_tid_address, t->clear_child_tid);
 	must(args, STEP_ROBUST, t->robust_list, sys(set_robust_list, t->robust_list, t->robust_len));
-	sys(set_tid_address, t->clear_child_tid);
 	if (t->rseq)
 		must(args, STEP_RSEQ, t->rseq, sys(rseq, t->rseq, t->rseq_size, 0, t->rseq_signature));
 	set_sched(args, t);
@@ -418,7 +423,8 @@ static void thread_main(struct restorer_thread *t)
 	set_thread(args, t);
 	set_creds(args, t->creds);
 	/* After the credentials: changing them clears it. */
-	must(args, STEP_PDEATH, t->tid, sys(prctl, PR_SET_PDEATHSIG, t->pdeath_sig, 0, 0, 0));
+	if (t->pdeath_sig)
+		must(args, STEP_PDEATH, t->tid, sys(prctl, PR_SET_PDEATHSIG, t->pdeath_sig, 0, 0, 0));
 	arrive(args->shared);
 	wait_forever(args->shared);
 }
@@ -449,7 +455,9 @@ static void make_threads(struct restorer_args *args)
 	for (uint64_t i = 1; i <= args->n_threads; i++) {
 		struct restorer_thread *t = &args->threads[i];
 		struct clone_args how = {
-			.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
+			.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+				 CLONE_CHILD_CLEARTID,
+			.child_tid = t->clear_child_tid,
 			.stack = args->stacks + (i - 1) * RESTORER_STACK,
 			.stack_size = RESTORER_STACK,
 			.set_tid = (uint64_t)&t->tid,
@@ -470,7 +478,8 @@ static void last_things(struct restorer_args *args)
 	const struct restorer_thread *leader = &args->threads[0];
 
 	for (uint32_t i = 0; i < args->n_rlimits; i++)
-		must(args, STEP_RLIMIT, i, sys(prlimit64, 0, i, &args->rlimits[2 * i], 0));
+		must(args, STEP_RLIMIT, args->rlimits[i].resource,
+		     sys(prlimit64, 0, args->rlimits[i].resource, args->rlimits[i].limit, 0));
 	set_creds(args, leader->creds);
 	fault(args, BLOB_FAULT_CREDS);
 	/* A change of credentials made it undumpable. */
@@ -491,8 +500,8 @@ void blob_main(struct restorer_args *args)
 	fault(args, BLOB_FAULT_ENTERED);
 	build_memory(args);
 	set_process(args);
-	if (args->actions_known)
-		set_actions(args);
+	set_actions(args);
+	set_name(args, &args->threads[0]);
 	make_threads(args);
 	set_thread(args, &args->threads[0]);
 	queue_signals(args, 0, args->n_pending, args->pending);

@@ -156,6 +156,11 @@ struct restorer_thread {
 	struct restorer_args *task; /* the blob's own use */
 };
 
+struct restorer_rlimit {
+	uint64_t resource;
+	uint64_t limit[2]; /* soft, hard */
+};
+
 struct restorer_timer {
 	uint64_t interval_sec, interval_usec, value_sec, value_usec; /* struct itimerval */
 };
@@ -165,7 +170,7 @@ struct restorer_args {
 	uint32_t size; /* of this struct: both sides must agree */
 	struct restorer_shared *shared;
 	uint64_t block_start, block_end; /* all that stays mapped */
-	uint64_t space_end; /* nothing is mapped at or above */
+	uint64_t space_end; /* nothing can be mapped at or above */
 
 	uint64_t vdso_hint; /* where the kernel shall put vvar and vdso; 0: nowhere */
 	uint64_t n_areas, n_reads, n_guards;
@@ -184,9 +189,10 @@ struct restorer_args {
 	uint32_t membarrier; /* commands to register, one bit each */
 	uint32_t child_subreaper;
 
-	const struct restorer_action *actions; /* of signals 1 to 64; SIGKILL's and SIGSTOP's are not looked at */
-	uint32_t actions_known; /* 0: leave the defaults */
+	const struct restorer_action *actions; /* of signals 1 to 64 */
+	uint64_t actions_set; /* those that differ from the restorer's, one bit each */
 	uint32_t mute_sigchld; /* while children are stopped no SIGCHLD shall tell it */
+	uint32_t unused2;
 	uint64_t n_pending; /* signals sent to the process */
 	const struct restorer_siginfo *pending;
 
@@ -196,7 +202,7 @@ struct restorer_args {
 
 	uint32_t n_rlimits;
 	uint32_t set_timers;
-	const uint64_t *rlimits; /* pairs: soft, hard */
+	const struct restorer_rlimit *rlimits; /* those that differ from the restorer's */
 	struct restorer_timer timers[3];
 
 	uint32_t fault_step; /* for tests: fail after this enum blob_fault */

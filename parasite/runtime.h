@@ -29,6 +29,15 @@ static inline void *memset(void *to, int byte, size_t len)
 	__asm__ volatile("rep stosb" : "+D"(to), "+c"(len) : "a"(byte) : "memory");
 	return ret;
 }
+
+static inline int memcmp(const void *a, const void *b, size_t len)
+{
+	const uint8_t *x = a, *y = b;
+
+	for (; len && *x == *y; x++, y++)
+		len--;
+	return len ? *x - *y : 0;
+}
 #endif
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

@@ -19,7 +19,7 @@
 #include "vdso.h"
 
 #define LOWEST 0x100000ul
-#define SPACE_END (1ul << 47)
+#define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
 #define LEADER_STACK 16384
 #define SLACK (4ul << 20) /* for what is small or rare: costs nothing until it is used */
 #define RSEQ_SIGNATURE 0x53053053
@@ -36,64 +36,52 @@ static size_t page_up(size_t n)
 	return (n + IMAGE_PAGE_SIZE - 1) & ~(IMAGE_PAGE_SIZE - 1);
 }
 
-static int compare_ranges(const void *a, const void *b)
+/* The start of a hole of size bytes in what is mapped and what will be, 0 when there is none. */
+static uint64_t find_hole(const struct plan *plan, const struct plan_task *task, size_t size)
 {
-	uint64_t x = ((const struct restorer_range *)a)->start, y = ((const struct restorer_range *)b)->start;
+	const struct inherited *in = &plan->inherited;
+	uint64_t at = LOWEST, vdso_end = task->vdso_hint + plan->vdso->end - plan->vdso->vvar_start;
 
-	return x < y ? -1 : x > y;
-}
-
-/* Adds what is mapped now to the list, which has room for max. Returns how many there are, or -errno (logged). */
-static long add_current(struct restorer_range *list, size_t n, size_t max)
-{
-	_cleanup_fclose_ FILE *f = fopen("/proc/self/maps", "re");
-	char line[4352];
-
-	if (!f)
-		return log_errno(errno, "can't read /proc/self/maps");
-	while (fgets(line, sizeof(line), f)) {
-		unsigned long start, end;
-
-		if (sscanf(line, "%lx-%lx", &start, &end) != 2 || start >= SPACE_END)
-			continue;
-		if (n == max)
-			return log_errno(E2BIG, "more mappings in ckpt itself than expected");
-		list[n++] = (struct restorer_range){ start, end - start };
-	}
-	return n;
-}
-
-/*
- * The start of a hole of size bytes, 0 when there is none, or -errno (logged). *space_end is where the last
- * mapping of now ends.
- */
-static long find_hole(const struct plan *plan, const struct plan_task *task, size_t size, uint64_t *space_end)
-{
-	size_t max = task->n_areas + 1024, n = 0;
-	_cleanup_free_ struct restorer_range *list = malloc(max * sizeof(*list));
-	uint64_t at = LOWEST;
-
-	*space_end = 0;
-	if (!list)
-		return -ENOMEM;
-	for (size_t i = 0; i < task->n_areas; i++)
-		list[n++] = (struct restorer_range){ task->areas[i].vma->start,
-						     task->areas[i].vma->end - task->areas[i].vma->start };
-	if (task->vdso_hint)
-		list[n++] = (struct restorer_range){ task->vdso_hint, plan->vdso->end - plan->vdso->vvar_start };
-	long all = add_current(list, n, max);
-	if (all < 0)
-		return all;
-	for (long i = n; i < all; i++)
-		*space_end = list[i].start + list[i].len > *space_end ? list[i].start + list[i].len : *space_end;
-	qsort(list, all, sizeof(*list), compare_ranges);
-	for (long i = 0; i < all; i++) {
-		if (list[i].start >= at + size)
+	for (size_t area = 0, map = 0; at < SPACE_END - size;) {
+		while (area < task->n_areas && task->areas[area].vma->end <= at)
+			area++;
+		while (map < in->n_maps && in->maps[map].start + in->maps[map].len <= at)
+			map++;
+		if (area < task->n_areas && task->areas[area].vma->start < at + size)
+			at = task->areas[area].vma->end;
+		else if (map < in->n_maps && in->maps[map].start < at + size)
+			at = in->maps[map].start + in->maps[map].len;
+		else if (task->vdso_hint && task->vdso_hint < at + size && vdso_end > at)
+			at = vdso_end;
+		else
 			return at;
-		if (list[i].start + list[i].len > at)
-			at = list[i].start + list[i].len;
 	}
 	return 0;
+}
+
+/* Maps size bytes in such a hole. Returns their address, or -errno (logged). */
+static long map_hole(struct plan *plan, const struct plan_task *task, size_t size)
+{
+	for (int try = 0; try < 2; try++) {
+		/* More is mapped than in the coordinator, which is rare. */
+		int err = try ? inherited_read_maps(plan) : 0;
+		uint64_t at = err ? 0 : find_hole(plan, task, size);
+
+		if (err)
+			return err;
+		if (!at)
+			return log_errno(ENOMEM, "no hole of %zu bytes in both address spaces of task %d", size,
+					 task->pid);
+		void *got = mmap((void *)at, size, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+		if (got == (void *)at)
+			return at;
+		if (got == MAP_FAILED && errno != EEXIST)
+			return log_errno(errno, "can't map %zu bytes at 0x%lx", size, at);
+		if (got != MAP_FAILED)
+			munmap(got, size);
+	}
+	return log_errno(EEXIST, "can't map the block of task %d", task->pid);
 }
 
 /* What the block must hold at most. */
@@ -129,19 +117,12 @@ void *block_alloc(struct block *block, size_t size)
 int block_create(struct plan *plan, struct plan_task *task, struct block *block)
 {
 	size_t code = page_up(restorer_blob_end - restorer_blob), size = code + block_need(task);
-	uint64_t space_end;
-	long at = find_hole(plan, task, size + plan->shared_size, &space_end);
+	long at = map_hole(plan, task, size + plan->shared_size);
 
-	if (at <= 0)
-		return at ? at
-			  : log_errno(ENOMEM, "no hole of %zu bytes in both address spaces of task %d", size,
-				      task->pid);
-	void *got = mmap((void *)at, size + plan->shared_size, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-	if (got != (void *)at)
-		return log_errno(got == MAP_FAILED ? errno : EEXIST, "can't map %zu bytes at 0x%lx", size, at);
-	memcpy(got, restorer_blob, restorer_blob_end - restorer_blob);
-	*block = (struct block){ .start = got, .size = size, .used = code };
+	if (at < 0)
+		return at;
+	memcpy((void *)at, restorer_blob, restorer_blob_end - restorer_blob);
+	*block = (struct block){ .start = (void *)at, .size = size, .used = code };
 	struct restorer_args *args = block_alloc(block, sizeof(*args));
 	struct restorer_thread *threads = block_alloc(block, task->n_threads * sizeof(*threads));
 	if (!args || !threads)
@@ -151,7 +132,7 @@ int block_create(struct plan *plan, struct plan_task *task, struct block *block)
 	args->size = sizeof(*args);
 	args->block_start = at;
 	args->block_end = at + size + plan->shared_size;
-	args->space_end = space_end > args->block_end ? space_end : args->block_end;
+	args->space_end = SPACE_END;
 	args->shared = (void *)(block->start + size);
 	args->threads = threads;
 	args->n_threads = task->n_threads - 1;

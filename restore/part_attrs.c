@@ -91,14 +91,14 @@ static int attrs_prepare(struct plan *plan, struct plan_task *task)
 {
 	const TaskCoreEntry *tc = task->core;
 
-	if (tc->has_oom_score_adj && tc->oom_score_adj != read_proc_number("/proc/self/oom_score_adj")) {
+	if (tc->has_oom_score_adj && tc->oom_score_adj != plan->inherited.oom_score_adj) {
 		int err = write_proc_number("/proc/self/oom_score_adj", tc->oom_score_adj);
 
 		if (err)
 			return log_errno(-err, "can't set the OOM adjustment of task %d to %d", task->pid,
 					 tc->oom_score_adj);
 	}
-	if (tc->has_loginuid && tc->loginuid != (uint32_t)read_proc_number("/proc/self/loginuid") &&
+	if (tc->has_loginuid && tc->loginuid != plan->inherited.loginuid &&
 	    write_proc_number("/proc/self/loginuid", tc->loginuid))
 		log_warn("can't set the login uid of task %d to %u: %s", task->pid, tc->loginuid, strerror(errno));
 	return 0;

@@ -30,31 +30,20 @@ static int fs_read(struct plan *plan, struct plan_task *task)
 	return 0;
 }
 
-static int change_root(struct plan *plan, const struct plan_task *task)
+static int fail(const struct plan_task *task, const char *what, const char *path)
 {
-	if (!strcmp(task->root->entry->reg->name, "/"))
-		return 0;
-	if (chroot(task->root->entry->reg->name))
-		return log_errno(errno, "can't change the root of task %d to %s", task->pid,
-				 task->root->entry->reg->name);
-	return 0;
+	return log_errno(errno, "can't make %s the %s directory of task %d", path, what, task->pid);
 }
 
 static int fs_prepare(struct plan *plan, struct plan_task *task)
 {
-	const char *path = task->cwd->entry->reg->name;
-	_cleanup_close_ int cwd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const char *cwd = task->cwd->entry->reg->name, *root = task->root->entry->reg->name;
 
-	if (cwd < 0)
-		return log_errno(errno, "can't open %s, the working directory of task %d", path, task->pid);
-	int err = change_root(plan, task);
-	if (err)
-		return err;
-	if (fchdir(cwd))
-		return log_errno(errno, "can't make %s the working directory of task %d", path, task->pid);
 	if (task->fs->has_umask)
 		umask(task->fs->umask & 0777);
-	return 0;
+	if (chdir(cwd))
+		return fail(task, "working", cwd);
+	return strcmp(root, "/") && chroot(root) ? fail(task, "root", root) : 0;
 }
 
 const struct restore_part restore_part_fs = { .name = "directories", .read = fs_read, .prepare = fs_prepare };

@@ -51,16 +51,18 @@ static int rlimits_fill(struct plan *plan, struct plan_task *task, struct block 
 {
 	const TaskRlimitsEntry *e = task->core->rlimits;
 	size_t n = e ? e->n_rlimits : 0;
-	uint64_t *limits = block_alloc(block, 2 * (n + 1) * sizeof(*limits));
+	struct restorer_rlimit *limits = block_alloc(block, (n + 1) * sizeof(*limits));
 
 	if (!limits)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		limits[2 * i] = e->rlimits[i]->cur;
-		limits[2 * i + 1] = e->rlimits[i]->max;
-	}
 	block->args->rlimits = limits;
-	block->args->n_rlimits = n;
+	for (size_t i = 0; i < n; i++) {
+		const RlimitEntry *limit = e->rlimits[i];
+		const struct rlimit *mine = &plan->inherited.limits[i];
+
+		if (limit->cur != mine->rlim_cur || limit->max != mine->rlim_max)
+			limits[block->args->n_rlimits++] = (struct restorer_rlimit){ i, { limit->cur, limit->max } };
+	}
 	return 0;
 }
 

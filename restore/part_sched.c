@@ -35,19 +35,16 @@ static int sched_read(struct plan *plan, struct plan_task *task)
 
 static int sched_fill(struct plan *plan, struct plan_task *task, struct block *block)
 {
-	int nice = getpriority(PRIO_PROCESS, 0);
-	uint32_t policy = sched_getscheduler(0);
-
 	for (size_t i = 0; i < task->n_threads; i++) {
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
 		struct restorer_thread *t = &block->args->threads[i];
 
-		if (e->has_sched_policy && e->sched_policy != policy) {
+		if (e->has_sched_policy && (int)e->sched_policy != plan->inherited.policy) {
 			t->set_sched = 1;
 			t->sched_policy = e->sched_policy;
 			t->sched_prio = is_realtime(e->sched_policy & ~RESET_ON_FORK) ? e->sched_prio : 0;
 		}
-		if (e->has_sched_nice && e->sched_nice != nice) {
+		if (e->has_sched_nice && e->sched_nice != plan->inherited.nice) {
 			t->set_nice = 1;
 			t->nice = e->sched_nice;
 		}

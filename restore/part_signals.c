@@ -10,7 +10,6 @@
 #include "log.h"
 #include "plan.h"
 
-#define SIGNALS 64
 /* CRIU leaves out SIGKILL and SIGSTOP, which cannot have one. */
 #define ACTIONS (SIGNALS - 2)
 #define ALTSTACK_FLAGS (SS_DISABLE | 1u << 31 /* SS_AUTODISARM */)
@@ -70,7 +69,7 @@ static int fill_queue(struct block *block, const SignalQueueEntry *queue, uint64
 	return 0;
 }
 
-static int fill_actions(struct plan_task *task, struct block *block)
+static int fill_actions(const struct plan *plan, struct plan_task *task, struct block *block)
 {
 	struct restorer_action *actions = block_alloc(block, SIGNALS * sizeof(*actions));
 	size_t at = 0;
@@ -82,16 +81,17 @@ static int fill_actions(struct plan_task *task, struct block *block)
 			continue;
 		const SaEntry *e = task->core->sigactions[at++];
 		actions[sig - 1] = (struct restorer_action){ e->sigaction, e->flags, e->restorer, e->mask };
+		if (memcmp(&actions[sig - 1], &plan->inherited.actions[sig - 1], sizeof(*actions)))
+			block->args->actions_set |= 1ul << (sig - 1);
 	}
 	block->args->actions = actions;
-	block->args->actions_known = 1;
 	return 0;
 }
 
 static int signals_fill(struct plan *plan, struct plan_task *task, struct block *block)
 {
 	struct restorer_args *args = block->args;
-	int err = fill_actions(task, block);
+	int err = fill_actions(plan, task, block);
 
 	if (err)
 		return err;

@@ -1,4 +1,6 @@
 /* Interval timers (setitimer): they go on with the time that was left. Not handled: POSIX timers. */
+#include <string.h>
+
 #include "block.h"
 #include "plan.h"
 
@@ -39,7 +41,9 @@ static int timers_fill(struct plan *plan, struct plan_task *task, struct block *
 	fill_timer(&args->timers[0], timers->real);
 	fill_timer(&args->timers[1], timers->virt);
 	fill_timer(&args->timers[2], timers->prof);
-	args->set_timers = 1;
+	/* They all begin at zero. */
+	static const struct restorer_timer zero[3];
+	args->set_timers = memcmp(args->timers, zero, sizeof(zero)) != 0;
 	return 0;
 }
 

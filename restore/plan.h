@@ -17,6 +17,7 @@
 #include "image.h"
 #include "image_consts.h"
 #include "image_messages.h"
+#include "inherited.h"
 #include "log.h"
 #include "restorer_abi.h"
 
@@ -183,8 +184,10 @@ struct plan {
 	void *pipes, *ttys; /* of the kinds */
 	struct vdso_layout *vdso; /* of this kernel */
 	struct privileges *privileges; /* ours */
+	struct inherited inherited; /* read before the first fork */
 	pid_t old_sid, old_pgid; /* with a shell job: those of the root that ours replace */
 	bool shell_job;
+	bool in_step; /* tasks need each other to be born before they load memory: stages TREE and GROUPS take place */
 
 	int fd_low, fd_high; /* numbers that no task uses: for descriptors that exist only meanwhile */
 	int tty_fd; /* our terminal, for a shell job; -1 */
@@ -225,11 +228,13 @@ struct plan_task *plan_common_ancestor(struct plan_task *a, struct plan_task *b)
 /* Steps of plan_open, in this order. Return 0 or -errno (logged); what the image merely gets wrong is refused. */
 int plan_read_tree(struct plan *plan); /* plan_tree.c */
 int plan_read_task(struct plan *plan, struct plan_task *task); /* plan_task.c */
-int plan_order_sessions(struct plan *plan); /* plan_sessions.c */
+int plan_order_sessions(struct plan *plan); /* plan_sessions.c; sets plan->in_step */
 int plan_read_files(struct plan *plan); /* plan_files.c */
 int plan_read_fds(struct plan *plan, struct plan_task *task);
 int plan_share_files(struct plan *plan);
 int plan_choose_fd_range(struct plan *plan);
+/* Whether any file has to be finished when all tasks exist. */
+bool plan_files_wait(const struct plan *plan);
 int plan_read_memory(struct plan *plan, struct plan_task *task); /* plan_memory.c */
 int plan_read_segments(struct plan *plan);
 /*

@@ -200,6 +200,17 @@ int plan_share_files(struct plan *plan)
 	return 0;
 }
 
+bool plan_files_wait(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n_files; i++) {
+		const struct plan_file *file = &plan->files[i];
+
+		if (file->with->owner && ((file->fown && file->fown->pid) || file->kind->finish))
+			return true;
+	}
+	return false;
+}
+
 static int compare_ints(const void *a, const void *b)
 {
 	int x = *(const int *)a, y = *(const int *)b;

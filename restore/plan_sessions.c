@@ -139,6 +139,29 @@ static void check_group(struct plan *plan, struct plan_task *task)
 	task->makes_group = true;
 }
 
+/* Whether the task is born into its group, or makes it at once. */
+static bool is_born_in_group(const struct plan *plan, const struct plan_task *task)
+{
+	if (task->pgid == task->pid)
+		return true;
+	if (!task->parent)
+		return task->pgid == getpgrp();
+	return !task->early && task->pgid == task->parent->pgid && is_born_in_group(plan, task->parent);
+}
+
+/* Whether some must wait for others: for the leader of their group, the end of the dead, the owner of a file. */
+static bool need_each_other(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n_tasks; i++) {
+		const struct plan_task *task = &plan->tasks[i];
+
+		if (!plan_lives(task) || task->born_by || task->orphan_session || task->makes_group ||
+		    !is_born_in_group(plan, task))
+			return true;
+	}
+	return plan_files_wait(plan);
+}
+
 int plan_order_sessions(struct plan *plan)
 {
 	pid_t *need = plan_alloc(plan, plan->n_tasks * sizeof(*need));
@@ -164,5 +187,6 @@ int plan_order_sessions(struct plan *plan)
 			plan_refuse(plan, "tasks %d and %d would have to be forked by each other: not supported yet",
 				    task->pid, task->born_by->pid);
 	}
+	plan->in_step = need_each_other(plan);
 	return 0;
 }

@@ -128,7 +128,8 @@ static int write_pidfile(const struct plan *plan)
 	return err;
 }
 
-static int run_stages(struct plan *plan, struct stopwatch *watch)
+/* All are born before anybody does more: leaders of groups and owners of files must exist, the dead must die. */
+static int fork_in_step(struct plan *plan)
 {
 	size_t arrive = 0;
 
@@ -138,7 +139,6 @@ static int run_stages(struct plan *plan, struct stopwatch *watch)
 	int err = fork_root(plan);
 	if (!err)
 		err = stage_finish(plan);
-	clock_gettime(CLOCK_MONOTONIC, &watch->forked);
 	log_info("%zu tasks are forked", plan->n_tasks);
 	if (!err)
 		err = fault_point(FAULT_restore_tree_forked);
@@ -150,7 +150,26 @@ static int run_stages(struct plan *plan, struct stopwatch *watch)
 		return err;
 	log_info("sessions and groups are made");
 	stage_begin(plan, STAGE_MEMORY, plan->n_threads);
-	err = stage_finish(plan);
+	return 0;
+}
+
+/* Nobody needs anybody: each task goes on as soon as it has forked its children. */
+static int fork_freely(struct plan *plan)
+{
+	stage_begin(plan, STAGE_MEMORY, plan->n_threads);
+	int err = fork_root(plan);
+
+	log_info("the root is forked");
+	return err ? err : fault_point(FAULT_restore_tree_forked);
+}
+
+static int run_stages(struct plan *plan, struct stopwatch *watch)
+{
+	int err = plan->in_step ? fork_in_step(plan) : fork_freely(plan);
+
+	clock_gettime(CLOCK_MONOTONIC, &watch->forked);
+	if (!err)
+		err = stage_finish(plan);
 	log_info("memory and %zu threads are made", plan->n_threads);
 	if (!err)
 		err = tree_prepare_go(plan);
@@ -241,7 +260,7 @@ static int prepare(struct plan *plan, int *guard)
 		err = make_guard(plan, guard);
 	/* If it were ignored, the dead would vanish instead of becoming zombies. */
 	signal(SIGCHLD, SIG_DFL);
-	return err;
+	return err ? err : inherited_read(plan);
 }
 
 /* Runs the restore that was planned; on failure nothing is left of it. */

@@ -247,11 +247,15 @@ static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t
 		err = be_born(plan, task);
 	if (err)
 		stage_fail(plan);
-	stage_arrive(plan);
-	/* All leaders exist. */
-	stage_wait(plan, STAGE_GROUPS);
+	if (plan->in_step) {
+		stage_arrive(plan);
+		/* All leaders exist. */
+		stage_wait(plan, STAGE_GROUPS);
+	}
 	if (join_group(task))
 		stage_fail(plan);
+	if (!plan->in_step)
+		task_finish(plan, task);
 	if (task->state == TASK_DEAD)
 		die(task);
 	stage_arrive(plan);

@@ -1,0 +1,69 @@
+/* Reads what tasks inherit from the coordinator: limits, signal actions, scheduling, /proc/self. */
+#include "inherited.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "plan.h"
+
+#define SPARE_MAPS 64
+
+static long read_number(const char *path)
+{
+	char text[32] = "";
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 ? atol(text) : 0;
+}
+
+int inherited_read_maps(struct plan *plan)
+{
+	struct inherited *in = &plan->inherited;
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/maps", "re");
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0, room = 0;
+
+	if (!f)
+		return log_errno(errno, "can't read /proc/self/maps");
+	in->n_maps = 0;
+	while (getline(&line, &size, f) > 0) {
+		unsigned long start, end;
+
+		if (in->n_maps == room) {
+			struct restorer_range *larger = plan_alloc(plan, (room + SPARE_MAPS) * sizeof(*larger));
+
+			if (!larger)
+				return -ENOMEM;
+			memcpy(larger, in->maps, in->n_maps * sizeof(*larger));
+			in->maps = larger;
+			room += SPARE_MAPS;
+		}
+		if (sscanf(line, "%lx-%lx", &start, &end) == 2)
+			in->maps[in->n_maps++] = (struct restorer_range){ start, end - start };
+	}
+	return 0;
+}
+
+int inherited_read(struct plan *plan)
+{
+	struct inherited *in = &plan->inherited;
+
+	in->oom_score_adj = read_number("/proc/self/oom_score_adj");
+	in->loginuid = read_number("/proc/self/loginuid");
+	in->nice = getpriority(PRIO_PROCESS, 0);
+	in->policy = sched_getscheduler(0);
+	for (int i = 0; i < RLIM_NLIMITS; i++)
+		if (getrlimit(i, &in->limits[i]))
+			return log_errno(errno, "can't read our own resource limit %d", i);
+	for (int sig = 1; sig <= SIGNALS; sig++)
+		if (syscall(SYS_rt_sigaction, sig, NULL, &in->actions[sig - 1], sizeof(uint64_t)))
+			return log_errno(errno, "can't read our own action of signal %d", sig);
+	return inherited_read_maps(plan);
+}
