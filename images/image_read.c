@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "arena.h"
 #include "cleanup.h"
 #include "image.h"
 #include "image_messages.h"
@@ -288,6 +289,7 @@ struct budget {
 	ProtobufCAllocator allocator;
 	size_t left;
 	bool exceeded;
+	struct arena *arena;
 };
 
 static void *budget_alloc(void *data, size_t size)
@@ -299,17 +301,20 @@ static void *budget_alloc(void *data, size_t size)
 		return NULL;
 	}
 	b->left -= size;
-	return malloc(size);
+	return b->arena ? arena_get(b->arena, size) : malloc(size);
 }
 
 static void budget_free(void *data, void *pointer)
 {
-	free(pointer);
+	struct budget *b = data;
+
+	if (!b->arena)
+		free(pointer);
 }
 
 int image_get_as(struct image_reader *r, const ProtobufCMessageDescriptor *type, ProtobufCMessage **message)
 {
-	struct budget budget = { .allocator = { budget_alloc, budget_free, &budget } };
+	struct budget budget = { .allocator = { budget_alloc, budget_free, &budget }, .arena = r->arena };
 
 	*message = NULL;
 	if (r->pos == r->len)
@@ -359,12 +364,19 @@ int image_get_bytes(struct image_reader *r, size_t len, const uint8_t **bytes)
 
 int image_read_one(const struct image_dir *dir, enum image_kind kind, unsigned long id, ProtobufCMessage **message)
 {
+	return image_read_one_into(NULL, dir, kind, id, message);
+}
+
+int image_read_one_into(struct arena *arena, const struct image_dir *dir, enum image_kind kind, unsigned long id,
+			ProtobufCMessage **message)
+{
 	_cleanup_image_ struct image_reader r = {};
 	int err = image_open(&r, dir, kind, id);
 
 	*message = NULL;
 	if (err)
 		return err;
+	r.arena = arena;
 	err = image_get(&r, message);
 	if (err < 0)
 		return err;
@@ -372,7 +384,9 @@ int image_read_one(const struct image_dir *dir, enum image_kind kind, unsigned l
 		return image_bad(&r, "empty");
 	if (r.pos == r.len)
 		return 0;
-	protobuf_c_message_free_unpacked(take_ptr(*message), NULL);
+	if (!arena)
+		protobuf_c_message_free_unpacked(*message, NULL);
+	*message = NULL;
 	return image_bad(&r, "%zu bytes behind the only entry", r.len - r.pos);
 }
 

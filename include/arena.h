@@ -2,10 +2,16 @@
 #ifndef CKPT_ARENA_H
 #define CKPT_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
+/*
+ * shared: what it gives is shared with processes that are forked afterwards, so that fork does not copy its page
+ * tables. Only the process that it was made in may get memory from it, and write there.
+ */
 struct arena {
 	struct arena_block *blocks;
+	bool shared;
 };
 
 /* Zeroed memory that lives until arena_free, or NULL. */

@@ -32,25 +32,19 @@ void *plan_alloc(struct plan *plan, size_t size)
 	return arena_get(&plan->arena, size ? size : 1);
 }
 
-int plan_keep(struct plan *plan, ProtobufCMessage *message)
+void *plan_alloc_fixed(struct plan *plan, size_t size)
 {
-	struct plan_message *m = plan_alloc(plan, sizeof(*m));
-
-	if (!m) {
-		protobuf_c_message_free_unpacked(message, NULL);
-		return -ENOMEM;
-	}
-	*m = (struct plan_message){ plan->messages, message };
-	plan->messages = m;
-	return 0;
+	return arena_get(&plan->fixed, size ? size : 1);
 }
 
 void plan_close(struct plan *plan)
 {
-	for (struct plan_message *m = plan->messages; m; m = m->next)
-		protobuf_c_message_free_unpacked(m->message, NULL);
-	plan->messages = NULL;
+	for (size_t i = 0; plan->tasks && i < plan->n_tasks; i++)
+		for (size_t t = 0; t < plan->tasks[i].n_threads; t++)
+			if (plan->tasks[i].threads[t].core)
+				core_entry__free_unpacked(plan->tasks[i].threads[t].core, NULL);
 	arena_free(&plan->arena);
+	arena_free(&plan->fixed);
 	if (plan->regs)
 		munmap(plan->regs, plan->regs_size);
 	plan->regs = NULL;
@@ -64,10 +58,8 @@ void plan_close(struct plan *plan)
 int plan_read_one(struct plan *plan, enum image_kind kind, unsigned long id, const void *message)
 {
 	ProtobufCMessage *read = NULL;
-	int err = image_read_one(&plan->images, kind, id, &read);
+	int err = image_read_one_into(&plan->fixed, &plan->images, kind, id, &read);
 
-	if (!err)
-		err = plan_keep(plan, read);
 	if (!err)
 		*(ProtobufCMessage **)message = read;
 	return err;
@@ -83,9 +75,8 @@ int plan_read_all(struct plan *plan, enum image_kind kind, unsigned long id, voi
 	*n = 0;
 	if (err)
 		return err;
+	r.arena = &plan->fixed;
 	for (ProtobufCMessage *m; (err = image_get(&r, &m)) > 0;) {
-		if (plan_keep(plan, m))
-			return -ENOMEM;
 		if (*n == room) {
 			room = room ? 2 * room : 64;
 			void *larger = realloc(grown, room * sizeof(*grown));
@@ -97,7 +88,7 @@ int plan_read_all(struct plan *plan, enum image_kind kind, unsigned long id, voi
 	}
 	if (err)
 		return err;
-	void *kept = plan_alloc(plan, *n * sizeof(*grown) + 1);
+	void *kept = plan_alloc_fixed(plan, *n * sizeof(*grown) + 1);
 	if (!kept)
 		return -ENOMEM;
 	if (*n)
@@ -246,6 +237,8 @@ static int read_images(struct plan *plan)
 int plan_open(struct plan *plan, const struct opts *opts)
 {
 	*plan = (struct plan){ .opts = opts, .tty_fd = -1, .guard_fd = -1, .images = { -1, -1, NULL } };
+	plan->fixed.shared = true;
+
 	int err = image_dir_open(&plan->images, opts->images_dir);
 	if (!err)
 		err = read_images(plan);

@@ -155,16 +155,11 @@ struct plan_task {
 	struct plan_file *exe, *cwd, *root;
 };
 
-struct plan_message {
-	struct plan_message *next;
-	ProtobufCMessage *message;
-};
-
 struct plan {
 	const struct opts *opts;
 	struct image_dir images;
 	struct arena arena;
-	struct plan_message *messages;
+	struct arena fixed; /* what is not written any more once there are tasks: they share it */
 	unsigned int problems;
 
 	const InventoryEntry *inventory;
@@ -209,8 +204,8 @@ void plan_close(struct plan *plan);
 void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Zeroed memory that lives as long as the plan. NULL: out of memory. */
 void *plan_alloc(struct plan *plan, size_t size);
-/* Gives the message to the plan, which frees it. Returns 0 or -ENOMEM (then it is freed at once). */
-int plan_keep(struct plan *plan, ProtobufCMessage *message);
+/* The same for what only the coordinator writes, and only until it forks: it costs nothing to fork. */
+void *plan_alloc_fixed(struct plan *plan, size_t size);
 /* Reads an image of one entry into the plan. Returns 0, -ENOENT (not logged) or another -errno (logged). */
 int plan_read_one(struct plan *plan, enum image_kind kind, unsigned long id, const void *message);
 /*

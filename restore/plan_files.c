@@ -168,7 +168,7 @@ int plan_read_fds(struct plan *plan, struct plan_task *task)
 		log_err("fdinfo-%u.img of task %d is missing: the images are incomplete", task->files_id, task->pid);
 		return -EBADMSG;
 	}
-	task->fds = err ? NULL : plan_alloc(plan, (n + 1) * sizeof(*task->fds));
+	task->fds = err ? NULL : plan_alloc_fixed(plan, (n + 1) * sizeof(*task->fds));
 	if (!task->fds)
 		return err ? err : -ENOMEM;
 	task->n_fds = n;

@@ -294,8 +294,8 @@ int plan_read_memory(struct plan *plan, struct plan_task *task)
 	uint64_t vvar = 0;
 	const VmaEntry *vdso = NULL;
 
-	task->areas = plan_alloc(plan, (task->mm->n_vmas + 1) * sizeof(*task->areas));
-	task->guards = plan_alloc(plan, (task->mm->n_vmas + 1) * sizeof(*task->guards));
+	task->areas = plan_alloc_fixed(plan, (task->mm->n_vmas + 1) * sizeof(*task->areas));
+	task->guards = plan_alloc_fixed(plan, (task->mm->n_vmas + 1) * sizeof(*task->guards));
 	if (!task->areas || !task->guards)
 		return -ENOMEM;
 	check_mm(plan, task);

@@ -6,6 +6,8 @@
 #include "plan.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
@@ -36,7 +38,7 @@ static void add_pages(struct plan_pages *pages, struct restorer_pages *list, siz
 	struct restorer_read *last = pages->n_reads ? &pages->reads[pages->n_reads - 1] : NULL;
 	struct restorer_pages *before = *n ? &list[*n - 1] : NULL;
 
-	/* reads[].offset is where the read ends while it grows; finish_reads() puts that right. */
+	/* reads[].offset is where the read ends while it grows; keep_reads() puts that right. */
 	if (!last || last->offset != offset) {
 		last = &pages->reads[pages->n_reads++];
 		*last = (struct restorer_read){ .offset = offset, .pages = &list[*n] };
@@ -51,14 +53,25 @@ static void add_pages(struct plan_pages *pages, struct restorer_pages *list, siz
 	last->count++;
 }
 
-static void finish_reads(struct plan_pages *pages)
+/* Keeps what was found, in memory of the right size. */
+static int keep_reads(struct plan *plan, struct plan_pages *pages, const struct restorer_pages *list, size_t n)
 {
+	const struct restorer_read *reads = pages->reads;
+	struct restorer_pages *kept = plan_alloc_fixed(plan, n * sizeof(*kept));
+
+	pages->reads = plan_alloc_fixed(plan, pages->n_reads * sizeof(*reads));
+	if (!kept || !pages->reads)
+		return -ENOMEM;
+	memcpy(kept, list, n * sizeof(*kept));
 	for (size_t i = 0; i < pages->n_reads; i++) {
 		struct restorer_read *r = &pages->reads[i];
 
+		*r = reads[i];
+		r->pages = kept + (reads[i].pages - list);
 		for (uint64_t p = 0; p < r->count; p++)
 			r->offset -= r->pages[p].len;
 	}
+	return 0;
 }
 
 static int check_image_size(struct plan *plan, const char *name, uint32_t image, uint64_t bytes)
@@ -124,17 +137,19 @@ static int read_entries(struct page_reader *r)
 	protobuf_c_message_free_unpacked(m, NULL);
 	/* An entry takes at least 6 bytes: enough room for all. */
 	size_t most = (r->image.len - r->image.pos) / 6 + 1;
-	r->list = plan_alloc(r->plan, most * sizeof(*r->list));
-	r->pages->reads = plan_alloc(r->plan, most * sizeof(*r->pages->reads));
-	if (!r->list || !r->pages->reads)
+	_cleanup_free_ struct restorer_pages *list = malloc(most * sizeof(*list));
+	_cleanup_free_ struct restorer_read *reads = malloc(most * sizeof(*reads));
+	if (!list || !reads)
 		return -ENOMEM;
+	r->list = list;
+	r->pages->reads = reads;
 	while ((err = image_get(&r->image, &m)) > 0) {
 		err = add_entry(r, (PagemapEntry *)m);
 		protobuf_c_message_free_unpacked(m, NULL);
 		if (err)
 			return err;
 	}
-	return err;
+	return err ? err : keep_reads(r->plan, r->pages, list, r->n);
 }
 
 int plan_read_pages(struct plan *plan, enum image_kind kind, uint64_t id, struct plan_pages *pages, page_check *check,
@@ -148,7 +163,6 @@ int plan_read_pages(struct plan *plan, enum image_kind kind, uint64_t id, struct
 	err = read_entries(&r);
 	if (!err && r.offset)
 		err = check_image_size(plan, r.image.name, pages->image, r.offset);
-	finish_reads(pages);
 	image_reader_close(&r.image);
 	return err;
 }

@@ -20,7 +20,7 @@ static int read_threads(struct plan *plan, struct plan_task *task, const PstreeE
 {
 	size_t leader = e->n_threads;
 
-	task->threads = plan_alloc(plan, (e->n_threads + 1) * sizeof(*task->threads));
+	task->threads = plan_alloc_fixed(plan, (e->n_threads + 1) * sizeof(*task->threads));
 	if (!task->threads)
 		return -ENOMEM;
 	/* The only thread is the leader. For a dead task CRIU writes one with a number that means nothing. */

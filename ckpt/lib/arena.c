@@ -3,16 +3,56 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "cleanup.h"
 
 #define BLOCK_SIZE 16384
+#define SHARED_SIZE (1ul << 20) /* of the first block; each mapping makes a fork slower, so the next are larger */
+#define AHEAD (64ul << 10) /* that many bytes are made at a time, which costs less than a fault for each page */
 
 struct arena_block {
 	struct arena_block *next;
-	size_t used, size;
+	size_t used, size, made; /* bytes of data; made: of all, only of shared ones */
 	max_align_t data[];
 };
+
+/* The header is cleared, too. */
+static struct arena_block *new_block(const struct arena *a, size_t size)
+{
+	size_t room = size > BLOCK_SIZE ? size : BLOCK_SIZE;
+	struct arena_block *b;
+
+	if (!a->shared) {
+		b = calloc(1, sizeof(*b) + room);
+		if (b)
+			b->size = room;
+		return b;
+	}
+	room = a->blocks ? 2 * (a->blocks->size + sizeof(*b)) : SHARED_SIZE;
+	while (room < size + sizeof(*b))
+		room *= 2;
+	b = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (b == MAP_FAILED)
+		return NULL;
+	b->size = room - sizeof(*b);
+	return b;
+}
+
+/* Only a matter of speed. */
+static void make_ahead(struct arena_block *b, size_t size)
+{
+	size_t all = b->size + sizeof(*b), need = b->used + sizeof(*b);
+
+	if (need <= b->made)
+		return;
+	size_t end = (need + AHEAD - 1) & ~(AHEAD - 1);
+	end = end < all ? end : all;
+	/* Who asks for much may not use it all. */
+	if (size <= AHEAD)
+		madvise((char *)b + b->made, end - b->made, MADV_POPULATE_WRITE);
+	b->made = end;
+}
 
 void *arena_get(struct arena *a, size_t size)
 {
@@ -20,16 +60,15 @@ void *arena_get(struct arena *a, size_t size)
 
 	size = (size + sizeof(max_align_t) - 1) & ~(sizeof(max_align_t) - 1);
 	if (!b || b->size - b->used < size) {
-		size_t room = size > BLOCK_SIZE ? size : BLOCK_SIZE;
-
-		b = calloc(1, sizeof(*b) + room);
+		b = new_block(a, size);
 		if (!b)
 			return NULL;
-		b->size = room;
 		b->next = a->blocks;
 		a->blocks = b;
 	}
 	b->used += size;
+	if (a->shared)
+		make_ahead(b, size);
 	return (char *)b->data + b->used - size;
 }
 
@@ -45,6 +84,9 @@ void arena_free(struct arena *a)
 {
 	for (struct arena_block *b = take_ptr(a->blocks), *next; b; b = next) {
 		next = b->next;
-		free(b);
+		if (a->shared)
+			munmap(b, b->size + sizeof(*b));
+		else
+			free(b);
 	}
 }
