@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "arena.h"
 #include "cleanup.h"
 #include "image.h"
 #include "image_messages.h"
@@ -289,7 +288,6 @@ struct budget {
 	ProtobufCAllocator allocator;
 	size_t left;
 	bool exceeded;
-	struct arena *arena;
 };
 
 static void *budget_alloc(void *data, size_t size)
@@ -301,20 +299,17 @@ static void *budget_alloc(void *data, size_t size)
 		return NULL;
 	}
 	b->left -= size;
-	return b->arena ? arena_get(b->arena, size) : malloc(size);
+	return malloc(size);
 }
 
 static void budget_free(void *data, void *pointer)
 {
-	struct budget *b = data;
-
-	if (!b->arena)
-		free(pointer);
+	free(pointer);
 }
 
 int image_get_as(struct image_reader *r, const ProtobufCMessageDescriptor *type, ProtobufCMessage **message)
 {
-	struct budget budget = { .allocator = { budget_alloc, budget_free, &budget }, .arena = r->arena };
+	struct budget budget = { .allocator = { budget_alloc, budget_free, &budget } };
 
 	*message = NULL;
 	if (r->pos == r->len)
@@ -364,19 +359,12 @@ int image_get_bytes(struct image_reader *r, size_t len, const uint8_t **bytes)
 
 int image_read_one(const struct image_dir *dir, enum image_kind kind, unsigned long id, ProtobufCMessage **message)
 {
-	return image_read_one_into(NULL, dir, kind, id, message);
-}
-
-int image_read_one_into(struct arena *arena, const struct image_dir *dir, enum image_kind kind, unsigned long id,
-			ProtobufCMessage **message)
-{
 	_cleanup_image_ struct image_reader r = {};
 	int err = image_open(&r, dir, kind, id);
 
 	*message = NULL;
 	if (err)
 		return err;
-	r.arena = arena;
 	err = image_get(&r, message);
 	if (err < 0)
 		return err;
@@ -384,9 +372,7 @@ int image_read_one_into(struct arena *arena, const struct image_dir *dir, enum i
 		return image_bad(&r, "empty");
 	if (r.pos == r.len)
 		return 0;
-	if (!arena)
-		protobuf_c_message_free_unpacked(*message, NULL);
-	*message = NULL;
+	protobuf_c_message_free_unpacked(take_ptr(*message), NULL);
 	return image_bad(&r, "%zu bytes behind the only entry", r.len - r.pos);
 }
 

@@ -91,8 +91,6 @@ int image_write_one(const struct image_dir *dir, enum image_kind kind, unsigned 
  */
 int image_create_raw(const struct image_dir *dir, enum image_kind kind, unsigned long id);
 
-struct arena;
-
 struct image_reader {
 	enum image_kind kind;
 	unsigned long id; /* of the name; 0 when it has none */
@@ -101,7 +99,6 @@ struct image_reader {
 	size_t len, pos;
 	unsigned int entries; /* read so far, the head counts */
 	bool recursive; /* messages of this kind can nest without end */
-	struct arena *arena; /* messages are put there, and must not be freed; NULL: malloc */
 };
 
 #define _cleanup_image_ __attribute__((cleanup(image_reader_close)))
@@ -132,9 +129,6 @@ int image_get_bytes(struct image_reader *r, size_t len, const uint8_t **bytes);
  * Returns 0, -ENOENT (not logged) or another -errno (logged).
  */
 int image_read_one(const struct image_dir *dir, enum image_kind kind, unsigned long id, ProtobufCMessage **message);
-/* The same with the message in the arena. */
-int image_read_one_into(struct arena *arena, const struct image_dir *dir, enum image_kind kind, unsigned long id,
-			ProtobufCMessage **message);
 /* Logs what is wrong with the entry read last and returns -EBADMSG. */
 int image_bad(const struct image_reader *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Opens a raw image for reading. Returns the descriptor, -ENOENT (not logged) or another -errno (logged). */

@@ -55,7 +55,6 @@ static int pipe_begin(struct plan *plan)
 		return -ENOMEM;
 	if (err)
 		return err == -ENOENT ? 0 : err;
-	r.arena = &plan->fixed;
 	for (ProtobufCMessage *m; (err = image_get(&r, &m)) > 0;) {
 		if (pipes->n == room) {
 			struct pipe_data *old = pipes->list;
@@ -65,8 +64,10 @@ static int pipe_begin(struct plan *plan)
 			if (pipes->list && pipes->n)
 				memcpy(pipes->list, old, pipes->n * sizeof(*old));
 		}
-		err = pipes->list ? add_pipe(plan, &r, (const PipeDataEntry *)m, &pipes->list[pipes->n])
-				  : -ENOMEM;
+		err = plan_keep(plan, &m);
+		if (!err)
+			err = pipes->list ? add_pipe(plan, &r, (const PipeDataEntry *)m, &pipes->list[pipes->n])
+					  : -ENOMEM;
 		if (err)
 			return err;
 		pipes->n++;

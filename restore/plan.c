@@ -41,7 +41,7 @@ void plan_close(struct plan *plan)
 {
 	for (size_t i = 0; plan->tasks && i < plan->n_tasks; i++)
 		for (size_t t = 0; t < plan->tasks[i].n_threads; t++)
-			if (plan->tasks[i].threads[t].core)
+			if (plan->tasks[i].threads[t].core && !plan->tasks[i].threads[t].kept)
 				core_entry__free_unpacked(plan->tasks[i].threads[t].core, NULL);
 	arena_free(&plan->arena);
 	arena_free(&plan->fixed);
@@ -58,8 +58,10 @@ void plan_close(struct plan *plan)
 int plan_read_one(struct plan *plan, enum image_kind kind, unsigned long id, const void *message)
 {
 	ProtobufCMessage *read = NULL;
-	int err = image_read_one_into(&plan->fixed, &plan->images, kind, id, &read);
+	int err = image_read_one(&plan->images, kind, id, &read);
 
+	if (!err)
+		err = plan_keep(plan, &read);
 	if (!err)
 		*(ProtobufCMessage **)message = read;
 	return err;
@@ -75,8 +77,9 @@ int plan_read_all(struct plan *plan, enum image_kind kind, unsigned long id, voi
 	*n = 0;
 	if (err)
 		return err;
-	r.arena = &plan->fixed;
 	for (ProtobufCMessage *m; (err = image_get(&r, &m)) > 0;) {
+		if (plan_keep(plan, &m))
+			return -ENOMEM;
 		if (*n == room) {
 			room = room ? 2 * room : 64;
 			void *larger = realloc(grown, room * sizeof(*grown));
@@ -199,6 +202,20 @@ static int check_unsupported_images(struct plan *plan)
 	return 0;
 }
 
+/* What is left of the cores, now that all have looked at them. */
+static int keep_cores(struct plan *plan, struct plan_task *task)
+{
+	for (size_t i = 0; i < task->n_threads; i++) {
+		struct plan_thread *thread = &task->threads[i];
+
+		thread->kept = true;
+		if (plan_keep(plan, &thread->core))
+			return -ENOMEM;
+	}
+	task->core = task->threads[0].core->tc;
+	return 0;
+}
+
 static int read_parts(struct plan *plan, struct plan_task *task)
 {
 	int err = plan_read_task(plan, task);
@@ -211,7 +228,7 @@ static int read_parts(struct plan *plan, struct plan_task *task)
 	for (size_t i = 0; !err && restore_parts[i]; i++)
 		if (restore_parts[i]->read)
 			err = restore_parts[i]->read(plan, task);
-	return err;
+	return err ? err : keep_cores(plan, task);
 }
 
 /* Reads all that is in the images, in the order in which they build on each other. */

@@ -121,6 +121,7 @@ struct plan_regs {
 struct plan_thread {
 	pid_t tid;
 	CoreEntry *core; /* its thread_info is gone once part_regs has read it */
+	bool kept; /* the core belongs to the plan */
 	struct plan_regs *regs;
 	uint64_t clear_child_tid;
 };
@@ -206,6 +207,11 @@ void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...) 
 void *plan_alloc(struct plan *plan, size_t size);
 /* The same for what only the coordinator writes, and only until it forks: it costs nothing to fork. */
 void *plan_alloc_fixed(struct plan *plan, size_t size);
+/*
+ * Replaces a message that was unpacked, a ProtobufCMessage **, by a copy that the plan owns. Returns 0 or -ENOMEM
+ * (then it is NULL).
+ */
+int plan_keep(struct plan *plan, void *message); /* plan_keep.c */
 /* Reads an image of one entry into the plan. Returns 0, -ENOENT (not logged) or another -errno (logged). */
 int plan_read_one(struct plan *plan, enum image_kind kind, unsigned long id, const void *message);
 /*

@@ -81,7 +81,7 @@ static void check_thread(struct plan *plan, const struct plan_task *task, const 
 
 static int read_core(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
 {
-	/* Not into plan->fixed: unpacking takes four times as much as remains. */
+	/* Kept when the parts of the task are read. */
 	int err = image_read_one(&plan->images, IMG_CORE, thread->tid, (ProtobufCMessage **)&thread->core);
 
 	if (err)
