@@ -220,14 +220,15 @@ static void load_pages(struct restorer_args *args)
 {
 	int copier = open_copier(args);
 
-	for (uint64_t i = 0; i < args->n_reads; i++) {
-		if (copier >= 0 && args->reads[i].copy)
+	for (uint64_t i = 0; copier >= 0 && i < args->n_reads; i++)
+		if (args->reads[i].copy)
 			copy_pages(args, copier, &args->reads[i]);
-		else
-			read_pages(args, &args->reads[i]);
-	}
+	/* While it is there nothing else can fill what is left of these areas. */
 	if (copier >= 0)
 		must(args, STEP_CLOSE, copier, sys(close, copier));
+	for (uint64_t i = 0; i < args->n_reads; i++)
+		if (copier < 0 || !args->reads[i].copy)
+			read_pages(args, &args->reads[i]);
 	if (args->n_reads)
 		must(args, STEP_CLOSE, args->pages_fd, sys(close, args->pages_fd));
 }
