@@ -41,7 +41,8 @@ int inherited_read_maps(struct plan *plan)
 
 			if (!larger)
 				return -ENOMEM;
-			memcpy(larger, in->maps, in->n_maps * sizeof(*larger));
+			if (in->n_maps)
+				memcpy(larger, in->maps, in->n_maps * sizeof(*larger));
 			in->maps = larger;
 			room += SPARE_MAPS;
 		}
