@@ -30,19 +30,17 @@ static int rlimits_read(struct plan *plan, struct plan_task *task)
 		return 0;
 	}
 	for (size_t i = 0; i < e->n_rlimits; i++) {
-		struct rlimit now;
-
 		if (e->rlimits[i]->cur > e->rlimits[i]->max)
 			plan_refuse(plan, "core-%d.img: %s: the soft limit is above the hard limit", task->pid,
 				    names[i]);
-		else if (!getrlimit(i, &now) && e->rlimits[i]->max > now.rlim_max &&
+		else if (e->rlimits[i]->max > mine->limits[i].rlim_max &&
 			 !privileges_has(mine, CAP_SYS_RESOURCE))
 			plan_refuse(
 				plan,
 				"task %d had %s %llu, but here the hard limit is %llu and only CAP_SYS_RESOURCE can "
 				"raise it: raise it before ckpt restore",
 				task->pid, names[i], (unsigned long long)e->rlimits[i]->max,
-				(unsigned long long)now.rlim_max);
+				(unsigned long long)mine->limits[i].rlim_max);
 	}
 	return 0;
 }

@@ -69,11 +69,13 @@ static bool find_member(pid_t pgid, struct holder *h)
 /* Who has the number, as its own or as that of its group? Returns false when nobody has. */
 static bool find_holder(pid_t pid, struct holder *h)
 {
+	/* The usual case costs least. */
+	bool is_group = !kill(-pid, 0) || errno != ESRCH;
+	if (!is_group && kill(pid, 0) && errno == ESRCH)
+		return false;
 	if (read_holder(pid, h))
 		return true;
-	if (kill(-pid, 0) && errno == ESRCH)
-		return false;
-	return find_member(pid, h);
+	return is_group && find_member(pid, h);
 }
 
 /* Waits for zombies to go. Returns whether the number became free; *left is what remains of the patience. */

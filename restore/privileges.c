@@ -60,6 +60,9 @@ const struct privileges *privileges_get(struct plan *plan)
 	while (p->last_cap < 63 && prctl(PR_CAPBSET_READ, p->last_cap + 1, 0, 0, 0) >= 0)
 		p->last_cap++;
 	p->securebits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
+	for (int i = 0; i < RLIM_NLIMITS; i++)
+		if (getrlimit(i, &p->limits[i]))
+			p->limits[i].rlim_max = RLIM_INFINITY;
 	int n = getgroups(0, NULL);
 	p->groups = plan_alloc(plan, (n + 1) * sizeof(*p->groups));
 	if (n < 0 || !p->groups || getgroups(n, p->groups) != n) {

@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct plan;
@@ -16,6 +17,7 @@ struct privileges {
 	bool no_new_privs;
 	uid_t uid[4]; /* real, effective, saved, file system */
 	gid_t gid[4];
+	struct rlimit limits[RLIM_NLIMITS];
 	size_t n_groups;
 	gid_t *groups;
 };
