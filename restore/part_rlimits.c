@@ -33,8 +33,7 @@ static int rlimits_read(struct plan *plan, struct plan_task *task)
 		if (e->rlimits[i]->cur > e->rlimits[i]->max)
 			plan_refuse(plan, "core-%d.img: %s: the soft limit is above the hard limit", task->pid,
 				    names[i]);
-		else if (e->rlimits[i]->max > mine->limits[i].rlim_max &&
-			 !privileges_has(mine, CAP_SYS_RESOURCE))
+		else if (e->rlimits[i]->max > mine->limits[i].rlim_max && !privileges_has(mine, CAP_SYS_RESOURCE))
 			plan_refuse(
 				plan,
 				"task %d had %s %llu, but here the hard limit is %llu and only CAP_SYS_RESOURCE can "
