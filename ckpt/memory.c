@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "dump.h"
+#include "kernel_abi.h"
 #include "log.h"
 #include "mm.pb-c.h"
 
@@ -56,7 +57,7 @@ static bool is_file(const struct vma *v)
 
 bool memory_is_private(const struct vma *v)
 {
-	return !v->shared && !is_vvar(v) && strcmp(v->name, "[vsyscall]");
+	return !v->shared && !v->droppable && !is_vvar(v) && strcmp(v->name, "[vsyscall]");
 }
 
 static uint32_t file_flags(const struct vma *v)
@@ -145,7 +146,7 @@ static void fill_area(VmaEntry *e, const struct vma *v, const struct dump_file *
 	e->end = v->end;
 	e->status = area_status(v);
 	e->prot = v->prot;
-	e->flags = v->shared ? MAP_SHARED : MAP_PRIVATE;
+	e->flags = v->shared ? MAP_SHARED : v->droppable ? MAP_DROPPABLE : MAP_PRIVATE;
 	if (e->status & (AREA_ANON_PRIVATE | AREA_ANON_SHARED))
 		e->flags |= MAP_ANONYMOUS;
 	if (v->grows_down)

@@ -8,6 +8,11 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
+/* Private memory that the kernel may drop, linux/mman.h, 6.11; in the place of MAP_PRIVATE. */
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+
 /* PAGEMAP_SCAN, linux/fs.h, 6.7 */
 #ifndef PAGEMAP_SCAN
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)

@@ -71,7 +71,7 @@ struct vma {
 	dev_t dev;
 	uint8_t prot; /* PROT_* */
 	bool shared;
-	bool grows_down, io, locked, noreserve, may_write, hugetlb, uffd, lock_on_fault;
+	bool grows_down, io, locked, noreserve, may_write, droppable, hugetlb, uffd, lock_on_fault;
 	uint32_t madv; /* bit N: madvise advice N is in force */
 	char *name; /* behind the inode: path, [heap], ...; "" when anonymous */
 };

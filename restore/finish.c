@@ -191,37 +191,64 @@ static int cont(pid_t tid, int sig)
 	return ptrace(PTRACE_CONT, tid, 0, sig) ? log_errno(errno, "can't continue thread %d", tid) : 0;
 }
 
-static int expect(pid_t tid, enum tracee_stop wanted)
+static int expect(pid_t tid, enum tracee_stop wanted, int wanted_sig)
 {
-	int sig, stop = tracee_poll(tid, true, &sig);
+	int sig = 0, stop = tracee_poll(tid, true, &sig);
 
-	if (stop == (int)wanted && sig == SIGSTOP)
+	if (stop == (int)wanted && sig == wanted_sig)
 		return 0;
-	log_err("thread %d stopped in another way than by SIGSTOP (%d, signal %d)", tid, stop, sig);
+	log_err("thread %d stopped in another way than by signal %d (%d, signal %d)", tid, wanted_sig, stop, sig);
 	return stop < 0 ? stop : -ESRCH;
 }
 
 /*
- * Stops a task by job control: the leader takes a SIGSTOP, the others follow. Its signals are still blocked,
- * so that none is delivered that waits for the task to be continued. No thread gets to its own code.
+ * Lets the leader take a signal that stops it. The signals of the keyboard and the terminal are ignored in a
+ * group that nobody could continue (an orphaned one, man 3 setpgid): then the leader is at an event stop afterwards.
+ * Returns 1 when it is in a group stop, 0 when not, or -errno.
+ */
+static int take_stop_signal(struct plan_task *task, int sig)
+{
+	kernel_sigset all_but_this = ~(1ul << (sig - 1));
+	pid_t tid = task->pid;
+
+	int err = tracee_set_sigmask(tid, all_but_this);
+	if (!err && syscall(SYS_tgkill, tid, tid, sig))
+		err = log_errno(errno, "can't stop task %d", tid);
+	if (!err)
+		err = cont(tid, 0);
+	if (!err)
+		err = expect(tid, STOP_SIGNAL, sig);
+	if (!err && sig != SIGSTOP)
+		err = tracee_interrupt(tid);
+	if (!err)
+		err = cont(tid, sig);
+	int seen = 0, stop = err ? err : tracee_poll(tid, true, &seen);
+	if (stop == STOP_GROUP && seen == sig)
+		return 1;
+	if (stop == STOP_EVENT && sig != SIGSTOP)
+		return 0;
+	if (!err)
+		log_err("task %d did not stop by signal %d (%d, signal %d)", tid, sig, stop, seen);
+	return stop < 0 ? stop : -ESRCH;
+}
+
+/*
+ * Stops a task by job control: the leader takes the signal, the others follow. Its other signals are still
+ * blocked, so that none is delivered that waits for the task to be continued. No thread gets to its own code.
  */
 static int stop_task(struct plan *plan, struct plan_task *task)
 {
-	int err = 0;
+	int sig = task->stop_signal ?: SIGSTOP, err = take_stop_signal(task, sig);
 
-	if (syscall(SYS_tgkill, task->pid, task->pid, SIGSTOP))
-		return log_errno(errno, "can't stop task %d", task->pid);
-	err = cont(task->pid, 0);
-	if (!err)
-		err = expect(task->pid, STOP_SIGNAL);
-	if (!err)
-		err = cont(task->pid, SIGSTOP);
-	if (!err)
-		err = expect(task->pid, STOP_GROUP);
+	if (!err && sig != SIGSTOP)
+		err = take_stop_signal(task, sig = SIGSTOP);
+	if (err < 0)
+		return err;
+	err = 0;
 	for (size_t i = 1; !err && i < task->n_threads; i++) {
 		err = cont(task->threads[i].tid, 0);
 		if (!err)
-			err = expect(task->threads[i].tid, STOP_GROUP);
+			err = expect(task->threads[i].tid, STOP_GROUP, sig);
 	}
 	return err;
 }

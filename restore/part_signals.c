@@ -14,18 +14,36 @@
 #define ACTIONS (SIGNALS - 2)
 #define ALTSTACK_FLAGS (SS_DISABLE | 1u << 31 /* SS_AUTODISARM */)
 
-static void check_queue(struct plan *plan, pid_t tid, const SignalQueueEntry *queue)
+static int signal_of(const SiginfoEntry *e)
+{
+	int sig = 0;
+
+	if (e->siginfo.len == sizeof(struct restorer_siginfo))
+		memcpy(&sig, e->siginfo.data, sizeof(sig));
+	return sig;
+}
+
+/* A SIGSTOP that waits cannot be queued by the task for itself: the task ends stopped. */
+static void check_queue(struct plan *plan, struct plan_task *task, pid_t tid, const SignalQueueEntry *queue)
 {
 	for (size_t i = 0; queue && i < queue->n_signals; i++) {
-		const ProtobufCBinaryData *info = &queue->signals[i]->siginfo;
-		int sig = 0;
+		int sig = signal_of(queue->signals[i]);
 
-		if (info->len == sizeof(struct restorer_siginfo))
-			memcpy(&sig, info->data, sizeof(sig));
-		if (sig < 1 || sig > SIGNALS || sig == SIGKILL || sig == SIGSTOP)
+		if (sig < 1 || sig > SIGNALS || sig == SIGKILL)
 			plan_refuse(plan, "core-%d.img: pending signal %d with %zu bytes of information is malformed",
-				    tid, sig, info->len);
+				    tid, sig, queue->signals[i]->siginfo.len);
+		else if (sig == SIGSTOP && !task->stop_signal)
+			task->stop_signal = SIGSTOP;
 	}
+}
+
+static int stop_signal(const struct plan_task *task)
+{
+	int sig = task->core->has_stop_signo ? (int)task->core->stop_signo : 0;
+
+	if (task->state != TASK_STOPPED)
+		return 0;
+	return sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU ? sig : SIGSTOP;
 }
 
 static int signals_read(struct plan *plan, struct plan_task *task)
@@ -40,13 +58,14 @@ static int signals_read(struct plan *plan, struct plan_task *task)
 	for (size_t i = 0; i < ACTIONS; i++)
 		if (tc->sigactions[i]->has_compat_sigaction && tc->sigactions[i]->compat_sigaction)
 			plan_refuse(plan, "core-%d.img: signal handler of 32-bit code: not supported yet", task->pid);
-	check_queue(plan, task->pid, tc->signals_s);
+	task->stop_signal = stop_signal(task);
+	check_queue(plan, task, task->pid, tc->signals_s);
 	for (size_t i = 0; i < task->n_threads; i++) {
 		const ThreadCoreEntry *thread = task->threads[i].core->thread_core;
 
 		if (!thread)
 			continue;
-		check_queue(plan, task->threads[i].tid, thread->signals_p);
+		check_queue(plan, task, task->threads[i].tid, thread->signals_p);
 		if (thread->sas && thread->sas->ss_flags & ~(ALTSTACK_FLAGS | SS_ONSTACK))
 			plan_refuse(plan, "core-%d.img: alternate stack with unknown flags 0x%x", task->threads[i].tid,
 				    thread->sas->ss_flags);
@@ -63,8 +82,8 @@ static int fill_queue(struct block *block, const SignalQueueEntry *queue, uint64
 	if (!to)
 		return -ENOMEM;
 	for (size_t i = 0; i < queue->n_signals; i++)
-		memcpy(to[i].bytes, queue->signals[i]->siginfo.data, sizeof(to[i].bytes));
-	*n = queue->n_signals;
+		if (signal_of(queue->signals[i]) != SIGSTOP)
+			memcpy(to[(*n)++].bytes, queue->signals[i]->siginfo.data, sizeof(to->bytes));
 	*list = to;
 	return 0;
 }

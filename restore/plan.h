@@ -132,6 +132,7 @@ struct plan_task {
 	uint32_t state; /* TASK_* */
 	struct plan_task *parent, *children, *last_child, *next; /* next: of the same parent */
 	unsigned int depth;
+	int stop_signal; /* by which it ends stopped, or 0 */
 	bool early; /* forked before its parent calls setsid() */
 	struct plan_task *born_by; /* a sibling that leads its session and forks it; NULL: its parent does */
 	pid_t orphan_session; /* its session's leader is gone: a helper makes the session for it; or 0 */

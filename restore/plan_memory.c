@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "kernel_abi.h"
 #include "log.h"
 #include "vdso.h"
 
@@ -19,7 +20,7 @@
 #define AUXV_MAX 52 /* words that the kernel keeps: AT_VECTOR_SIZE */
 #define MAP_KNOWN                                                                                                      \
 	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_LOCKED | MAP_STACK |           \
-	 MAP_DENYWRITE)
+	 MAP_DENYWRITE | MAP_DROPPABLE)
 #define KINDS (VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_ANON_SHARED | VMA_ANON_PRIVATE)
 
 static const struct {

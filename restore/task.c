@@ -25,7 +25,7 @@
 
 bool task_ends_stopped(const struct plan *plan, const struct plan_task *task)
 {
-	return task->state == TASK_STOPPED || (task->state == TASK_ALIVE && plan->opts->leave_stopped);
+	return task->stop_signal || (task->state == TASK_ALIVE && plan->opts->leave_stopped);
 }
 
 int fd_to_temporary(struct plan *plan, int fd)

@@ -12,6 +12,7 @@
 
 #include "block.h"
 #include "cleanup.h"
+#include "kernel_abi.h"
 #include "log.h"
 #include "plan.h"
 
@@ -33,8 +34,8 @@ static void fill_area(const struct plan_area *area, struct restorer_area *to)
 		.pgoff = v->pgoff,
 		.prot = v->prot,
 		.map_prot = v->prot | (area->has_pages ? PROT_WRITE : 0),
-		.flags = v->flags &
-			 (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_STACK),
+		.flags = v->flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE |
+				     MAP_STACK | MAP_DROPPABLE),
 		.madv = v->has_madv ? v->madv : 0,
 		.lock = !!(v->flags & MAP_LOCKED),
 	};

@@ -82,6 +82,7 @@ static void parse_flags(const char *at, struct vma *v)
 		v->grows_down |= !strncmp(at, "gd", 2);
 		v->io |= !strncmp(at, "io", 2) || !strncmp(at, "pf", 2);
 		v->may_write |= !strncmp(at, "mw", 2);
+		v->droppable |= !strncmp(at, "dp", 2);
 		v->noreserve |= !strncmp(at, "nr", 2);
 		v->locked |= !strncmp(at, "lo", 2);
 		v->lock_on_fault |= !strncmp(at, "lf", 2);
