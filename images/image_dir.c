@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -102,6 +103,12 @@ int image_dir_begin(struct image_dir *dir)
 	dir->partial_fd = openat(dir->fd, PARTIAL, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir->partial_fd < 0)
 		return log_errno(errno, "can't open %s/" PARTIAL, dir->path);
+	if (flock(dir->partial_fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+		close(dir->partial_fd);
+		dir->partial_fd = -1; /* not ours to remove */
+		log_err("another dump writes to %s right now: give each dump a directory of its own", dir->path);
+		return -EBUSY;
+	}
 	/* Killed in the middle of a commit, the dump before this one left the older inventory here. Its set is mixed.
 	 */
 	return remove_all(dir);
