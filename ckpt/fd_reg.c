@@ -58,7 +58,8 @@ static int judge_file(struct dump *d, const struct dump_file *f)
 	char reason[PATH_MAX + 128];
 	struct stat st;
 
-	if (fs->f_type == PROC_SUPER_MAGIC && f->link[6] >= '0' && f->link[6] <= '9') {
+	if (fs->f_type == PROC_SUPER_MAGIC && !strncmp(f->link, "/proc/", 6) && f->link[6] >= '0' &&
+	    f->link[6] <= '9') {
 		snprintf(reason, sizeof(reason), "%s belongs to a process", f->link);
 		return blocker_add(d, f->pid, "proc file", reason, "not supported yet; close it before the dump", "%s",
 				   f->where);
