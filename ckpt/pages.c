@@ -1,7 +1,8 @@
 /*
  * Private pages of a task: found by PAGEMAP_SCAN (6.7), before that by reading /proc/PID/pagemap, and written
  * to pages-N.img by the task itself (parasite_write): faster than reading them from outside, and pages that a
- * fork shares stay shared. Pages of areas without PROT_READ come through /proc/PID/mem.
+ * fork shares stay shared. Pages of areas without PROT_READ, and all of a task that a limit would punish for the
+ * work, come through /proc/PID/mem.
  *
  * Only pages that the task made its own are written: not the zero page, not clean pages of files.
  */
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -149,6 +151,15 @@ static int scan_old(int fd, const struct dump_task *t, struct run_list *list)
 	return err;
 }
 
+/*
+ * A task must not work for us where that counts against it: a file above RLIMIT_FSIZE and time above RLIMIT_CPU give
+ * it a signal that ends it.
+ */
+static bool may_write(const struct dump_task *t)
+{
+	return t->limits[RLIMIT_FSIZE].soft == RLIM_INFINITY && t->limits[RLIMIT_CPU].soft == RLIM_INFINITY;
+}
+
 static int scan(struct dump_task *t, struct run_list *list)
 {
 	_cleanup_close_ int fd = openat(t->proc, "pagemap", O_RDONLY | O_CLOEXEC);
@@ -160,6 +171,8 @@ static int scan(struct dump_task *t, struct run_list *list)
 		err = scan_new(fd, t, false, list);
 	if (err == -ENOTTY)
 		err = scan_old(fd, t, list);
+	for (size_t i = 0; i < list->n; i++)
+		list->r[i].readable &= may_write(t);
 	return err ? log_errno(-err, "can't find the pages of task %d", t->pid) : 0;
 }
 
@@ -204,6 +217,9 @@ static int copy_unreadable(struct dump_task *t, int out, const struct run *run)
 				return log_errno(w ? errno : EIO, "can't write pages of task %d", t->pid);
 		}
 		at += n;
+		int err = interrupted();
+		if (err)
+			return err;
 	}
 	return 0;
 }
