@@ -1,16 +1,43 @@
 /*
  * Credentials of each thread: ids, groups and capabilities as /proc/PID/task/TID/status shows them from
  * outside, where the task cannot forge them; securebits, which only prctl(2) tells.
- * Does not handle: seccomp filters, security labels (SELinux, AppArmor).
+ * Does not handle: seccomp filters, system call user dispatch, security labels (SELinux, AppArmor).
  */
 #include <errno.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
 #include "dump.h"
 #include "log.h"
 
 #define CAP_WORDS 2
+
+#ifndef PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG /* 6.4 */
+#define PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG 0x4211
+#endif
+
+/* Before 6.4 it cannot be seen from outside. */
+static int collect_thread(struct dump_task *t, struct dump_thread *th)
+{
+	struct {
+		uint64_t mode, selector, offset, len;
+	} conf = {};
+
+	if (!ptrace((enum __ptrace_request)PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, th->tid, sizeof(conf), &conf))
+		th->dispatched = conf.mode;
+	return 0;
+}
+
+static int judge_dispatch(struct dump_task *t, const struct dump_thread *th)
+{
+	if (!th->dispatched)
+		return 0;
+	t->untouchable = true; /* a call that we let it make would kill it by SIGSYS */
+	return blocker_add(t->dump, t->pid, "system call user dispatch",
+			   "PR_SET_SYSCALL_USER_DISPATCH is not supported yet", "dump it when it has switched it off",
+			   "thread %d", th->tid);
+}
 
 static int judge_creds(struct dump_task *t)
 {
@@ -19,7 +46,8 @@ static int judge_creds(struct dump_task *t)
 	for (size_t i = 0; i < t->n_threads && !err; i++) {
 		uint64_t mode = t->threads[i].status.seccomp;
 
-		if (!mode)
+		err = judge_dispatch(t, &t->threads[i]);
+		if (err || !mode)
 			continue;
 		t->untouchable = true; /* a filter may kill it for a call that we let it make */
 		err = blocker_add(t->dump, t->pid, "seccomp",
@@ -81,6 +109,7 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 
 const struct dump_part dump_part_creds = {
 	.name = "creds",
+	.collect_thread = collect_thread,
 	.judge = judge_creds,
 	.judge_inside = judge_inside,
 	.fill_thread = fill_thread,

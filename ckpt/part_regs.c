@@ -67,6 +67,13 @@ static int judge_regs(struct dump_task *t)
 					  "it runs 32-bit code, which is not supported yet",
 					  "use a 64-bit build of the program", "thread %d", r->tid);
 		}
+		if (t->threads[i].status.shadow_stack) {
+			t->untouchable = true; /* returns to where no call came from would kill it */
+			err = err ? err
+				  : blocker_add(t->dump, t->pid, "shadow stack",
+						"user shadow stacks are not supported yet",
+						"start the program without them (GLIBC_TUNABLES)", "thread %d", r->tid);
+		}
 		if (r->xstate_len > XSTATE_HEADER)
 			memcpy(&used, r->xstate + XSTATE_HEADER, sizeof(used));
 		if (!err && (used & XSTATE_BIT(XSTATE_TILEDATA)))

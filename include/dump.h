@@ -48,6 +48,8 @@ struct dump_thread {
 	uint64_t clear_child_tid, robust_list, robust_len;
 	stack_t altstack;
 	int pdeath_signal;
+	uint64_t itimers[3][4]; /* of the main thread: ITIMER_REAL, VIRTUAL, PROF: interval s, us, value s, us */
+	bool dispatched; /* its system calls come back as signals: PR_SET_SYSCALL_USER_DISPATCH */
 	int nice;
 	unsigned int policy, priority;
 };
@@ -76,6 +78,7 @@ struct dump_task {
 	struct vma_list vmas;
 	struct dump_file **vma_files; /* the file behind vmas.v[i], or NULL */
 	struct gadgets gadgets;
+	struct remote_slots slots; /* of threads whose way home cannot lie on their own stack */
 	struct parasite parasite;
 	struct parasite_task inside;
 	struct proc_limit limits[PROC_LIMITS];
@@ -176,6 +179,7 @@ struct dump_query {
 	long nr;
 	uint64_t arg; /* the first argument */
 	size_t answer, size; /* the field of struct dump_thread for the answer: offset and bytes */
+	bool main_only; /* asked of the main thread of each task only */
 };
 
 /* A part of a task: dump half. */
@@ -185,7 +189,10 @@ struct dump_part {
 	int (*collect)(struct dump_task *t);
 	int (*collect_thread)(struct dump_task *t, struct dump_thread *th);
 	/* From the thread itself. */
-	const struct dump_query *query;
+	const struct dump_query *queries;
+	size_t n_queries;
+	/* From outside again, after the threads have answered: what time goes on to change in a task that stands. */
+	int (*collect_again)(struct dump_task *t);
 	/*
 	 * Says with blocker_add what cannot be dumped: from what was collected outside, and from what the
 	 * inside told. The former may set untouchable; then the latter is not asked.

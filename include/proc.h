@@ -46,6 +46,7 @@ struct proc_status {
 	uint64_t cap_inh, cap_prm, cap_eff, cap_bnd, cap_amb;
 	uint64_t pending, shared_pending, caught; /* SigPnd, ShdPnd, SigCgt */
 	uint64_t umask, no_new_privs, tracer;
+	bool shadow_stack;
 	uint64_t seccomp; /* 0 none, 1 strict, 2 filter */
 };
 int proc_status(int dir, const char *name, struct proc_status *st);

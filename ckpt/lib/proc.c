@@ -196,6 +196,8 @@ static int parse_status_line(const char *line, struct proc_status *st)
 		return parse_ids(line + 4, st->uid);
 	if (!strncmp(line, "Gid:", 4))
 		return parse_ids(line + 4, st->gid);
+	if (!strncmp(line, "x86_Thread_features:", 20))
+		st->shadow_stack = memmem(line, strcspn(line, "\n"), "shstk", 5);
 	return strncmp(line, "Groups:", 7) ? 0 : parse_groups(line + 7, st);
 }
 
