@@ -60,7 +60,11 @@ static int examine(struct dump *d)
 	if (!err)
 		err = collect_tree_inside(d);
 	log_info("collected from inside");
-	return err ? err : judge_tree_inside(d);
+	if (!err)
+		err = judge_tree_inside(d);
+	if (err && !log_first_error())
+		log_errno(-err, "process %d: a task of its tree ended during the dump; try again", d->opts->tree);
+	return err;
 }
 
 static void *describe(void *writing)

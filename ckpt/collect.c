@@ -15,7 +15,7 @@
 #include "fault.h"
 #include "log.h"
 
-#define QUERIES 3 /* at most: REMOTE_CALLS - 1 */
+#define QUERIES 6 /* at most: REMOTE_CALLS - 1 */
 #define ANSWER 32 /* bytes for the answer to each */
 #define SCRATCH (QUERIES * ANSWER)
 
@@ -145,14 +145,16 @@ static uint64_t scratch_of(const struct dump_thread *th, size_t i)
 	return th->remote.home - REMOTE_CHAIN - SCRATCH + i * ANSWER;
 }
 
-/* The parts' queries. Returns how many. */
-static size_t list_queries(const struct dump_query *queries[QUERIES])
+/* The parts' queries of a thread. Returns how many. */
+static size_t list_queries(const struct dump_thread *th, const struct dump_query *queries[QUERIES])
 {
+	bool is_main = th == &th->task->threads[0];
 	size_t n = 0;
 
 	for (size_t i = 0; i < N_PARTS; i++)
-		if (parts[i]->query)
-			queries[n++] = parts[i]->query;
+		for (size_t j = 0; j < parts[i]->n_queries && n < QUERIES; j++)
+			if (is_main || !parts[i]->queries[j].main_only)
+				queries[n++] = &parts[i]->queries[j];
 	return n;
 }
 
@@ -161,7 +163,7 @@ static int begin_queries(struct dump_thread *th)
 {
 	const struct dump_query *queries[QUERIES];
 	struct chain_call calls[QUERIES];
-	size_t n = list_queries(queries);
+	size_t n = list_queries(th, queries);
 
 	for (size_t i = 0; i < n; i++)
 		calls[i] = (struct chain_call){ queries[i]->nr, { queries[i]->arg, scratch_of(th, i) } };
@@ -182,7 +184,7 @@ static int end_queries(struct dump_thread *th)
 {
 	const struct dump_query *queries[QUERIES];
 	uint8_t answers[QUERIES][ANSWER];
-	size_t n = list_queries(queries);
+	size_t n = list_queries(th, queries);
 
 	int err = th->answering ? remote_chain_end(&th->remote) : 0;
 	if (!err)
@@ -211,14 +213,15 @@ static int each_thread(struct dump *d, int (*fn)(struct dump_thread *th))
 static int prepare_thread(struct dump_task *t, size_t i)
 {
 	struct dump_thread *th = &t->threads[i];
-	struct remote_space space = { &t->gadgets, &t->vmas, t->threads[0].remote.regs.rsp };
-	int err = remote_prepare(&th->remote, &space, i, i ? SCRATCH : PARASITE_STACK);
+	struct remote_space space = { &t->gadgets, &t->vmas, &t->slots, i == 0 };
+	int err = remote_prepare(&th->remote, &space, i ? SCRATCH : PARASITE_STACK);
 
 	if (err != -ENOSPC)
 		return err;
 	return blocker_add(t->dump, t->pid, "stack",
-			   "its stack has no room below the stack pointer, and the main stack is full",
-			   "dump it at another moment", "thread %d, stack pointer %#llx", th->tid, th->remote.regs.rsp);
+			   "its stack has no room below the stack pointer, and the main stack cannot grow",
+			   "raise its stack size (prlimit --stack), or dump it at another moment",
+			   "thread %d, stack pointer %#llx", th->tid, th->remote.regs.rsp);
 }
 
 static int prepare_task(struct dump_task *t)
@@ -261,6 +264,15 @@ static int enter_tasks(struct dump *d)
 	return err;
 }
 
+static int collect_task_again(struct dump_task *t)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < N_PARTS && !err; i++)
+		err = parts[i]->collect_again ? parts[i]->collect_again(t) : 0;
+	return err;
+}
+
 /*
  * Everything is asked of all threads, then heard from all: what costs is the switching between them and us,
  * and they switch while we ask the others.
@@ -277,6 +289,9 @@ int collect_tree_inside(struct dump *d)
 			err = prepare_task(d->tasks[i]);
 	err = err ? err : each_thread(d, begin_queries);
 	err = err ? err : each_thread(d, end_queries);
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		if (d->tasks[i]->parasite.thread)
+			err = collect_task_again(d->tasks[i]);
 	err = err ? err : enter_tasks(d);
 	return err ? err : fault_point(FAULT_dump_collected_inside);
 }

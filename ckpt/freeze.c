@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "cleanup.h"
 #include "dump.h"
 #include "fault.h"
@@ -24,8 +25,6 @@
 #include "opts.h"
 #include "time_us.h"
 
-/* Survives PTRACE_DETACH of a stopped thread: what a thread was doing is told by its own state alone. */
-#define SEIZE_OPTIONS PTRACE_O_TRACESYSGOOD
 #define MANY_THREADS 100
 
 int interrupted(void)
@@ -68,6 +67,7 @@ static void release_tree(void *arg)
 {
 	struct dump *d = arg;
 
+	collect_ends_often(false);
 	for (size_t i = 0; i < d->n_tasks; i++) {
 		struct dump_task *t = d->tasks[i];
 
@@ -88,48 +88,6 @@ static struct dump_task *find_task(const struct dump *d, pid_t pid)
 	return NULL;
 }
 
-/* Says why a thread cannot be seized. */
-static int cannot_seize(struct dump_task *t, pid_t tid, int err)
-{
-	struct proc_status st = {};
-	char name[32];
-
-	snprintf(name, sizeof(name), "task/%d/status", tid);
-	if (err == EPERM && !proc_status(t->proc, name, &st) && st.tracer)
-		log_err("task %d: thread %d is traced by process %lu (a debugger?): detach that first", t->pid, tid,
-			st.tracer);
-	else
-		log_err("task %d: can't attach to thread %d: %s%s", t->pid, tid, strerror(err),
-			err == EPERM ? " (ckpt needs root or CAP_SYS_PTRACE)" : "");
-	proc_status_free(&st);
-	return -err;
-}
-
-/*
- * Whether a thread that cannot be attached to is dead: 1, 0 or -errno. A dead main thread makes the task a
- * zombie; one whose other threads live on is a blocker, and they run on until the refusal.
- */
-static int is_dead(struct dump_task *t, pid_t tid)
-{
-	struct proc_stat st;
-	char name[32];
-
-	snprintf(name, sizeof(name), "task/%d/stat", tid);
-	int err = proc_stat(t->proc, name, &st);
-	if (err && err != -ESRCH)
-		return err;
-	if (!err && st.state != 'Z' && st.state != 'X')
-		return 0;
-	if (tid != t->pid)
-		return 1;
-	t->state = TASK_DEAD;
-	if (err || st.threads < 2)
-		return 1;
-	err = blocker_add(t->dump, t->pid, "dead main thread", "its main thread has exited while others run on",
-			  "not supported yet; keep the main thread waiting (pthread_join)", "thread %d", t->pid);
-	return err ? err : 1;
-}
-
 /* Attaches to a thread and asks it to stop. Returns 1, 0 when there is nothing to attach to, or -errno. */
 static int seize_thread(struct dump_task *t, pid_t tid)
 {
@@ -141,12 +99,9 @@ static int seize_thread(struct dump_task *t, pid_t tid)
 			return log_errno(ENOMEM, "task %d", t->pid);
 		t->threads = threads;
 	}
-	int err = tracee_seize(tid, SEIZE_OPTIONS);
-	if (err) {
-		int dead = is_dead(t, tid);
-
-		return dead < 0 ? dead : dead ? 0 : cannot_seize(t, tid, -err);
-	}
+	int attached = attach(t, tid);
+	if (attached <= 0)
+		return attached;
 	t->threads[t->n_threads++] = (struct dump_thread){ .task = t, .tid = tid };
 	tracee_interrupt(tid);
 	return 1;
@@ -213,7 +168,11 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 		int err = t->proc < 0 ? t->proc : -errno;
 
 		task_free(t);
-		return err == -ESRCH ? 0 : log_errno(-err, "can't open process %d", pid);
+		return err == -ESRCH ? 0
+				     : log_errno(-err, "can't open process %d%s", pid,
+						 err == -ENOENT || err == -EINVAL ? " (is it a single thread? Give the "
+										    "process that it belongs to)"
+										  : "");
 	}
 	d->tasks[d->n_tasks++] = t;
 	int seized = seize_thread(t, pid);
@@ -282,17 +241,46 @@ static int add_new_children(struct dump *d, struct dump_task *t)
 	return found;
 }
 
-/*
- * A thread that is gone is forgotten; the last one takes the task along. Its children have a new parent, which
- * may be one whose children were read before.
- */
-static void forget_thread(struct dump_task *t, size_t i)
+/* What is known of the threads may not be true any more: they are looked at again. */
+static void look_again(struct dump_task *t)
 {
+	if (t->state == TASK_STOPPED)
+		t->state = TASK_ALIVE;
+	for (size_t i = 0; i < t->n_threads; i++) {
+		remote_free(&t->threads[i].remote);
+		t->threads[i].remote = (struct remote){};
+	}
+}
+
+/*
+ * A thread that is gone is forgotten. Its children have a new parent, which may be one whose children were read
+ * before. When it is gone because another one executed a program, the main thread is not the one that stopped. The last
+ * thread takes the task along, unless it was one that we do not know yet that executed a program.
+ */
+static int forget_thread(struct dump_task *t, size_t i)
+{
+	remote_free(&t->threads[i].remote);
 	memmove(&t->threads[i], &t->threads[i + 1], (t->n_threads - i - 1) * sizeof(t->threads[0]));
-	if (--t->n_threads == 0)
-		t->state = TASK_DEAD;
+	t->n_threads--;
+	look_again(t);
 	for (size_t j = 0; j < t->dump->n_tasks; j++)
 		t->dump->tasks[j]->complete = false;
+	if (t->n_threads)
+		return 0;
+	int seized = seize_thread(t, t->pid);
+	if (!seized)
+		t->state = TASK_DEAD;
+	return seized < 0 ? seized : 0;
+}
+
+/* Reads the state of a thread that stands. */
+static int capture(struct dump_task *t, struct dump_thread *th, int stop, int sig)
+{
+	if (stop == STOP_GROUP) {
+		t->state = TASK_STOPPED;
+		t->stop_signal = sig;
+	}
+	return remote_capture(&th->remote, th->tid);
 }
 
 /* Looks at each thread that does not stand yet. Returns how many still run, or -errno. */
@@ -307,25 +295,30 @@ static int settle_once(struct dump_task *t)
 		if (th->remote.tid)
 			continue;
 		int stop = tracee_settle(th->tid, false, &sig);
-		if (stop == STOP_NONE) {
+		int err = stop == STOP_EXITED ? -ESRCH : stop < 0 ? stop : 0;
+		if (stop == STOP_NONE)
 			running++;
-		} else if (stop == STOP_EXITED || stop == -ESRCH) {
-			forget_thread(t, i--);
-		} else if (stop < 0) {
-			return stop;
-		} else {
-			if (stop == STOP_GROUP) {
-				t->state = TASK_STOPPED;
-				t->stop_signal = sig;
-			}
-			int err = remote_capture(&th->remote, th->tid);
-			if (err == -ESRCH)
-				forget_thread(t, i--);
-			else if (err)
-				return err;
+		else if (!err)
+			err = capture(t, th, stop, sig);
+		if (err == -ESRCH) {
+			err = forget_thread(t, i);
+			return err ? err : 1; /* all are to be looked at again */
 		}
+		if (err)
+			return err;
 	}
 	return running;
+}
+
+static void say_who_runs(const struct dump *d)
+{
+	for (size_t i = 0; i < d->n_tasks; i++)
+		for (size_t j = 0; j < d->tasks[i]->n_threads; j++)
+			if (!d->tasks[i]->threads[j].remote.tid)
+				log_err("task %d: thread %d did not stop within %u s: it may wait for a child of "
+					"vfork(), for a device, or be frozen by its cgroup. Try again later, or with a "
+					"larger --timeout",
+					d->tasks[i]->pid, d->tasks[i]->threads[j].tid, d->opts->timeout);
 }
 
 static int settle_all(struct dump *d, uint64_t deadline)
@@ -346,10 +339,7 @@ static int settle_all(struct dump *d, uint64_t deadline)
 		if (err || !running)
 			return err;
 		if (time_us() > deadline) {
-			log_err("%d threads did not stop within %u s: they may wait for a child of vfork() or for a "
-				"device. "
-				"Try again later, or with a larger --timeout",
-				running, d->opts->timeout);
+			say_who_runs(d);
 			return -ETIMEDOUT;
 		}
 		sigtimedwait(&child, NULL, &(struct timespec){ .tv_nsec = 10000000 });
@@ -366,6 +356,12 @@ static int complete_task(struct dump *d, struct dump_task *t)
 
 	if (found != 0)
 		return found < 0 ? found : 0;
+	/* one that was not known yet may have executed a program: then it is the main thread now */
+	int stop = tracee_poll(t->pid, false, NULL);
+	if (stop != STOP_EVENT && stop != STOP_GROUP) {
+		look_again(t);
+		return 0;
+	}
 	found = add_new_children(d, t);
 	t->complete = true;
 	return found < 0 ? found : 0;
@@ -473,13 +469,16 @@ int freeze_tree(struct dump *d)
 
 	d->freeze_start = time_us();
 	uint64_t deadline = d->freeze_start + (d->opts->timeout ?: 10) * 1000000ull;
-	int err = undo_reserve(&d->undo);
+	int err = refuse_root(d->opts->tree);
+	if (!err)
+		err = undo_reserve(&d->undo);
 	if (err)
 		return err;
 	undo_push(&d->undo, release_tree, d);
 	found = add_task(d, d->opts->tree, NULL);
 	if (found == 0)
 		return log_errno(ESRCH, "there is no process %d", d->opts->tree);
+	collect_ends_often(true);
 	while (found > 0)
 		found = freeze_pass(d, deadline);
 	if (found < 0)
@@ -528,15 +527,19 @@ int kill_tree(struct dump *d)
 {
 	_Alignas(16) char stack[16384];
 	int status = 0;
+
+	collect_ends_often(false);
 	/* Should we be killed now, half a tree would go on: another process does it, which nobody knows. */
 	pid_t killer = clone(kill_all, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, d);
 
-	if (killer < 0)
-		return log_errno(errno, "can't make a process to kill the tree");
-	while (waitpid(killer, &status, 0) < 0 && errno == EINTR)
+	int failed = killer < 0 ? kill_all(d) : 0; /* at the limit of processes we do it ourselves: images are there */
+
+	while (killer > 0 && waitpid(killer, &status, 0) < 0 && errno == EINTR)
 		;
-	if (status)
-		return log_errno(WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "can't kill the tree");
+	if (killer > 0 && status)
+		failed = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+	if (failed)
+		return log_errno(failed, "can't kill the tree");
 	for (size_t i = d->n_tasks; i-- > 0;)
 		reap_task(d->tasks[i]);
 	return 0;

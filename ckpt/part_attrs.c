@@ -80,7 +80,8 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 
 const struct dump_part dump_part_attrs = {
 	.name = "attrs",
-	.query = &query,
+	.queries = &query,
+	.n_queries = 1,
 	.judge_inside = judge_inside,
 	.fill = fill,
 	.fill_thread = fill_thread,

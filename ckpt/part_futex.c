@@ -37,6 +37,7 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 const struct dump_part dump_part_futex = {
 	.name = "futex",
 	.collect_thread = collect_thread,
-	.query = &query,
+	.queries = &query,
+	.n_queries = 1,
 	.fill_thread = fill_thread,
 };

@@ -2,9 +2,20 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 
 #include "cleanup.h"
 #include "dump.h"
+
+#define QUERY(which)                                                                                                   \
+	{                                                                                                              \
+		.what = "interval timers", .nr = SYS_getitimer, .arg = which,                                          \
+		.answer = offsetof(struct dump_thread, itimers[which]),                                                \
+		.size = sizeof(((struct dump_thread *)0)->itimers[which]), .main_only = true,                          \
+	}
+
+static const struct dump_query queries[] = { QUERY(ITIMER_REAL), QUERY(ITIMER_VIRTUAL), QUERY(ITIMER_PROF) };
 
 static int judge_timers(struct dump_task *t)
 {
@@ -41,7 +52,7 @@ static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
 	if (!e)
 		return -ENOMEM;
 	task_timers_entry__init(e);
-	memcpy(real, t->inside.itimers[0], sizeof(real));
+	memcpy(real, t->threads[0].itimers[0], sizeof(real));
 	/*
 	 * ITIMER_REAL is started anew when its signal is taken: with the signal still pending it shows no time. To
 	 * set it so would stop it.
@@ -51,14 +62,16 @@ static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
 		real[3] = real[1];
 	}
 	e->real = fill_timer(real, arena);
-	e->virt = fill_timer(t->inside.itimers[1], arena);
-	e->prof = fill_timer(t->inside.itimers[2], arena);
+	e->virt = fill_timer(t->threads[0].itimers[1], arena);
+	e->prof = fill_timer(t->threads[0].itimers[2], arena);
 	core->tc->timers = e;
 	return e->real && e->virt && e->prof ? 0 : -ENOMEM;
 }
 
 const struct dump_part dump_part_timers = {
 	.name = "timers",
+	.queries = queries,
+	.n_queries = 3,
 	.judge = judge_timers,
 	.fill = fill,
 };

@@ -17,7 +17,7 @@
 #include "sigframe.h"
 #include "tracee.h"
 
-#define REMOTE_CALLS 4 /* in a chain, with the one that stops the thread */
+#define REMOTE_CALLS 7 /* in a chain, with the one that stops the thread */
 #define REMOTE_CHAIN (REMOTE_CALLS * CHAIN_WORDS * 8 + 32) /* bytes below the way home for more steps of it */
 
 /* A thread's state when it was stopped, and how to make it work for us. */
@@ -33,6 +33,8 @@ struct remote {
 	uint32_t rseq_size, rseq_signature;
 	const struct gadgets *gadgets;
 	uint64_t home; /* where the way home is to lie; 0: no place yet */
+	uint64_t slot,
+		slot_size; /* bytes of the main stack that it lies in; they were zero, and the cure makes them so */
 	bool written; /* it lies there */
 	bool used; /* it was made to run: registers and mask must be put back */
 };
@@ -57,19 +59,27 @@ int remote_find_gadgets(pid_t pid, const struct vma_list *vmas, struct gadget_ca
  */
 int remote_capture(struct remote *r, pid_t tid);
 
+/* What of a task's main stack is taken for threads that cannot lend their own. Zeroed at first. */
+struct remote_slots {
+	uint64_t up, down; /* bytes above and below its low end */
+	uint64_t limit; /* where the main thread's place on it begins; 0: it has none there */
+};
+
 /* What is known of the task of a thread that is to work for us. */
 struct remote_space {
 	const struct gadgets *gadgets;
 	const struct vma_list *vmas;
-	uint64_t main_sp; /* stack pointer of the main thread */
+	struct remote_slots *slots;
+	bool main_thread; /* is it that? It works on the main stack, or not on its own one */
 };
 
 /*
  * Finds the place for the way home, which the first call writes: on the thread's stack, below the red zone, or, when
- * its stack pointer does not point into a stack, to slot number slot at the low end of the main stack. The below bytes
- * under r->home - REMOTE_CHAIN are free for use then. Returns 0 or -errno; -ENOSPC when there is no place (not logged).
+ * its stack pointer may point into a small stack among other data (coroutines, Go, alternate signal stacks), at the
+ * low end of the main stack, where only zeros are, or below it: it grows. The below bytes under r->home - REMOTE_CHAIN
+ * are free for use then. Returns 0 or -errno; -ENOSPC when there is no place (not logged).
  */
-int remote_prepare(struct remote *r, const struct remote_space *space, unsigned int slot, size_t below);
+int remote_prepare(struct remote *r, const struct remote_space *space, size_t below);
 
 /*
  * Makes a system call with up to six arguments. A result of -4095 .. -1 is returned as -errno (not logged).

@@ -31,7 +31,8 @@ enum tracee_stop {
 int tracee_seize(pid_t tid, unsigned long options);
 /* Asks a seized thread to stop; does not wait. Failure is not logged. */
 int tracee_interrupt(pid_t tid);
-/* Looks whether the thread stopped; waits for it when block. *sig may be NULL. Returns an enum tracee_stop or -errno.
+/* Looks whether the thread stopped; waits for it when block (a signal now and then lets it see its death in time). *sig
+ * may be NULL. Returns an enum tracee_stop or -errno.
  */
 int tracee_poll(pid_t tid, bool block, int *sig);
 /*

@@ -86,8 +86,6 @@ static void get_task(const struct parasite *p)
 		if (err && !t.result)
 			t.result = err;
 	}
-	for (int i = 0; i < 3; i++)
-		sys(getitimer, i, t.itimers[i]);
 	t.brk = sys(brk, 0);
 	t.dumpable = sys(prctl, PR_GET_DUMPABLE, 0, 0, 0, 0);
 	t.child_subreaper = 0;

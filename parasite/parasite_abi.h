@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#define PARASITE_ABI 1 /* raised when anything in here changes its meaning */
+#define PARASITE_ABI 2 /* raised when anything in here changes its meaning */
 #define PARASITE_MAX 16384 /* bytes of the blob */
 #define PARASITE_RANGES 1024 /* struct iovec: IOV_MAX of writev(2) */
 #define PARASITE_STACK 8192 /* bytes of the thread's stack that it may use */
@@ -51,7 +51,6 @@ struct parasite_sigaction {
 struct parasite_task {
 	int64_t result; /* 0 or -errno of the first call that failed */
 	struct parasite_sigaction actions[PARASITE_SIGNALS]; /* [n - 1]: signal n */
-	uint64_t itimers[3][4]; /* ITIMER_REAL, VIRTUAL, PROF: interval s, us, value s, us */
 	uint64_t brk;
 	int32_t dumpable, child_subreaper, thp_disable, mdwe, io_flusher;
 	int32_t securebits, keep_caps;

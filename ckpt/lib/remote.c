@@ -5,6 +5,7 @@
 #include "remote.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -266,53 +267,105 @@ int remote_capture(struct remote *r, pid_t tid)
 	return 0;
 }
 
-static bool is_stack_like(const struct vma *v)
+/* Whether the area right below has no access: what lies above is a stack with its guard. */
+static bool has_guard(const struct vma_list *vmas, const struct vma *v)
 {
-	return v && !v->shared && (v->prot & PROT_WRITE) && (v->prot & PROT_READ) && !v->io && v->start < 1ul << 47;
+	const struct vma *below = v > vmas->v ? v - 1 : NULL;
+
+	return below && below->end == v->start && !below->prot;
 }
 
 /*
- * A place in the main stack, for a thread whose own stack pointer does not point into a stack (Go): its low
- * end, as far as it is mapped but not in use. Each such thread has its slot.
+ * Whether all below the stack pointer is free, down to the start of the area: in an area that grows down, and in
+ * stacks of thread libraries, which have the thread's block (man 2 arch_prctl: ARCH_GET_FS) at their upper end. The
+ * block begins with a pointer to itself. Elsewhere something else may lie right below a small stack: Go and
+ * coroutines have theirs in the heap, alternate signal stacks may be anywhere.
  */
-static uint64_t find_slot(const struct remote_space *space, size_t size, unsigned int slot)
+static bool is_own_stack(const struct remote *r, const struct remote_space *space, const struct vma *v)
 {
-	for (size_t i = 0; i < space->vmas->n; i++) {
-		const struct vma *v = &space->vmas->v[i];
-		uint64_t place = v->start + (uint64_t)slot * size, limit = v->start + (v->end - v->start) / 2;
+	uint64_t block = r->regs.fs_base, itself;
 
-		if (strcmp(v->name, "[stack]") || !is_stack_like(v))
+	if (!v || v->shared || !(v->prot & PROT_WRITE) || !(v->prot & PROT_READ) || v->io || v->start >= 1ul << 47)
+		return false;
+	if (v->grows_down)
+		return true;
+	if (space->main_thread || block <= r->regs.rsp || block >= v->end)
+		return false;
+	return has_guard(space->vmas, v) || (!tracee_read(r->tid, block, &itself, 8) && itself == block);
+}
+
+/* Makes a stack reach down to the address: unlike process_vm_writev, this lets it grow as its own access would. */
+static bool grow_stack(const struct remote *r, uint64_t address)
+{
+	return !ptrace(PTRACE_POKEDATA, r->tid, address, 0);
+}
+
+static const uint8_t zeros[SIGFRAME_MAX + REMOTE_CHAIN + 16384];
+
+static bool is_zero(pid_t tid, uint64_t address, size_t size)
+{
+	uint8_t bytes[sizeof(zeros)];
+
+	return size <= sizeof(bytes) && !tracee_read(tid, address, bytes, size) && !memcmp(bytes, zeros, size);
+}
+
+/* The lowest part of the main stack (mprotect cuts areas), or NULL. */
+static const struct vma *main_stack(const struct vma_list *vmas)
+{
+	for (size_t i = 0; i < vmas->n; i++) {
+		if (strcmp(vmas->v[i].name, "[stack]"))
 			continue;
-		if (space->main_sp >= v->start && space->main_sp < v->end && space->main_sp - RED_ZONE < limit)
-			limit = space->main_sp - RED_ZONE;
-		return place + size <= limit ? place : 0;
+		while (i && vmas->v[i - 1].end == vmas->v[i].start)
+			i--;
+		return &vmas->v[i];
 	}
-	return 0;
+	return NULL;
+}
+
+/* A place for size bytes on the main stack, for a thread that cannot lend its own. */
+static uint64_t find_slot(struct remote *r, const struct remote_space *space, size_t size)
+{
+	struct remote_slots *slots = space->slots;
+	const struct vma *v = main_stack(space->vmas);
+	uint64_t place = v ? v->start + slots->up : 0, limit = slots->limit ?: v ? v->end : 0;
+
+	if (v && place + size <= limit && is_zero(r->tid, place, size)) {
+		slots->up += size;
+	} else {
+		place = v && v->start > slots->down + size ? v->start - slots->down - size : 0;
+		if (!place || !grow_stack(r, place))
+			return 0;
+		slots->down += size;
+	}
+	r->slot = place;
+	r->slot_size = size;
+	return place;
 }
 
 /* A place for size bytes: below the red zone, in a stack that may have to grow for it. */
-static uint64_t find_place(const struct remote *r, const struct remote_space *space, size_t size, unsigned int slot)
+static uint64_t find_place(struct remote *r, const struct remote_space *space, size_t size)
 {
 	const struct vma *v = vma_find(space->vmas, r->regs.rsp);
 	uint64_t top = (r->regs.rsp - RED_ZONE) & ~63ul, place = top - size;
 
-	if (!is_stack_like(v) || size > top)
-		return find_slot(space, size, slot);
-	if (place >= v->start)
-		return place;
-	/* unlike process_vm_writev, this lets a stack grow as the thread's own access would */
-	if (v->grows_down && !ptrace(PTRACE_POKEDATA, r->tid, place, 0))
-		return place;
-	return find_slot(space, size, slot);
+	if (size > top || !is_own_stack(r, space, v))
+		return find_slot(r, space, size);
+	if (place < v->start && (!v->grows_down || !grow_stack(r, place)))
+		return find_slot(r, space, size);
+	if (v == main_stack(space->vmas)) {
+		space->slots->limit = place;
+		space->slots->down = place < v->start ? v->start - place : 0;
+	}
+	return place;
 }
 
-int remote_prepare(struct remote *r, const struct remote_space *space, unsigned int slot, size_t below)
+int remote_prepare(struct remote *r, const struct remote_space *space, size_t below)
 {
 	size_t size = (sigframe_size(r->xstate_len) + 63) & ~63ul;
 
 	if (size > SIGFRAME_MAX)
 		return -ENOSPC;
-	uint64_t place = find_place(r, space, size + below + REMOTE_CHAIN, slot);
+	uint64_t place = find_place(r, space, (size + below + REMOTE_CHAIN + 63) & ~63ul);
 	if (!place)
 		return -ENOSPC;
 	r->gadgets = space->gadgets;
@@ -423,8 +476,16 @@ int remote_chain_end(struct remote *r)
 
 		if (stop < 0 || stop == STOP_EXITED)
 			return stop < 0 ? stop : -ESRCH;
-		if (stop == STOP_SIGNAL && sig != SIGSTOP)
+		/* the same signal from somebody else comes earlier: then not all words of the chain are used up */
+		errno = 0;
+		if (stop == STOP_SIGNAL && sig != SIGSTOP &&
+		    (uint64_t)ptrace(PTRACE_PEEKUSER, r->tid, offsetof(struct user_regs_struct, rsp), 0) == r->home)
 			return 0;
+		if (errno)
+			return errno == ESRCH ? -ESRCH
+					      : log_errno(errno, "can't read the registers of thread %d", r->tid);
+		if (stop == STOP_SIGNAL && sig != SIGSTOP)
+			sig = 0; /* it is ignored anyway */
 		/* a SIGSTOP from outside: the kernel stops the thread again when it is detached */
 		if (ptrace(PTRACE_CONT, r->tid, 0, stop == STOP_SIGNAL ? sig : 0))
 			return log_errno(errno, "can't continue thread %d", r->tid);
@@ -511,6 +572,9 @@ int remote_cure_end(struct remote *r)
 		return stop;
 	if (stop == STOP_EXITED)
 		return -ESRCH;
+	/* the next dump finds the place as this one did */
+	if (r->slot_size)
+		tracee_write(r->tid, r->slot, zeros, r->slot_size);
 	int err = tracee_set_sigmask(r->tid, r->mask);
 	if (!err)
 		err = tracee_set_regs(r->tid, &r->regs);

@@ -7,8 +7,10 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "cleanup.h"
 #include "fault.h"
 #include "log.h"
+#include "proc.h"
 
 int tracee_seize(pid_t tid, unsigned long options)
 {
@@ -35,15 +37,27 @@ static enum tracee_stop classify(const siginfo_t *si, int *sig)
 	return signo == (SIGTRAP | 0x80) ? STOP_SYSCALL : STOP_SIGNAL;
 }
 
+/* A main thread that was killed is not waited for successfully until all others are, which may be later. */
+static bool is_zombie(pid_t tid)
+{
+	struct proc_stat st;
+	_cleanup_close_ int proc = proc_open(tid);
+
+	return proc < 0 || proc_stat(proc, "stat", &st) || st.state == 'Z' || st.state == 'X';
+}
+
 int tracee_poll(pid_t tid, bool block, int *sig)
 {
 	int options = WEXITED | WSTOPPED | __WALL | (block ? 0 : WNOHANG);
 	siginfo_t si = {};
 
 	fault_operation();
-	while (waitid(P_PID, tid, &si, options | WNOWAIT))
+	while (waitid(P_PID, tid, &si, options | WNOWAIT)) {
 		if (errno != EINTR)
 			return errno == ECHILD ? -ESRCH : log_errno(errno, "can't wait for thread %d", tid);
+		if (is_zombie(tid))
+			return STOP_EXITED;
+	}
 	if (!si.si_pid)
 		return STOP_NONE;
 	/* Stops stay unconsumed: the next one replaces them, and a signal is not lost should we die. */

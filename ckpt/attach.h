@@ -1,0 +1,26 @@
+/* Attaching to the threads of a tree. For freeze.c. */
+#ifndef CKPT_ATTACH_H
+#define CKPT_ATTACH_H
+
+#include "dump.h"
+
+/*
+ * Says why a process must not even be touched: ckpt would freeze itself; kernel threads and single threads are no
+ * processes. Returns 0 or -errno (logged).
+ */
+int refuse_root(pid_t root);
+
+/*
+ * Attaches to a thread. Returns 1, 0 when it is dead, or -errno (logged). A thread that cannot be attached to, but
+ * lives and is not traced, was dying, and has its number now from another one that executes a program. A dead main
+ * thread makes the task a zombie; one whose other threads live on is a blocker.
+ */
+int attach(struct dump_task *t, pid_t tid);
+
+/*
+ * While it is on, SIGALRM comes every 20 ms, and nobody waits for ever: the ends of threads that we hold are collected
+ * even while attach() waits for one that executes a program, and tracee_poll() sees that a thread was killed.
+ */
+void collect_ends_often(bool on);
+
+#endif
