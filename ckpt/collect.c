@@ -247,6 +247,15 @@ static int each_parasite(struct dump *d, int (*fn)(struct parasite *p))
 	return err;
 }
 
+static int collect_parts_inside(struct dump_task *t)
+{
+	int err = parasite_hear_task(&t->parasite, &t->inside);
+
+	for (size_t i = 0; i < N_PARTS && !err; i++)
+		err = parts[i]->collect_inside ? parts[i]->collect_inside(t) : 0;
+	return err;
+}
+
 static int enter_tasks(struct dump *d)
 {
 	int err = 0;
@@ -257,7 +266,7 @@ static int enter_tasks(struct dump *d)
 		err = each_parasite(d, parasite_ask_task);
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		if (d->tasks[i]->parasite.thread)
-			err = parasite_hear_task(&d->tasks[i]->parasite, &d->tasks[i]->inside);
+			err = collect_parts_inside(d->tasks[i]);
 	return err;
 }
 

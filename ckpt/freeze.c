@@ -53,6 +53,7 @@ static void task_free(struct dump_task *t)
 	}
 	free(t->threads);
 	free(t->shared_pending.info);
+	free(t->timers);
 	free(t->vma_files);
 	free(t->fds);
 	vma_list_free(&t->vmas);

@@ -44,6 +44,16 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 	return th->status.pending ? peek_queue(th->tid, false, &th->pending) : 0;
 }
 
+long signals_look_again(struct dump_task *t, struct dump_thread *th)
+{
+	size_t before = t->shared_pending.n + th->pending.n;
+	int err = peek_queue(th->tid, true, &t->shared_pending);
+
+	if (!err)
+		err = peek_queue(th->tid, false, &th->pending);
+	return err ? err : (long)(t->shared_pending.n + th->pending.n - before);
+}
+
 static const struct dump_query query = {
 	.what = "alternate signal stack",
 	.nr = SYS_sigaltstack,

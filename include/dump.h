@@ -37,6 +37,14 @@ struct signal_queue {
 	size_t n;
 };
 
+/* A timer of timer_create(2). */
+struct posix_timer {
+	int32_t id, clock, signal, notify; /* as in struct sigevent */
+	uint64_t value; /* sival_ptr */
+	pid_t target; /* SIGEV_THREAD_ID: the thread that is told; else the task */
+	struct parasite_timer left;
+};
+
 struct dump_thread {
 	struct dump_task *task;
 	pid_t tid;
@@ -80,6 +88,8 @@ struct dump_task {
 	struct parasite_task inside;
 	struct proc_limit limits[PROC_LIMITS];
 	struct signal_queue shared_pending;
+	struct posix_timer *timers; /* ascending by id; owned */
+	size_t n_timers;
 	struct dump_fd *fds;
 	size_t n_fds;
 	struct dump_file *exe, *cwd, *root;
@@ -186,6 +196,8 @@ struct dump_part {
 	int (*collect_thread)(struct dump_task *t, struct dump_thread *th);
 	/* From the thread itself. */
 	const struct dump_query *query;
+	/* From inside the task, with a parasite that waits for requests; t->inside is known. */
+	int (*collect_inside)(struct dump_task *t);
 	/*
 	 * Says with blocker_add what cannot be dumped: from what was collected outside, and from what the
 	 * inside told. The former may set untouchable; then the latter is not asked.
@@ -226,6 +238,12 @@ int collect_tree_outside(struct dump *d);
 int collect_tree_inside(struct dump *d);
 /* Takes the parasites out again; the threads have their registers back but stay stopped. */
 int cure_tree(struct dump *d);
+
+/*
+ * Adds the signals that came since they were read to the queues of the process and of a thread, which stands
+ * still (part_signals.c). Returns how many, or -errno (logged).
+ */
+long signals_look_again(struct dump_task *t, struct dump_thread *th);
 
 /* Descriptors and other references to files (files.c). */
 int files_collect(struct dump *d);

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define RESTORER_ABI_VERSION 1
+#define RESTORER_ABI_VERSION 2
 #define RESTORER_COPY (256 << 10) /* bytes that are copied at a time: they should stay in the cache of the CPU */
 #define RESTORER_STACK 4096 /* bytes of stack of each thread while it is in the blob */
 
@@ -59,6 +59,7 @@ enum blob_step {
 	STEP_PDEATH,
 	STEP_SIGNAL,
 	STEP_TIMER,
+	STEP_POSIX_TIMER,
 	STEP_FAULT,
 	STEP_COUNT,
 };
@@ -165,6 +166,15 @@ struct restorer_timer {
 	uint64_t interval_sec, interval_usec, value_sec, value_usec; /* struct itimerval */
 };
 
+/* A timer of timer_create(2). */
+struct restorer_posix_timer {
+	int32_t id, clock, notify, signal;
+	int32_t tid; /* of SIGEV_THREAD_ID */
+	uint32_t armed;
+	uint64_t value; /* sigev_value */
+	uint64_t interval_sec, interval_nsec, value_sec, value_nsec; /* struct itimerspec */
+};
+
 struct restorer_args {
 	uint32_t version;
 	uint32_t size; /* of this struct: both sides must agree */
@@ -204,6 +214,8 @@ struct restorer_args {
 	uint32_t set_timers;
 	const struct restorer_rlimit *rlimits; /* those that differ from the restorer's */
 	struct restorer_timer timers[3];
+	uint64_t n_posix;
+	const struct restorer_posix_timer *posix; /* ascending by id */
 
 	uint32_t fault_step; /* for tests: fail after this enum blob_fault */
 	uint32_t fault_signal; /* for tests: not by an error, but by this signal, sent to fault_target */

@@ -99,6 +99,8 @@ static size_t block_need(const struct plan_task *task)
 	}
 	if (task->core->signals_s)
 		need += task->core->signals_s->n_signals * sizeof(struct restorer_siginfo);
+	if (task->core->timers)
+		need += task->core->timers->n_posix * sizeof(struct restorer_posix_timer);
 	return page_up(need + task->n_guards * sizeof(struct restorer_range));
 }
 

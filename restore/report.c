@@ -45,6 +45,8 @@ static const struct {
 	[STEP_PDEATH] = { "set the parent-death signal", "tid", NULL },
 	[STEP_SIGNAL] = { "queue a pending signal", "signal", "raise RLIMIT_SIGPENDING" },
 	[STEP_TIMER] = { "set an interval timer", "timer", NULL },
+	[STEP_POSIX_TIMER] = { "make a timer (timer_create, timer_settime)", "id",
+			       "raise RLIMIT_SIGPENDING; alarms need CAP_WAKE_ALARM and a real-time clock device" },
 	[STEP_FAULT] = { "pass a fault point (asked for by CKPT_FAULT)", "number", NULL },
 };
 
