@@ -13,6 +13,7 @@
 #endif
 
 static volatile pid_t other;
+static volatile bool checked;
 
 static int new_timer(clockid_t clock, int notify, int number, int with, pid_t tid)
 {
@@ -68,6 +69,8 @@ static void *thread(void *arg)
 	e2e_wait();
 	for (int i = 0; i < 3; i++)
 		same(take(SIGRTMIN + 1, 3), 3);
+	while (!checked) /* with it its clock would end */
+		e2e_sleep_ms(1);
 	return NULL;
 }
 
@@ -137,6 +140,7 @@ int main(int argc, char **argv)
 	e2e_wait();
 
 	check_clocks(ids, n, idle);
+	checked = true;
 	pthread_join(t, NULL);
 	check_singles(singles);
 	same(take(SIGRTMIN + 2, 0), 1);
