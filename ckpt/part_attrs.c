@@ -14,8 +14,6 @@
 #include "dump.h"
 #include "log.h"
 
-#define DEFAULT_TIMER_SLACK 50000 /* ns, of ordinary tasks: man 2 prctl */
-
 static const struct dump_query query = {
 	.what = "parent-death signal",
 	.nr = SYS_prctl,
@@ -35,8 +33,6 @@ static int judge_inside(struct dump_task *t)
 	if (!err && in->io_flusher > 0)
 		err = blocker_add(t->dump, t->pid, "I/O flusher", "PR_SET_IO_FLUSHER is not supported yet",
 				  "dump it when it has cleared the flag", "io_flusher %d", in->io_flusher);
-	if (in->timer_slack > 0 && in->timer_slack != DEFAULT_TIMER_SLACK)
-		log_warn("task %d: its timer slack of %ld ns is not kept", t->pid, (long)in->timer_slack);
 	return err;
 }
 

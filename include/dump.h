@@ -58,6 +58,10 @@ struct dump_thread {
 	int pdeath_signal;
 	int nice;
 	unsigned int policy, priority;
+	uint8_t *cpus; /* affinity, a mask; NULL: any CPU. Owned */
+	size_t cpus_len; /* bytes */
+	int io_priority; /* -1: not known */
+	uint64_t timer_slack; /* ns; 0: not known. The main thread's is told inside */
 };
 
 struct dump_file;
@@ -131,6 +135,7 @@ struct dump {
 	struct gadget_cache gadget_cache;
 	struct undo undo;
 	struct dump_stats stats;
+	long online_cpus; /* of the machine; 0: not asked yet */
 	uint64_t freeze_start; /* CLOCK_MONOTONIC, us */
 };
 

@@ -384,6 +384,16 @@ static void set_sched(struct restorer_args *args, const struct restorer_thread *
 {
 	int priority = t->sched_prio;
 
+	if (t->cpus) {
+		long ret = sys(sched_setaffinity, 0, t->cpus_len, t->cpus);
+
+		if (ret != -22 /* EINVAL: meanwhile its CPUs are gone */)
+			must(args, STEP_AFFINITY, t->tid, ret);
+	}
+	if (t->set_io_priority)
+		must(args, STEP_IO_PRIORITY, t->tid, sys(ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, t->io_priority));
+	if (t->timer_slack) /* before a real-time policy, which has none */
+		must(args, STEP_TIMER_SLACK, t->tid, sys(prctl, PR_SET_TIMERSLACK, t->timer_slack, 0, 0, 0));
 	if (t->set_sched)
 		must(args, STEP_SCHED, t->tid, sys(sched_setscheduler, 0, t->sched_policy, &priority));
 	if (t->set_nice)

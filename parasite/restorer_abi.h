@@ -49,6 +49,9 @@ enum blob_step {
 	STEP_RSEQ,
 	STEP_SCHED,
 	STEP_NICE,
+	STEP_AFFINITY,
+	STEP_IO_PRIORITY,
+	STEP_TIMER_SLACK,
 	STEP_RLIMIT,
 	STEP_GROUPS,
 	STEP_UIDS,
@@ -148,6 +151,10 @@ struct restorer_thread {
 	uint32_t set_sched, sched_policy, sched_prio;
 	int32_t nice;
 	uint32_t set_nice;
+	uint32_t set_io_priority, io_priority;
+	uint64_t timer_slack; /* 0: leave it */
+	const uint8_t *cpus; /* NULL: leave them */
+	uint64_t cpus_len; /* bytes */
 	uint64_t robust_list, robust_len;
 	uint64_t clear_child_tid;
 	uint64_t rseq;

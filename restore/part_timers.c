@@ -12,7 +12,6 @@
 #include "block.h"
 #include "plan.h"
 
-#define SIGNALS 64
 #define NSEC 1000000000u
 #define PR_TIMER_CREATE_RESTORE_IDS_ 77 /* 6.16 */
 #define RESTORE_IDS_GET 2

@@ -49,6 +49,7 @@ static struct set {
 	ItimerEntry timer;
 	PosixTimerEntry posix[2], *posix_list[2];
 	uint32_t caps[2];
+	uint8_t mask[1025];
 } s;
 
 static char path[64];
@@ -284,6 +285,12 @@ static void teardown(void)
 	X(timer_sec, s.posix[1].isec = 1ul << 62)                                                                      \
 	X(timer_range, s.timer.iusec = 1000000)                                                                        \
 	X(deadline, s.thread.has_sched_policy = true; s.thread.sched_policy = 6)                                       \
+	X(affinity_of_none, s.thread.has_cpu_affinity = true; s.thread.cpu_affinity.len = 2;                           \
+	  s.thread.cpu_affinity.data = s.mask)                                                                         \
+	X(affinity_too_long, s.thread.has_cpu_affinity = true; s.thread.cpu_affinity.len = sizeof(s.mask);             \
+	  s.thread.cpu_affinity.data = s.mask; s.mask[sizeof(s.mask) - 1] = 1)                                         \
+	X(io_class, s.thread.has_io_priority = true; s.thread.io_priority = 4 << 13)                                   \
+	X(io_level_of_none, s.thread.has_io_priority = true; s.thread.io_priority = 1)                                 \
 	X(two_files_one_id, s.files[1].id = 1)                                                                         \
 	X(relative_path, s.reg[2].name = "dev/null")                                                                   \
 	X(missing_file, s.reg[2].name = "/nowhere/at/all")                                                             \
@@ -317,6 +324,17 @@ static void teardown(void)
 
 START_TEST(good)
 {
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+/* An image of a machine with more CPUs than this one: that is told, and restored. */
+START_TEST(takes_foreign_affinity)
+{
+	s.thread.has_cpu_affinity = true;
+	s.thread.cpu_affinity = (ProtobufCBinaryData){ 1024, s.mask };
+	s.mask[1023] = 0x80;
 	write_set();
 	ck_assert_int_eq(try_plan(), 0);
 }
@@ -400,6 +418,7 @@ int main(void)
 	tcase_set_timeout(refuse, 60); /* only against hangs */
 	tcase_add_checked_fixture(refuse, setup, teardown);
 	tcase_add_test(refuse, good);
+	tcase_add_test(refuse, takes_foreign_affinity);
 #define X(name, change) tcase_add_test(refuse, refuses_##name);
 	CHANGES(X)
 #undef X
