@@ -25,6 +25,7 @@ void blob_main(struct restorer_args *args);
 #endif
 #define MADV_GUARD_INSTALL_ 102 /* 6.13 */
 #define PR_TIMER_CREATE_RESTORE_IDS_ 77 /* 6.16 */
+#define PR_SET_MDWE_ 65 /* 6.3 */
 #define MADVISE_HUGEPAGE 14
 #define MADVISE_NOHUGEPAGE 15
 #define OPEN_CLOEXEC 02000000
@@ -279,6 +280,8 @@ static void set_process(struct restorer_args *args)
 			must(args, STEP_MEMBARRIER, 1u << bit, sys(membarrier, 1u << bit, 0, 0));
 	if (args->child_subreaper)
 		must(args, STEP_SUBREAPER, 0, sys(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+	if (args->io_flusher) /* threads inherit it */
+		must(args, STEP_IO_FLUSHER, 0, sys(prctl, PR_SET_IO_FLUSHER, 1, 0, 0, 0));
 }
 
 static void set_actions(struct restorer_args *args)
@@ -545,6 +548,9 @@ static void last_things(struct restorer_args *args)
 		must(args, STEP_DUMPABLE, args->dumpable, sys(prctl, PR_SET_DUMPABLE, args->dumpable, 0, 0, 0));
 	must(args, STEP_PDEATH, leader->tid, sys(prctl, PR_SET_PDEATHSIG, leader->pdeath_sig, 0, 0, 0));
 	start_timers(args);
+	/* Never to be taken back; what is mapped stays as it is. */
+	if (args->mdwe)
+		must(args, STEP_MDWE, args->mdwe, sys(prctl, PR_SET_MDWE_, args->mdwe, 0, 0, 0));
 }
 
 void blob_main(struct restorer_args *args)

@@ -41,6 +41,8 @@ enum blob_step {
 	STEP_THP,
 	STEP_MEMBARRIER,
 	STEP_SUBREAPER,
+	STEP_IO_FLUSHER,
+	STEP_MDWE,
 	STEP_SIGACTION,
 	STEP_THREAD,
 	STEP_COMM,
@@ -205,6 +207,7 @@ struct restorer_args {
 	uint32_t personality;
 	uint32_t membarrier; /* commands to register, one bit each */
 	uint32_t child_subreaper;
+	uint32_t io_flusher, mdwe; /* PR_SET_IO_FLUSHER, PR_SET_MDWE; 0: not */
 
 	const struct restorer_action *actions; /* of signals 1 to 64 */
 	uint64_t actions_set; /* those that differ from the restorer's, one bit each */

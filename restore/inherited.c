@@ -17,12 +17,12 @@
 
 #define SPARE_MAPS 64
 
-static long read_number(const char *path)
+static long read_number(const char *path, int base)
 {
 	char text[32] = "";
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 ? atol(text) : 0;
+	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 ? strtol(text, NULL, base) : 0;
 }
 
 int inherited_read_maps(struct plan *plan)
@@ -76,8 +76,9 @@ int inherited_read(struct plan *plan)
 {
 	struct inherited *in = &plan->inherited;
 
-	in->oom_score_adj = read_number("/proc/self/oom_score_adj");
-	in->loginuid = read_number("/proc/self/loginuid");
+	in->oom_score_adj = read_number("/proc/self/oom_score_adj", 10);
+	in->loginuid = read_number("/proc/self/loginuid", 10);
+	in->coredump_filter = read_number("/proc/self/coredump_filter", 16);
 	in->nice = getpriority(PRIO_PROCESS, 0);
 	in->policy = sched_getscheduler(0);
 	in->io_priority = syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0);

@@ -24,6 +24,7 @@ struct own_cpus {
 struct inherited {
 	long oom_score_adj;
 	uint32_t loginuid;
+	uint32_t coredump_filter;
 	int nice;
 	int policy;
 	struct own_cpus cpus;

@@ -24,6 +24,9 @@ static const struct {
 	[STEP_THP] = { "disable transparent huge pages", "", NULL },
 	[STEP_MEMBARRIER] = { "register for membarrier", "command", "the dump may come from a newer kernel" },
 	[STEP_SUBREAPER] = { "become child subreaper", "", NULL },
+	[STEP_IO_FLUSHER] = { "become an I/O flusher", "", "give CAP_SYS_RESOURCE" },
+	[STEP_MDWE] = { "deny itself memory to write and execute (PR_SET_MDWE)", "bits",
+			"the dump may come from a newer kernel" },
 	[STEP_SIGACTION] = { "set a signal action", "signal", NULL },
 	[STEP_THREAD] = { "make a thread", "tid",
 			  "the number may be taken: restore in another pid namespace; "

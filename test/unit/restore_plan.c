@@ -289,6 +289,9 @@ static void teardown(void)
 	  s.thread.cpu_affinity.data = s.mask)                                                                         \
 	X(affinity_too_long, s.thread.has_cpu_affinity = true; s.thread.cpu_affinity.len = sizeof(s.mask);             \
 	  s.thread.cpu_affinity.data = s.mask; s.mask[sizeof(s.mask) - 1] = 1)                                         \
+	X(coredump_filter, s.tc.has_coredump_filter = true; s.tc.coredump_filter = 0x10000)                            \
+	X(mdwe_bits, s.tc.has_mdwe = true; s.tc.mdwe = 4)                                                              \
+	X(mdwe_inherit_alone, s.tc.has_mdwe = true; s.tc.mdwe = 2)                                                     \
 	X(io_class, s.thread.has_io_priority = true; s.thread.io_priority = 4 << 13)                                   \
 	X(io_level_of_none, s.thread.has_io_priority = true; s.thread.io_priority = 1)                                 \
 	X(two_files_one_id, s.files[1].id = 1)                                                                         \
