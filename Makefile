@@ -62,7 +62,7 @@ $(B)/bin/ckpt: $(B)/obj/ckpt/main.o $(LIB_OBJ)
 	$(Q)$(CC) $(LDFLAGS) $(STATIC) -o $@ $^ $(LIBS)
 	$(Q)ln -sf ckpt $(@D)/criu
 
-$(B)/gen/%.pb-c.c: images/%.proto $(PROTOS) | need
+$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h: images/%.proto $(PROTOS) | need
 	@mkdir -p $(@D)
 	@echo "  PROTO $<"
 	$(Q)protoc-c --proto_path=images --c_out=$(@D) $<

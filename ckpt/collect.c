@@ -15,7 +15,7 @@
 #include "fault.h"
 #include "log.h"
 
-#define QUERIES 6 /* at most: REMOTE_CALLS - 1 */
+#define QUERIES 3 /* at most: REMOTE_CALLS - 1 */
 #define ANSWER 32 /* bytes for the answer to each */
 #define SCRATCH (QUERIES * ANSWER)
 
@@ -145,16 +145,14 @@ static uint64_t scratch_of(const struct dump_thread *th, size_t i)
 	return th->remote.home - REMOTE_CHAIN - SCRATCH + i * ANSWER;
 }
 
-/* The parts' queries of a thread. Returns how many. */
-static size_t list_queries(const struct dump_thread *th, const struct dump_query *queries[QUERIES])
+/* The parts' queries. Returns how many. */
+static size_t list_queries(const struct dump_query *queries[QUERIES])
 {
-	bool is_main = th == &th->task->threads[0];
 	size_t n = 0;
 
 	for (size_t i = 0; i < N_PARTS; i++)
 		for (size_t j = 0; j < parts[i]->n_queries && n < QUERIES; j++)
-			if (is_main || !parts[i]->queries[j].main_only)
-				queries[n++] = &parts[i]->queries[j];
+			queries[n++] = &parts[i]->queries[j];
 	return n;
 }
 
@@ -163,7 +161,7 @@ static int begin_queries(struct dump_thread *th)
 {
 	const struct dump_query *queries[QUERIES];
 	struct chain_call calls[QUERIES];
-	size_t n = list_queries(th, queries);
+	size_t n = list_queries(queries);
 
 	for (size_t i = 0; i < n; i++)
 		calls[i] = (struct chain_call){ queries[i]->nr, { queries[i]->arg, scratch_of(th, i) } };
@@ -184,7 +182,7 @@ static int end_queries(struct dump_thread *th)
 {
 	const struct dump_query *queries[QUERIES];
 	uint8_t answers[QUERIES][ANSWER];
-	size_t n = list_queries(th, queries);
+	size_t n = list_queries(queries);
 
 	int err = th->answering ? remote_chain_end(&th->remote) : 0;
 	if (!err)
@@ -250,6 +248,15 @@ static int each_parasite(struct dump *d, int (*fn)(struct parasite *p))
 	return err;
 }
 
+static int collect_parts_inside(struct dump_task *t)
+{
+	int err = parasite_hear_task(&t->parasite, &t->inside);
+
+	for (size_t i = 0; i < N_PARTS && !err; i++)
+		err = parts[i]->collect_inside ? parts[i]->collect_inside(t) : 0;
+	return err;
+}
+
 static int enter_tasks(struct dump *d)
 {
 	int err = 0;
@@ -260,16 +267,7 @@ static int enter_tasks(struct dump *d)
 		err = each_parasite(d, parasite_ask_task);
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		if (d->tasks[i]->parasite.thread)
-			err = parasite_hear_task(&d->tasks[i]->parasite, &d->tasks[i]->inside);
-	return err;
-}
-
-static int collect_task_again(struct dump_task *t)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < N_PARTS && !err; i++)
-		err = parts[i]->collect_again ? parts[i]->collect_again(t) : 0;
+			err = collect_parts_inside(d->tasks[i]);
 	return err;
 }
 
@@ -289,9 +287,6 @@ int collect_tree_inside(struct dump *d)
 			err = prepare_task(d->tasks[i]);
 	err = err ? err : each_thread(d, begin_queries);
 	err = err ? err : each_thread(d, end_queries);
-	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		if (d->tasks[i]->parasite.thread)
-			err = collect_task_again(d->tasks[i]);
 	err = err ? err : enter_tasks(d);
 	return err ? err : fault_point(FAULT_dump_collected_inside);
 }

@@ -49,9 +49,11 @@ static void task_free(struct dump_task *t)
 		remote_free(&t->threads[i].remote);
 		proc_status_free(&t->threads[i].status);
 		free(t->threads[i].pending.info);
+		free(t->threads[i].cpus);
 	}
 	free(t->threads);
 	free(t->shared_pending.info);
+	free(t->timers);
 	free(t->vma_files);
 	free(t->fds);
 	vma_list_free(&t->vmas);

@@ -241,6 +241,33 @@ int parasite_hear_task(struct parasite *p, struct parasite_task *task)
 	return err;
 }
 
+int parasite_get_timers(struct parasite *p, const int32_t *ids, unsigned int n, struct parasite_timers *timers)
+{
+	ssize_t len = n * sizeof(*ids);
+
+	if (n && pwrite(p->mem, ids, len, p->base + PARASITE_MAX) != len)
+		return log_errno(errno, "can't hand timer ids to the parasite in thread %d", p->thread->tid);
+	int err = ask(p, (struct parasite_request){ .command = PARASITE_GET_TIMERS, .count = n }, -1);
+	return err ? err : hear(p, timers, sizeof(*timers));
+}
+
+int parasite_hold(struct parasite *p)
+{
+	int err = tracee_interrupt(p->thread->tid);
+
+	if (err)
+		return log_errno(-err, "can't stop the parasite in thread %d", p->thread->tid);
+	int stop = tracee_settle(p->thread->tid, true, NULL);
+	return stop < 0 ? stop : stop == STOP_EXITED ? -ESRCH : 0;
+}
+
+int parasite_resume(struct parasite *p)
+{
+	if (ptrace(PTRACE_CONT, p->thread->tid, 0, 0))
+		return log_errno(errno, "can't let thread %d run the parasite", p->thread->tid);
+	return 0;
+}
+
 int parasite_write_begin(struct parasite *p, int fd, const struct iovec *ranges, unsigned int n)
 {
 	size_t len = n * sizeof(*ranges);

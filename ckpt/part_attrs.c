@@ -1,6 +1,7 @@
 /*
- * Single attributes of a task: name, personality, parent-death signal, OOM adjustment, login uid, child
- * subreaper. Those that an image has no place for are judged when they differ from what a new task has.
+ * Single attributes of a task: name, personality, parent-death signal, OOM adjustment, login uid, child subreaper,
+ * core dump filter, I/O flusher, memory-deny-write-execute. CRIU has no place for the last three: they are in fields of
+ * our own. Does not handle: threads that are I/O flushers while the main thread is not.
  */
 #include <errno.h>
 #include <signal.h>
@@ -14,8 +15,6 @@
 #include "dump.h"
 #include "log.h"
 
-#define DEFAULT_TIMER_SLACK 50000 /* ns, of ordinary tasks: man 2 prctl */
-
 static const struct dump_query query = {
 	.what = "parent-death signal",
 	.nr = SYS_prctl,
@@ -24,28 +23,21 @@ static const struct dump_query query = {
 	.size = sizeof(((struct dump_thread *)0)->pdeath_signal),
 };
 
-static int judge_inside(struct dump_task *t)
-{
-	const struct parasite_task *in = &t->inside;
-	int err = 0;
-
-	if (in->mdwe > 0)
-		err = blocker_add(t->dump, t->pid, "memory-deny-write-execute", "PR_SET_MDWE is not supported yet",
-				  "start the program without it", "mdwe %d", in->mdwe);
-	if (!err && in->io_flusher > 0)
-		err = blocker_add(t->dump, t->pid, "I/O flusher", "PR_SET_IO_FLUSHER is not supported yet",
-				  "dump it when it has cleared the flag", "io_flusher %d", in->io_flusher);
-	if (in->timer_slack > 0 && in->timer_slack != DEFAULT_TIMER_SLACK)
-		log_warn("task %d: its timer slack of %ld ns is not kept", t->pid, (long)in->timer_slack);
-	return err;
-}
-
 /* A number from a file of /proc/PID; 0 when the kernel has no such file. */
-static long number(const struct dump_task *t, const char *name)
+static long number(const struct dump_task *t, const char *name, int base)
 {
 	_cleanup_free_ char *text = NULL;
 
-	return proc_read(t->proc, name, &text, NULL) ? 0 : strtol(text, NULL, 10);
+	return proc_read(t->proc, name, &text, NULL) ? 0 : strtol(text, NULL, base);
+}
+
+static void fill_own(const struct dump_task *t, TaskCoreEntry *tc)
+{
+	tc->has_coredump_filter = true;
+	tc->coredump_filter = number(t, "coredump_filter", 16);
+	tc->has_io_flusher = tc->io_flusher = t->inside.io_flusher > 0;
+	tc->has_mdwe = t->inside.mdwe > 0;
+	tc->mdwe = t->inside.mdwe;
 }
 
 static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
@@ -56,15 +48,16 @@ static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
 	tc->personality = t->inside.personality;
 	tc->flags = t->stat.flags;
 	tc->has_loginuid = true;
-	tc->loginuid = number(t, "loginuid");
+	tc->loginuid = number(t, "loginuid", 10);
 	tc->has_oom_score_adj = true;
-	tc->oom_score_adj = number(t, "oom_score_adj");
+	tc->oom_score_adj = number(t, "oom_score_adj", 10);
 	tc->has_child_subreaper = true;
 	tc->child_subreaper = t->inside.child_subreaper;
 	if (t->inside.membarrier > 0) {
 		tc->has_membarrier_registration_mask = true;
 		tc->membarrier_registration_mask = t->inside.membarrier;
 	}
+	fill_own(t, tc);
 	return 0;
 }
 
@@ -82,7 +75,6 @@ const struct dump_part dump_part_attrs = {
 	.name = "attrs",
 	.queries = &query,
 	.n_queries = 1,
-	.judge_inside = judge_inside,
 	.fill = fill,
 	.fill_thread = fill_thread,
 };

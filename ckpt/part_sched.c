@@ -1,16 +1,29 @@
 /*
- * Nice value, scheduling policy and priority of each thread, asked from outside.
- * Does not handle: deadline scheduling (judged); CPU affinity and I/O priority (a warning: they are not kept).
+ * Nice value, scheduling policy and priority, CPU affinity, I/O priority and timer slack of each thread, asked from
+ * outside. CRIU's images have no place for the last three: they are in fields of our own.
+ * Does not handle: deadline scheduling (judged).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/ioprio.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "dump.h"
 #include "log.h"
+
+#define MASK_BYTES 1024 /* for 8192 CPUs, the most that the kernel can be built for */
+/*
+ * Reading the timer slack of a thread takes as long as all else that is read of it. Where there are more, they are
+ * taken to have the main thread's, which they inherit unless they set their own.
+ */
+#define SLACK_THREADS 64
 
 #ifndef SCHED_DEADLINE
 #define SCHED_DEADLINE 6
@@ -29,6 +42,51 @@ struct sched_attributes {
 #define SCHED_FLAG_RESET_ON_FORK 1
 #endif
 
+static bool is_realtime(const struct dump_thread *th)
+{
+	unsigned int policy = th->policy & ~SCHED_RESET_ON_FORK;
+
+	return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+/* A mask of all CPUs is no affinity: on another machine it must not become one. */
+static int read_affinity(struct dump_thread *th)
+{
+	struct dump *d = th->task->dump;
+	unsigned long mask[MASK_BYTES / sizeof(long)];
+	long len = syscall(SYS_sched_getaffinity, th->tid, sizeof(mask), mask), count = 0;
+
+	if (len < 0)
+		return log_errno(errno, "can't read the CPU affinity of thread %d", th->tid);
+	if (!d->online_cpus)
+		d->online_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	for (size_t i = 0; i < len / sizeof(long); i++)
+		count += __builtin_popcountl(mask[i]);
+	if (count >= d->online_cpus)
+		return 0;
+	while (len && !((const uint8_t *)mask)[len - 1])
+		len--;
+	th->cpus = malloc(len + 1);
+	if (!th->cpus)
+		return log_errno(ENOMEM, "CPU affinity of thread %d", th->tid);
+	memcpy(th->cpus, mask, len);
+	th->cpus_len = len;
+	return 0;
+}
+
+static int read_slack(struct dump_thread *th)
+{
+	_cleanup_free_ char *text = NULL;
+	char name[48];
+
+	snprintf(name, sizeof(name), "/proc/%d/timerslack_ns", th->tid);
+	int err = proc_read(AT_FDCWD, name, &text, NULL);
+	if (!err)
+		th->timer_slack = strtoull(text, NULL, 10);
+	/* without CAP_SYS_NICE: it has the main thread's, most likely */
+	return err == -ENOMEM ? err : 0;
+}
+
 static int collect_thread(struct dump_task *t, struct dump_thread *th)
 {
 	struct sched_attributes attr = {};
@@ -37,36 +95,16 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 		return log_errno(errno, "can't read the scheduling of thread %d", th->tid);
 	th->policy = attr.policy | (attr.flags & SCHED_FLAG_RESET_ON_FORK ? SCHED_RESET_ON_FORK : 0);
 	/* for real-time policies the call leaves the nice value out */
-	th->nice = attr.policy == SCHED_FIFO || attr.policy == SCHED_RR ? getpriority(PRIO_PROCESS, th->tid)
-									: attr.nice;
+	th->nice = is_realtime(th) ? getpriority(PRIO_PROCESS, th->tid) : attr.nice;
 	th->priority = attr.priority;
-	return 0;
-}
-
-/* What an image has no place for is not kept, as with CRIU; but it is said. */
-static void warn_of_losses(const struct dump_task *t, const struct dump_thread *th)
-{
-	cpu_set_t its, ours;
-
-	CPU_ZERO(&its);
-	CPU_ZERO(&ours);
-	if (!sched_getaffinity(th->tid, sizeof(its), &its) && !sched_getaffinity(0, sizeof(ours), &ours) &&
-	    !CPU_EQUAL(&its, &ours))
-		log_warn(
-			"task %d, thread %d: its CPU affinity is not kept: after a restore it has that of ckpt restore",
-			t->pid, th->tid);
-	if (syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, th->tid) != syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0))
-		log_warn(
-			"task %d, thread %d: its I/O priority is not kept: after a restore it has that of ckpt restore",
-			t->pid, th->tid);
+	th->io_priority = syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, th->tid);
+	int err = read_affinity(th);
+	return !err && th != t->threads && t->n_threads <= SLACK_THREADS ? read_slack(th) : err;
 }
 
 static int judge_sched(struct dump_task *t)
 {
 	int err = 0;
-
-	for (size_t i = 0; i < t->n_threads; i++)
-		warn_of_losses(t, &t->threads[i]);
 
 	for (size_t i = 0; i < t->n_threads && !err; i++)
 		if ((t->threads[i].policy & ~SCHED_RESET_ON_FORK) == SCHED_DEADLINE)
@@ -74,6 +112,19 @@ static int judge_sched(struct dump_task *t)
 					  "the policy SCHED_DEADLINE is not supported yet",
 					  "give it another policy with chrt", "thread %d", t->threads[i].tid);
 	return err;
+}
+
+static void fill_own(const struct dump_task *t, const struct dump_thread *th, ThreadCoreEntry *e)
+{
+	uint64_t slack = th->timer_slack ? th->timer_slack : (uint64_t)t->inside.timer_slack;
+
+	e->has_cpu_affinity = true;
+	e->cpu_affinity = (ProtobufCBinaryData){ th->cpus_len, th->cpus };
+	e->has_io_priority = th->io_priority >= 0;
+	e->io_priority = th->io_priority;
+	/* real-time threads have none */
+	e->has_timer_slack = !is_realtime(th) && (int64_t)slack > 0;
+	e->timer_slack = slack;
 }
 
 static int fill_thread(const struct dump_task *t, const struct dump_thread *th, CoreEntry *core, struct arena *arena)
@@ -86,6 +137,7 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 	e->sched_policy = th->policy;
 	e->has_sched_prio = th->priority != 0;
 	e->sched_prio = th->priority;
+	fill_own(t, th, e);
 	return 0;
 }
 

@@ -39,39 +39,19 @@ static int collect(struct dump_task *t)
 	return t->threads[0].status.shared_pending ? peek_queue(t->threads[0].tid, true, &t->shared_pending) : 0;
 }
 
-static bool is_pending(const struct signal_queue *q, int sig)
-{
-	for (size_t i = 0; i < q->n; i++)
-		if (q->info[i].si_signo == sig && q->info[i].si_code == SI_KERNEL)
-			return true;
-	return false;
-}
-
-/*
- * Interval timers run on while the task stands. One that ran out before the task told of them is in the queue
- * by now, and one that did so since is in both: it is taken from the timers.
- */
-static int collect_again(struct dump_task *t)
-{
-	static const int signals[] = { SIGALRM, SIGVTALRM, SIGPROF }; /* in the order of getitimer(2) */
-	struct signal_queue before = t->shared_pending;
-
-	t->shared_pending = (struct signal_queue){};
-	int err = peek_queue(t->threads[0].tid, true, &t->shared_pending);
-	for (int i = 0; i < 3; i++) {
-		uint64_t *timer = t->threads[0].itimers[i]; /* interval, then value: s, us */
-
-		if (!is_pending(&before, signals[i]) && is_pending(&t->shared_pending, signals[i]) &&
-		    (signals[i] == SIGALRM || !(timer[0] | timer[1])))
-			timer[2] = timer[3] = 0;
-	}
-	free(before.info);
-	return err;
-}
-
 static int collect_thread(struct dump_task *t, struct dump_thread *th)
 {
 	return th->status.pending ? peek_queue(th->tid, false, &th->pending) : 0;
+}
+
+long signals_look_again(struct dump_task *t, struct dump_thread *th)
+{
+	size_t before = t->shared_pending.n + th->pending.n;
+	int err = peek_queue(th->tid, true, &t->shared_pending);
+
+	if (!err)
+		err = peek_queue(th->tid, false, &th->pending);
+	return err ? err : (long)(t->shared_pending.n + th->pending.n - before);
 }
 
 static const struct dump_query query = {
@@ -155,7 +135,6 @@ const struct dump_part dump_part_signals = {
 	.collect_thread = collect_thread,
 	.queries = &query,
 	.n_queries = 1,
-	.collect_again = collect_again,
 	.fill = fill,
 	.fill_thread = fill_thread,
 };

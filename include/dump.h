@@ -37,6 +37,14 @@ struct signal_queue {
 	size_t n;
 };
 
+/* A timer of timer_create(2). */
+struct posix_timer {
+	int32_t id, clock, signal, notify; /* as in struct sigevent */
+	uint64_t value; /* sival_ptr */
+	pid_t target; /* SIGEV_THREAD_ID: the thread that is told; else the task */
+	struct parasite_timer left;
+};
+
 struct dump_thread {
 	struct dump_task *task;
 	pid_t tid;
@@ -48,10 +56,13 @@ struct dump_thread {
 	uint64_t clear_child_tid, robust_list, robust_len;
 	stack_t altstack;
 	int pdeath_signal;
-	uint64_t itimers[3][4]; /* of the main thread: ITIMER_REAL, VIRTUAL, PROF: interval s, us, value s, us */
 	bool dispatched; /* its system calls come back as signals: PR_SET_SYSCALL_USER_DISPATCH */
 	int nice;
 	unsigned int policy, priority;
+	uint8_t *cpus; /* affinity, a mask; NULL: any CPU. Owned */
+	size_t cpus_len; /* bytes */
+	int io_priority; /* -1: not known */
+	uint64_t timer_slack; /* ns; 0: not known. The main thread's is told inside */
 };
 
 struct dump_file;
@@ -83,6 +94,8 @@ struct dump_task {
 	struct parasite_task inside;
 	struct proc_limit limits[PROC_LIMITS];
 	struct signal_queue shared_pending;
+	struct posix_timer *timers; /* ascending by id; owned */
+	size_t n_timers;
 	struct dump_fd *fds;
 	size_t n_fds;
 	struct dump_file *exe, *cwd, *root;
@@ -124,6 +137,7 @@ struct dump {
 	struct gadget_cache gadget_cache;
 	struct undo undo;
 	struct dump_stats stats;
+	long online_cpus; /* of the machine; 0: not asked yet */
 	uint64_t freeze_start; /* CLOCK_MONOTONIC, us */
 };
 
@@ -179,7 +193,6 @@ struct dump_query {
 	long nr;
 	uint64_t arg; /* the first argument */
 	size_t answer, size; /* the field of struct dump_thread for the answer: offset and bytes */
-	bool main_only; /* asked of the main thread of each task only */
 };
 
 /* A part of a task: dump half. */
@@ -191,8 +204,8 @@ struct dump_part {
 	/* From the thread itself. */
 	const struct dump_query *queries;
 	size_t n_queries;
-	/* From outside again, after the threads have answered: what time goes on to change in a task that stands. */
-	int (*collect_again)(struct dump_task *t);
+	/* From inside the task, with a parasite that waits for requests; t->inside is known. */
+	int (*collect_inside)(struct dump_task *t);
 	/*
 	 * Says with blocker_add what cannot be dumped: from what was collected outside, and from what the
 	 * inside told. The former may set untouchable; then the latter is not asked.
@@ -233,6 +246,12 @@ int collect_tree_outside(struct dump *d);
 int collect_tree_inside(struct dump *d);
 /* Takes the parasites out again; the threads have their registers back but stay stopped. */
 int cure_tree(struct dump *d);
+
+/*
+ * Adds the signals that came since they were read to the queues of the process and of a thread, which stands
+ * still (part_signals.c). Returns how many, or -errno (logged).
+ */
+long signals_look_again(struct dump_task *t, struct dump_thread *th);
 
 /* Descriptors and other references to files (files.c). */
 int files_collect(struct dump *d);

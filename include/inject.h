@@ -50,6 +50,11 @@ extern int (*const parasite_steps[])(struct parasite *p);
 /* Asks for what only the inside shows; the answer is fetched later. Return 0 or -errno (logged). */
 int parasite_ask_task(struct parasite *p);
 int parasite_hear_task(struct parasite *p, struct parasite_task *task);
+/* What is left of n POSIX timers, at most PARASITE_TIMERS, and of the interval timers. Returns 0 or -errno (logged). */
+int parasite_get_timers(struct parasite *p, const int32_t *ids, unsigned int n, struct parasite_timers *timers);
+/* Stops a parasite that waits for requests, so that ptrace may look at its thread; lets it go on. */
+int parasite_hold(struct parasite *p);
+int parasite_resume(struct parasite *p);
 /*
  * The task appends ranges of its memory, at most PARASITE_RANGES, to the file fd, or, when fd is -1, to that
  * of the call before, while we do something else. It holds a copy of the file until parasites_remove. All

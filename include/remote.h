@@ -17,7 +17,7 @@
 #include "sigframe.h"
 #include "tracee.h"
 
-#define REMOTE_CALLS 7 /* in a chain, with the one that stops the thread */
+#define REMOTE_CALLS 4 /* in a chain, with the one that stops the thread */
 #define REMOTE_CHAIN (REMOTE_CALLS * CHAIN_WORDS * 8 + 32) /* bytes below the way home for more steps of it */
 
 /* A thread's state when it was stopped, and how to make it work for us. */

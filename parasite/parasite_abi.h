@@ -16,6 +16,7 @@
 #define PARASITE_RANGES 1024 /* struct iovec: IOV_MAX of writev(2) */
 #define PARASITE_STACK 8192 /* bytes of the thread's stack that it may use */
 #define PARASITE_SIGNALS 64
+#define PARASITE_TIMERS 32 /* POSIX timers that it is asked for at once */
 
 /* Its argument, at the top of its stack. */
 struct parasite_arg {
@@ -31,6 +32,8 @@ enum parasite_command {
 	PARASITE_GET_TASK = 1, /* answered by struct parasite_task */
 	PARASITE_WRITE, /* writes count ranges of its own memory to the descriptor that came last; answered by the bytes
 			 */
+	PARASITE_GET_TIMERS, /* the area holds count ids (int32_t) of POSIX timers; answered by struct parasite_timers
+			      */
 	PARASITE_QUIT, /* closes its descriptors, unmaps itself and goes home; no answer */
 };
 
@@ -51,12 +54,25 @@ struct parasite_sigaction {
 struct parasite_task {
 	int64_t result; /* 0 or -errno of the first call that failed */
 	struct parasite_sigaction actions[PARASITE_SIGNALS]; /* [n - 1]: signal n */
+	uint64_t itimers[3][4]; /* ITIMER_REAL, VIRTUAL, PROF: interval s, us, value s, us */
 	uint64_t brk;
 	int32_t dumpable, child_subreaper, thp_disable, mdwe, io_flusher;
 	int32_t securebits, keep_caps;
 	uint32_t personality, reserved;
 	int64_t timer_slack; /* ns */
 	int64_t membarrier; /* MEMBARRIER_CMD_GET_REGISTRATIONS (6.3) */
+	uint64_t pending; /* set of the signals that wait for its main thread or for all, after the timers were read */
+};
+
+struct parasite_timer {
+	uint64_t interval_sec, interval_nsec, value_sec, value_nsec; /* struct itimerspec */
+	int32_t result; /* 0 or -errno */
+	int32_t overrun; /* of the signal that was delivered last */
+};
+
+struct parasite_timers {
+	uint64_t itimers[3][4]; /* as in struct parasite_task */
+	struct parasite_timer timers[PARASITE_TIMERS]; /* in the order of the ids */
 };
 
 #endif

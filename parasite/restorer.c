@@ -24,6 +24,8 @@ void blob_main(struct restorer_args *args);
 #define ARCH_MAP_VDSO_64 0x2003
 #endif
 #define MADV_GUARD_INSTALL_ 102 /* 6.13 */
+#define PR_TIMER_CREATE_RESTORE_IDS_ 77 /* 6.16 */
+#define PR_SET_MDWE_ 65 /* 6.3 */
 #define MADVISE_HUGEPAGE 14
 #define MADVISE_NOHUGEPAGE 15
 #define OPEN_CLOEXEC 02000000
@@ -278,6 +280,8 @@ static void set_process(struct restorer_args *args)
 			must(args, STEP_MEMBARRIER, 1u << bit, sys(membarrier, 1u << bit, 0, 0));
 	if (args->child_subreaper)
 		must(args, STEP_SUBREAPER, 0, sys(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+	if (args->io_flusher) /* threads inherit it */
+		must(args, STEP_IO_FLUSHER, 0, sys(prctl, PR_SET_IO_FLUSHER, 1, 0, 0, 0));
 }
 
 static void set_actions(struct restorer_args *args)
@@ -383,6 +387,16 @@ static void set_sched(struct restorer_args *args, const struct restorer_thread *
 {
 	int priority = t->sched_prio;
 
+	if (t->cpus) {
+		long ret = sys(sched_setaffinity, 0, t->cpus_len, t->cpus);
+
+		if (ret != -22 /* EINVAL: meanwhile its CPUs are gone */)
+			must(args, STEP_AFFINITY, t->tid, ret);
+	}
+	if (t->set_io_priority)
+		must(args, STEP_IO_PRIORITY, t->tid, sys(ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, t->io_priority));
+	if (t->timer_slack) /* before a real-time policy, which has none */
+		must(args, STEP_TIMER_SLACK, t->tid, sys(prctl, PR_SET_TIMERSLACK, t->timer_slack, 0, 0, 0));
 	if (t->set_sched)
 		must(args, STEP_SCHED, t->tid, sys(sched_setscheduler, 0, t->sched_policy, &priority));
 	if (t->set_nice)
@@ -470,6 +484,50 @@ static void make_threads(struct restorer_args *args)
 	}
 }
 
+/* Timers */
+
+/* Before 6.16 the kernel counts ids up: those in between belonged to timers that are gone. */
+static void create_timer(struct restorer_args *args, const struct restorer_posix_timer *t)
+{
+	struct {
+		uint64_t value;
+		int32_t signal, notify, tid, unused[11];
+	} event = { t->value, t->signal, t->notify, t->tid, {} };
+
+	for (;;) {
+		int id = t->id; /* in: what it shall be, where the kernel listens to that */
+
+		must(args, STEP_POSIX_TIMER, t->id, sys(timer_create, t->clock, &event, &id));
+		if (id == t->id)
+			return;
+		must(args, STEP_POSIX_TIMER, t->id, sys(timer_delete, id));
+		if (id > t->id)
+			fail(args, STEP_POSIX_TIMER, t->id, 17 /* EEXIST */);
+	}
+}
+
+static void create_timers(struct restorer_args *args)
+{
+	if (!args->n_posix)
+		return;
+	sys(prctl, PR_TIMER_CREATE_RESTORE_IDS_, 1, 0, 0, 0);
+	for (uint64_t i = 0; i < args->n_posix; i++)
+		create_timer(args, &args->posix[i]);
+	sys(prctl, PR_TIMER_CREATE_RESTORE_IDS_, 0, 0, 0, 0);
+}
+
+static void start_timers(struct restorer_args *args)
+{
+	for (int which = 0; args->set_timers && which < 3; which++)
+		must(args, STEP_TIMER, which, sys(setitimer, which, &args->timers[which], 0));
+	for (uint64_t i = 0; i < args->n_posix; i++) {
+		const struct restorer_posix_timer *t = &args->posix[i];
+
+		if (t->armed)
+			must(args, STEP_POSIX_TIMER, t->id, sys(timer_settime, t->id, 0, &t->interval_sec, 0));
+	}
+}
+
 /*
  * What only a process with all privileges may do, what runs, and what makes it vulnerable. All threads are
  * seized now and die with the coordinator, so that the parent-death signal need no longer see to that.
@@ -478,6 +536,8 @@ static void last_things(struct restorer_args *args)
 {
 	const struct restorer_thread *leader = &args->threads[0];
 
+	/* Timers count against a limit, and alarms need a capability that may go. */
+	create_timers(args);
 	for (uint32_t i = 0; i < args->n_rlimits; i++)
 		must(args, STEP_RLIMIT, args->rlimits[i].resource,
 		     sys(prlimit64, 0, args->rlimits[i].resource, args->rlimits[i].limit, 0));
@@ -487,8 +547,10 @@ static void last_things(struct restorer_args *args)
 	if (args->dumpable >= 0)
 		must(args, STEP_DUMPABLE, args->dumpable, sys(prctl, PR_SET_DUMPABLE, args->dumpable, 0, 0, 0));
 	must(args, STEP_PDEATH, leader->tid, sys(prctl, PR_SET_PDEATHSIG, leader->pdeath_sig, 0, 0, 0));
-	for (int which = 0; args->set_timers && which < 3; which++)
-		must(args, STEP_TIMER, which, sys(setitimer, which, &args->timers[which], 0));
+	start_timers(args);
+	/* Never to be taken back; what is mapped stays as it is. */
+	if (args->mdwe)
+		must(args, STEP_MDWE, args->mdwe, sys(prctl, PR_SET_MDWE_, args->mdwe, 0, 0, 0));
 }
 
 void blob_main(struct restorer_args *args)

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define RESTORER_ABI_VERSION 1
+#define RESTORER_ABI_VERSION 2
 #define RESTORER_COPY (256 << 10) /* bytes that are copied at a time: they should stay in the cache of the CPU */
 #define RESTORER_STACK 4096 /* bytes of stack of each thread while it is in the blob */
 
@@ -41,6 +41,8 @@ enum blob_step {
 	STEP_THP,
 	STEP_MEMBARRIER,
 	STEP_SUBREAPER,
+	STEP_IO_FLUSHER,
+	STEP_MDWE,
 	STEP_SIGACTION,
 	STEP_THREAD,
 	STEP_COMM,
@@ -49,6 +51,9 @@ enum blob_step {
 	STEP_RSEQ,
 	STEP_SCHED,
 	STEP_NICE,
+	STEP_AFFINITY,
+	STEP_IO_PRIORITY,
+	STEP_TIMER_SLACK,
 	STEP_RLIMIT,
 	STEP_GROUPS,
 	STEP_UIDS,
@@ -59,6 +64,7 @@ enum blob_step {
 	STEP_PDEATH,
 	STEP_SIGNAL,
 	STEP_TIMER,
+	STEP_POSIX_TIMER,
 	STEP_FAULT,
 	STEP_COUNT,
 };
@@ -147,6 +153,10 @@ struct restorer_thread {
 	uint32_t set_sched, sched_policy, sched_prio;
 	int32_t nice;
 	uint32_t set_nice;
+	uint32_t set_io_priority, io_priority;
+	uint64_t timer_slack; /* 0: leave it */
+	const uint8_t *cpus; /* NULL: leave them */
+	uint64_t cpus_len; /* bytes */
 	uint64_t robust_list, robust_len;
 	uint64_t clear_child_tid;
 	uint64_t rseq;
@@ -163,6 +173,15 @@ struct restorer_rlimit {
 
 struct restorer_timer {
 	uint64_t interval_sec, interval_usec, value_sec, value_usec; /* struct itimerval */
+};
+
+/* A timer of timer_create(2). */
+struct restorer_posix_timer {
+	int32_t id, clock, notify, signal;
+	int32_t tid; /* of SIGEV_THREAD_ID */
+	uint32_t armed;
+	uint64_t value; /* sigev_value */
+	uint64_t interval_sec, interval_nsec, value_sec, value_nsec; /* struct itimerspec */
 };
 
 struct restorer_args {
@@ -188,6 +207,7 @@ struct restorer_args {
 	uint32_t personality;
 	uint32_t membarrier; /* commands to register, one bit each */
 	uint32_t child_subreaper;
+	uint32_t io_flusher, mdwe; /* PR_SET_IO_FLUSHER, PR_SET_MDWE; 0: not */
 
 	const struct restorer_action *actions; /* of signals 1 to 64 */
 	uint64_t actions_set; /* those that differ from the restorer's, one bit each */
@@ -204,6 +224,8 @@ struct restorer_args {
 	uint32_t set_timers;
 	const struct restorer_rlimit *rlimits; /* those that differ from the restorer's */
 	struct restorer_timer timers[3];
+	uint64_t n_posix;
+	const struct restorer_posix_timer *posix; /* ascending by id */
 
 	uint32_t fault_step; /* for tests: fail after this enum blob_fault */
 	uint32_t fault_signal; /* for tests: not by an error, but by this signal, sent to fault_target */

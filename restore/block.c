@@ -95,10 +95,13 @@ static size_t block_need(const struct plan_task *task)
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
 
 		need += e->signals_p ? e->signals_p->n_signals * sizeof(struct restorer_siginfo) : 0;
+		need += e->cpu_affinity.len + 16;
 		need += sizeof(struct restorer_creds) + (e->creds->n_groups + 8) * sizeof(uint32_t);
 	}
 	if (task->core->signals_s)
 		need += task->core->signals_s->n_signals * sizeof(struct restorer_siginfo);
+	if (task->core->timers)
+		need += task->core->timers->n_posix * sizeof(struct restorer_posix_timer);
 	return page_up(need + task->n_guards * sizeof(struct restorer_range));
 }
 

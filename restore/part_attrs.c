@@ -1,9 +1,11 @@
 /*
  * What is left: names of threads, personality, parent-death signal, OOM adjustment, login uid, dumpable,
- * child subreaper, transparent huge pages, membarrier registrations.
+ * child subreaper, transparent huge pages, membarrier registrations, core dump filter, I/O flusher,
+ * memory-deny-write-execute.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +16,14 @@
 #include "log.h"
 #include "opts.h"
 #include "plan.h"
+#include "privileges.h"
 
 /* MEMBARRIER_CMD_REGISTER_*: global, private, private with core sync, private with rseq. */
 #define MEMBARRIER_REGISTER (1u << 2 | 1u << 4 | 1u << 6 | 1u << 8)
+
+#define MDWE_REFUSE_EXEC_GAIN 1u
+#define MDWE_BITS 3u /* and PR_MDWE_NO_INHERIT (6.6) */
+#define COREDUMP_BITS 0xffffu /* more than there are */
 
 static long read_proc_number(const char *path)
 {
@@ -63,6 +70,23 @@ static bool loses_parent(const struct plan *plan, const struct plan_task *task)
 	return !task->parent && plan->opts->restore_detached && !plan->opts->restore_sibling;
 }
 
+/* What CRIU's images never have. */
+static int check_own(struct plan *plan, const struct plan_task *task)
+{
+	const TaskCoreEntry *tc = task->core;
+
+	if (tc->has_coredump_filter && tc->coredump_filter > COREDUMP_BITS)
+		plan_refuse(plan, "core-%d.img: core dump filter 0x%x out of range", task->pid, tc->coredump_filter);
+	if (tc->has_mdwe && (tc->mdwe & ~MDWE_BITS || !(tc->mdwe & MDWE_REFUSE_EXEC_GAIN)))
+		plan_refuse(plan, "core-%d.img: unknown memory-deny-write-execute bits 0x%x", task->pid, tc->mdwe);
+	if (!tc->has_io_flusher || !tc->io_flusher)
+		return 0;
+	const struct privileges *mine = privileges_get(plan);
+	if (mine && !privileges_has(mine, CAP_SYS_RESOURCE))
+		plan_refuse(plan, "task %d was an I/O flusher: run ckpt restore with CAP_SYS_RESOURCE", task->pid);
+	return mine ? 0 : -ENOMEM;
+}
+
 static int attrs_read(struct plan *plan, struct plan_task *task)
 {
 	const TaskCoreEntry *tc = task->core;
@@ -84,7 +108,7 @@ static int attrs_read(struct plan *plan, struct plan_task *task)
 				 "once",
 				 task->threads[i].tid);
 	}
-	return 0;
+	return check_own(plan, task);
 }
 
 static int attrs_prepare(struct plan *plan, struct plan_task *task)
@@ -101,6 +125,13 @@ static int attrs_prepare(struct plan *plan, struct plan_task *task)
 	if (tc->has_loginuid && tc->loginuid != plan->inherited.loginuid &&
 	    write_proc_number("/proc/self/loginuid", tc->loginuid))
 		log_warn("can't set the login uid of task %d to %u: %s", task->pid, tc->loginuid, strerror(errno));
+	if (tc->has_coredump_filter && tc->coredump_filter != plan->inherited.coredump_filter) {
+		int err = write_proc_number("/proc/self/coredump_filter", tc->coredump_filter);
+
+		if (err)
+			return log_errno(-err, "can't set the core dump filter of task %d to 0x%x", task->pid,
+					 tc->coredump_filter);
+	}
 	return 0;
 }
 
@@ -112,6 +143,8 @@ static int attrs_fill(struct plan *plan, struct plan_task *task, struct block *b
 	args->personality = tc->personality;
 	args->membarrier = tc->has_membarrier_registration_mask ? tc->membarrier_registration_mask : 0;
 	args->child_subreaper = tc->has_child_subreaper && tc->child_subreaper;
+	args->io_flusher = tc->has_io_flusher && tc->io_flusher;
+	args->mdwe = tc->has_mdwe ? tc->mdwe : 0;
 	args->thp_disabled = task->mm->has_thp_disabled && task->mm->thp_disabled;
 	/* 2 cannot be set: it is what a change of credentials makes, if the system is set up like that. */
 	args->dumpable = task->mm->has_dumpable && task->mm->dumpable < 2 ? task->mm->dumpable : -1;

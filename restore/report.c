@@ -24,6 +24,9 @@ static const struct {
 	[STEP_THP] = { "disable transparent huge pages", "", NULL },
 	[STEP_MEMBARRIER] = { "register for membarrier", "command", "the dump may come from a newer kernel" },
 	[STEP_SUBREAPER] = { "become child subreaper", "", NULL },
+	[STEP_IO_FLUSHER] = { "become an I/O flusher", "", "give CAP_SYS_RESOURCE" },
+	[STEP_MDWE] = { "deny itself memory to write and execute (PR_SET_MDWE)", "bits",
+			"the dump may come from a newer kernel" },
 	[STEP_SIGACTION] = { "set a signal action", "signal", NULL },
 	[STEP_THREAD] = { "make a thread", "tid",
 			  "the number may be taken: restore in another pid namespace; "
@@ -35,6 +38,9 @@ static const struct {
 	[STEP_RSEQ] = { "register restartable sequences", "address", "the dump may come from a newer kernel" },
 	[STEP_SCHED] = { "set the scheduling policy", "tid", "give CAP_SYS_NICE; real-time groups need a budget" },
 	[STEP_NICE] = { "set the nice value", "tid", "give CAP_SYS_NICE" },
+	[STEP_AFFINITY] = { "set the CPU affinity", "tid", NULL },
+	[STEP_IO_PRIORITY] = { "set the I/O priority", "tid", "give CAP_SYS_NICE" },
+	[STEP_TIMER_SLACK] = { "set the timer slack", "tid", NULL },
 	[STEP_RLIMIT] = { "set a resource limit", "limit", "give CAP_SYS_RESOURCE" },
 	[STEP_GROUPS] = { "set supplementary groups", "count", "give CAP_SETGID" },
 	[STEP_UIDS] = { "set user and group ids", "id", "give CAP_SETUID and CAP_SETGID" },
@@ -45,6 +51,8 @@ static const struct {
 	[STEP_PDEATH] = { "set the parent-death signal", "tid", NULL },
 	[STEP_SIGNAL] = { "queue a pending signal", "signal", "raise RLIMIT_SIGPENDING" },
 	[STEP_TIMER] = { "set an interval timer", "timer", NULL },
+	[STEP_POSIX_TIMER] = { "make a timer (timer_create, timer_settime)", "id",
+			       "raise RLIMIT_SIGPENDING; alarms need CAP_WAKE_ALARM and a real-time clock device" },
 	[STEP_FAULT] = { "pass a fault point (asked for by CKPT_FAULT)", "number", NULL },
 };
 

@@ -47,8 +47,9 @@ static struct set {
 	SaEntry action, *actions[ACTIONS];
 	TaskTimersEntry timers;
 	ItimerEntry timer;
-	PosixTimerEntry posix, *posix_list[1];
+	PosixTimerEntry posix[2], *posix_list[2];
 	uint32_t caps[2];
+	uint8_t mask[1025];
 } s;
 
 static char path[64];
@@ -68,9 +69,15 @@ static void fill_core(void)
 	sa_entry__init(&s.action);
 	task_timers_entry__init(&s.timers);
 	itimer_entry__init(&s.timer);
-	posix_timer_entry__init(&s.posix);
 	s.timers.real = s.timers.virt = s.timers.prof = &s.timer;
-	s.posix_list[0] = &s.posix;
+	for (size_t i = 0; i < 2; i++) {
+		posix_timer_entry__init(&s.posix[i]);
+		s.posix_list[i] = &s.posix[i];
+		s.posix[i].it_id = 9 - i;
+		s.posix[i].si_signo = 14;
+	}
+	s.timers.n_posix = 2;
+	s.timers.posix = s.posix_list;
 	for (size_t i = 0; i < ACTIONS; i++)
 		s.actions[i] = &s.action;
 	s.core.mtype = CORE_ENTRY__MARCH__X86_64;
@@ -262,9 +269,31 @@ static void teardown(void)
 	X(unknown_capability, s.creds.n_cap_prm = 2; s.caps[1] = 1u << 31; s.creds.cap_prm = s.caps)                   \
 	X(few_actions, s.tc.n_sigactions = 3)                                                                          \
 	X(robust_length, s.thread.futex_rla = AREA; s.thread.futex_rla_len = 25)                                       \
-	X(posix_timer, s.timers.n_posix = 1; s.timers.posix = s.posix_list)                                            \
+	X(timer_twice, s.posix[1].it_id = 9)                                                                           \
+	X(timer_id, s.posix[0].it_id = 1u << 31)                                                                       \
+	X(timer_clock, s.posix[0].clock_id = 4)                                                                        \
+	X(timer_device_clock, s.posix[0].clock_id = -5)                                                                \
+	X(timer_foreign_clock, s.posix[0].clock_id = ~1u << 3 | 2)                                                     \
+	X(timer_foreign_thread_clock, s.posix[0].clock_id = ~1u << 3 | 6)                                              \
+	X(timer_signal, s.posix[0].si_signo = 65)                                                                      \
+	X(timer_no_signal, s.posix[0].si_signo = 0)                                                                    \
+	X(timer_notify, s.posix[0].it_sigev_notify = 5)                                                                \
+	X(timer_no_thread, s.posix[0].it_sigev_notify = 4)                                                             \
+	X(timer_foreign_thread, s.posix[0].it_sigev_notify = 4; s.posix[0].has_notify_thread_id = true;                \
+	  s.posix[0].notify_thread_id = 1)                                                                             \
+	X(timer_nsec, s.posix[0].vnsec = 1000000000)                                                                   \
+	X(timer_sec, s.posix[1].isec = 1ul << 62)                                                                      \
 	X(timer_range, s.timer.iusec = 1000000)                                                                        \
 	X(deadline, s.thread.has_sched_policy = true; s.thread.sched_policy = 6)                                       \
+	X(affinity_of_none, s.thread.has_cpu_affinity = true; s.thread.cpu_affinity.len = 2;                           \
+	  s.thread.cpu_affinity.data = s.mask)                                                                         \
+	X(affinity_too_long, s.thread.has_cpu_affinity = true; s.thread.cpu_affinity.len = sizeof(s.mask);             \
+	  s.thread.cpu_affinity.data = s.mask; s.mask[sizeof(s.mask) - 1] = 1)                                         \
+	X(coredump_filter, s.tc.has_coredump_filter = true; s.tc.coredump_filter = 0x10000)                            \
+	X(mdwe_bits, s.tc.has_mdwe = true; s.tc.mdwe = 4)                                                              \
+	X(mdwe_inherit_alone, s.tc.has_mdwe = true; s.tc.mdwe = 2)                                                     \
+	X(io_class, s.thread.has_io_priority = true; s.thread.io_priority = 4 << 13)                                   \
+	X(io_level_of_none, s.thread.has_io_priority = true; s.thread.io_priority = 1)                                 \
 	X(two_files_one_id, s.files[1].id = 1)                                                                         \
 	X(relative_path, s.reg[2].name = "dev/null")                                                                   \
 	X(missing_file, s.reg[2].name = "/nowhere/at/all")                                                             \
@@ -298,6 +327,17 @@ static void teardown(void)
 
 START_TEST(good)
 {
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+/* An image of a machine with more CPUs than this one: that is told, and restored. */
+START_TEST(takes_foreign_affinity)
+{
+	s.thread.has_cpu_affinity = true;
+	s.thread.cpu_affinity = (ProtobufCBinaryData){ 1024, s.mask };
+	s.mask[1023] = 0x80;
 	write_set();
 	ck_assert_int_eq(try_plan(), 0);
 }
@@ -381,6 +421,7 @@ int main(void)
 	tcase_set_timeout(refuse, 60); /* only against hangs */
 	tcase_add_checked_fixture(refuse, setup, teardown);
 	tcase_add_test(refuse, good);
+	tcase_add_test(refuse, takes_foreign_affinity);
 #define X(name, change) tcase_add_test(refuse, refuses_##name);
 	CHANGES(X)
 #undef X
