@@ -60,11 +60,7 @@ static int examine(struct dump *d)
 	if (!err)
 		err = collect_tree_inside(d);
 	log_info("collected from inside");
-	if (!err)
-		err = judge_tree_inside(d);
-	if (err && !log_first_error())
-		log_errno(-err, "process %d: a task of its tree ended during the dump; try again", d->opts->tree);
-	return err;
+	return err ? err : judge_tree_inside(d);
 }
 
 static void *describe(void *writing)
@@ -147,6 +143,13 @@ static int dump_tree(struct dump *d)
 	return d->opts->leave_stopped ? stop_tree(d) : kill_tree(d);
 }
 
+/* A thread that is gone (-ESRCH) is not logged where it is noticed: mostly another one knows why. */
+static void say_why(const struct dump *d, int err)
+{
+	if (err && !log_first_error())
+		log_errno(-err, "process %d: a task of its tree ended during the dump; try again", d->opts->tree);
+}
+
 static void free_dump(struct dump *d)
 {
 	undo_free(&d->undo);
@@ -184,6 +187,7 @@ int cmd_dump(const struct opts *opts)
 	int err = image_dir_open(&d.images, opts->images_dir);
 	if (!err)
 		err = dump_tree(&d);
+	say_why(&d, err);
 	free_dump(&d);
 	image_dir_close(&d.images);
 	if (!err && opts->display_stats)
@@ -204,6 +208,7 @@ int cmd_explain(const struct opts *opts)
 	block_signals();
 	raise_descriptor_limit();
 	int err = examine(&d);
+	say_why(&d, err);
 	size_t tasks = d.n_tasks, threads = d.n_threads;
 	undo_to(&d.undo, 0); /* nobody waits for our printing */
 	if (!err)

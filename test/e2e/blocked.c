@@ -100,7 +100,9 @@ int main(int argc, char **argv)
 	must(!pipe(silent));
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
 		must(!pthread_create(&thread, NULL, bodies[i], NULL));
-	e2e_sleep_ms(20);
+	while (!rounds)
+		e2e_sleep_ms(1);
+	e2e_sleep_ms(200); /* for all of them to be inside their calls, on a busy machine too */
 
 	e2e_wait();
 
