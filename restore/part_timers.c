@@ -166,6 +166,11 @@ static int timers_fill(struct plan *plan, struct plan_task *task, struct block *
 		return 0;
 	/* In the order of ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF. */
 	fill_itimer(&args->timers[0], timers->real);
+	/* Its signal is pending, which would start it anew: CRIU writes it so. Without a start it would stay still. */
+	if (!timers->real->vsec && !timers->real->vusec) {
+		args->timers[0].value_sec = timers->real->isec;
+		args->timers[0].value_usec = timers->real->iusec;
+	}
 	fill_itimer(&args->timers[1], timers->virt);
 	fill_itimer(&args->timers[2], timers->prof);
 	/* They all begin at zero. */
