@@ -21,7 +21,7 @@
 /* Survives PTRACE_DETACH of a stopped thread: what a thread was doing is told by its own state alone. */
 #define SEIZE_OPTIONS PTRACE_O_TRACESYSGOOD
 #define KERNEL_THREAD 0x00200000 /* PF_KTHREAD of flags in /proc/PID/stat */
-#define ATTACH_TRIES 5 /* a millisecond apart */
+#define ATTACH_TRIES 50 /* a millisecond apart */
 
 /* Says why a thread cannot be seized. */
 static int cannot_seize(struct dump_task *t, pid_t tid, int err)

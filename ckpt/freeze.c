@@ -304,7 +304,8 @@ static int settle_once(struct dump_task *t)
 			err = capture(t, th, stop, sig);
 		if (err == -ESRCH) {
 			err = forget_thread(t, i);
-			return err ? err : 1; /* all are to be looked at again */
+			running = 0;
+			i = -1; /* all are to be looked at again */
 		}
 		if (err)
 			return err;
