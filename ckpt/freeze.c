@@ -282,7 +282,12 @@ static int capture(struct dump_task *t, struct dump_thread *th, int stop, int si
 		t->state = TASK_STOPPED;
 		t->stop_signal = sig;
 	}
-	return remote_capture(&th->remote, th->tid);
+	int err = remote_capture(&th->remote, th->tid);
+	if (err) {
+		remote_free(&th->remote);
+		th->remote = (struct remote){};
+	}
+	return err;
 }
 
 /* Looks at each thread that does not stand yet. Returns how many still run, or -errno. */
@@ -298,11 +303,16 @@ static int settle_once(struct dump_task *t)
 			continue;
 		int stop = tracee_settle(th->tid, false, &sig);
 		int err = stop == STOP_EXITED ? -ESRCH : stop < 0 ? stop : 0;
-		if (stop == STOP_NONE)
-			running++;
-		else if (!err)
+		bool gone = err == -ESRCH;
+		if (!err && stop != STOP_NONE)
 			err = capture(t, th, stop, sig);
-		if (err == -ESRCH) {
+		/* one that is just being killed has an end to be collected yet: else its main thread never shows its
+		 * own */
+		if (stop == STOP_NONE || (err == -ESRCH && !gone)) {
+			running++;
+			err = 0;
+		}
+		if (gone) {
 			err = forget_thread(t, i);
 			running = 0;
 			i = -1; /* all are to be looked at again */
