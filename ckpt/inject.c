@@ -318,7 +318,7 @@ static int quit(struct parasite *p)
 	int stop = tracee_settle(p->thread->tid, true, NULL);
 
 	if (stop < 0 || stop == STOP_EXITED)
-		return log_errno(stop < 0 ? -stop : ESRCH, "can't stop the parasite in thread %d", p->thread->tid);
+		return stop < 0 ? stop : -ESRCH; /* killed, by us or by others */
 	return ask(p, (struct parasite_request){ .command = PARASITE_QUIT }, -1);
 }
 
@@ -334,7 +334,7 @@ static int next_undo_step(struct parasite *p)
 	if (!err)
 		err = tracee_get_regs(p->thread->tid, &regs);
 	if (err)
-		return log_errno(-err, "the parasite in thread %d can't undo itself", p->thread->tid);
+		return err;
 	bool at_munmap = regs.orig_rax == SYS_munmap && regs.rdi == p->base;
 	bool done = at_munmap && p->leaving;
 	p->leaving = at_munmap;
