@@ -51,15 +51,16 @@ static int examine(struct dump *d)
 {
 	int err = freeze_tree(d);
 
-	log_info("stopped");
 	if (!err)
 		err = collect_tree_outside(d);
-	log_info("collected from outside");
+	if (!err)
+		log_info("collected from outside");
 	if (!err)
 		err = judge_tree_outside(d);
 	if (!err)
 		err = collect_tree_inside(d);
-	log_info("collected from inside");
+	if (!err)
+		log_info("collected from inside");
 	return err ? err : judge_tree_inside(d);
 }
 
@@ -123,7 +124,8 @@ static int dump_tree(struct dump *d)
 	}
 	if (!err)
 		err = write_images(d);
-	log_info("images written");
+	if (!err)
+		log_info("images written");
 	/* a tree that is to be killed needs no cure, and if killing it fails, the undo stack has it */
 	if (!err && (d->opts->leave_running || d->opts->leave_stopped)) {
 		err = cure_tree(d);
@@ -137,7 +139,8 @@ static int dump_tree(struct dump *d)
 		err = write_stats(d);
 	if (!err)
 		err = image_dir_commit(&d->images);
-	log_info("images have their final names");
+	if (!err)
+		log_info("images have their final names");
 	if (err || d->opts->leave_running)
 		return err;
 	return d->opts->leave_stopped ? stop_tree(d) : kill_tree(d);

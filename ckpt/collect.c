@@ -19,19 +19,12 @@
 #define ANSWER 32 /* bytes for the answer to each */
 #define SCRATCH (QUERIES * ANSWER)
 
-static const struct dump_part *const parts[] = {
-#define TASK_PART(name) &dump_part_##name,
-#include "task_parts.def"
-#undef TASK_PART
-};
-#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
-
 static int collect_thread(struct dump_task *t, struct dump_thread *th)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < N_PARTS && !err; i++)
-		err = parts[i]->collect_thread ? parts[i]->collect_thread(t, th) : 0;
+	for (size_t i = 0; dump_parts[i] && !err; i++)
+		err = dump_parts[i]->collect_thread ? dump_parts[i]->collect_thread(t, th) : 0;
 	return err;
 }
 
@@ -41,8 +34,8 @@ static int collect_task(struct dump_task *t)
 
 	for (size_t i = 0; i < t->n_threads && !err; i++)
 		err = collect_thread(t, &t->threads[i]);
-	for (size_t i = 0; i < N_PARTS && !err; i++)
-		err = parts[i]->collect ? parts[i]->collect(t) : 0;
+	for (size_t i = 0; dump_parts[i] && !err; i++)
+		err = dump_parts[i]->collect ? dump_parts[i]->collect(t) : 0;
 	return err;
 }
 
@@ -150,9 +143,9 @@ static size_t list_queries(const struct dump_query *queries[QUERIES])
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < N_PARTS; i++)
-		for (size_t j = 0; j < parts[i]->n_queries && n < QUERIES; j++)
-			queries[n++] = &parts[i]->queries[j];
+	for (size_t i = 0; dump_parts[i]; i++)
+		for (size_t j = 0; j < dump_parts[i]->n_queries && n < QUERIES; j++)
+			queries[n++] = &dump_parts[i]->queries[j];
 	return n;
 }
 
@@ -252,8 +245,8 @@ static int collect_parts_inside(struct dump_task *t)
 {
 	int err = parasite_hear_task(&t->parasite, &t->inside);
 
-	for (size_t i = 0; i < N_PARTS && !err; i++)
-		err = parts[i]->collect_inside ? parts[i]->collect_inside(t) : 0;
+	for (size_t i = 0; dump_parts[i] && !err; i++)
+		err = dump_parts[i]->collect_inside ? dump_parts[i]->collect_inside(t) : 0;
 	return err;
 }
 

@@ -42,13 +42,6 @@ struct mapping {
 	struct dump_file *file;
 };
 
-static const struct dump_fd_kind *const kinds[] = {
-#define FD_KIND(name, type) &dump_fd_##name,
-#include "fd_kinds.def"
-#undef FD_KIND
-};
-#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
-
 #define LESS_MORE(a, b)                                                                                                \
 	do {                                                                                                           \
 		if ((a) != (b))                                                                                        \
@@ -134,9 +127,9 @@ static int collect_owner(struct dump_file *f, int fd)
 /* A file that is seen for the first time: finds its kind and lets it look. */
 static int describe(struct dump *d, struct dump_file *f, const struct fd_info *info)
 {
-	for (size_t i = 0; i < N_KINDS && !f->kind; i++)
-		if (kinds[i]->match(info))
-			f->kind = kinds[i];
+	for (size_t i = 0; dump_fd_kinds[i] && !f->kind; i++)
+		if (dump_fd_kinds[i]->match(info))
+			f->kind = dump_fd_kinds[i];
 	int err = info->number >= 0 ? collect_owner(f, info->fd) : 0;
 	if (info->number < 0)
 		fown_entry__init(&f->fown);
@@ -429,8 +422,8 @@ int files_write(struct dump *d)
 			image_put(&w, &e.base);
 	}
 	int closed = image_close(&w);
-	for (size_t i = 0; i < N_KINDS && !err; i++)
-		err = kinds[i]->write ? kinds[i]->write(d) : 0;
+	for (size_t i = 0; dump_fd_kinds[i] && !err; i++)
+		err = dump_fd_kinds[i]->write ? dump_fd_kinds[i]->write(d) : 0;
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		if (d->tasks[i]->state != TASK_DEAD)
 			err = write_fdinfo(d->tasks[i]);

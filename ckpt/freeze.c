@@ -82,7 +82,7 @@ static void release_tree(void *arg)
 	d->n_tasks = d->n_threads = 0;
 }
 
-static struct dump_task *find_task(const struct dump *d, pid_t pid)
+struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid)
 {
 	for (size_t i = 0; i < d->n_tasks; i++)
 		if (d->tasks[i]->pid == pid)
@@ -187,7 +187,7 @@ static int add_new_tasks(struct dump *d, struct dump_task *parent, const int *pi
 	int found = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		int added = find_task(d, pids[i]) ? 0 : add_task(d, pids[i], parent);
+		int added = dump_task_by_pid(d, pids[i]) ? 0 : add_task(d, pids[i], parent);
 
 		if (added < 0)
 			return added;
@@ -430,7 +430,7 @@ static int find_parents(struct dump *d)
 	for (size_t i = 1; i < d->n_tasks; i++) {
 		struct dump_task *t = d->tasks[i];
 
-		t->parent = find_task(d, t->stat.ppid);
+		t->parent = dump_task_by_pid(d, t->stat.ppid);
 		if (t->parent)
 			continue;
 		t->parent = d->tasks[0];

@@ -62,13 +62,6 @@ static int judge_session(struct dump *d, const struct dump_task *t)
 	return 0;
 }
 
-static const struct dump_part *const parts[] = {
-#define TASK_PART(name) &dump_part_##name,
-#include "task_parts.def"
-#undef TASK_PART
-};
-#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
-
 static int judge_task(struct dump *d, struct dump_task *t)
 {
 	int err = judge_session(d, t);
@@ -77,8 +70,8 @@ static int judge_task(struct dump *d, struct dump_task *t)
 		return err;
 	err = err ? err : namespaces_judge(t);
 	err = err ? err : sharing_judge(t);
-	for (size_t i = 0; i < N_PARTS && !err; i++)
-		err = parts[i]->judge ? parts[i]->judge(t) : 0;
+	for (size_t i = 0; dump_parts[i] && !err; i++)
+		err = dump_parts[i]->judge ? dump_parts[i]->judge(t) : 0;
 	return err ? err : memory_judge(t);
 }
 
@@ -96,9 +89,9 @@ int judge_tree_inside(struct dump *d)
 	int err = 0;
 
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		for (size_t j = 0; j < N_PARTS && !err; j++)
-			if (parts[j]->judge_inside && d->tasks[i]->parasite.thread)
-				err = parts[j]->judge_inside(d->tasks[i]);
+		for (size_t j = 0; dump_parts[j] && !err; j++)
+			if (dump_parts[j]->judge_inside && d->tasks[i]->parasite.thread)
+				err = dump_parts[j]->judge_inside(d->tasks[i]);
 	return err;
 }
 

@@ -15,19 +15,6 @@
 #include "log.h"
 #include "mm.pb-c.h"
 
-/* Values of vma_entry.status. */
-enum {
-	AREA_REGULAR = 0x1,
-	AREA_VSYSCALL = 0x4,
-	AREA_VDSO = 0x8,
-	AREA_HEAP = 0x20,
-	AREA_FILE_PRIVATE = 0x40,
-	AREA_FILE_SHARED = 0x80,
-	AREA_ANON_SHARED = 0x100,
-	AREA_ANON_PRIVATE = 0x200,
-	AREA_VVAR = 0x1000,
-};
-
 static bool is_vvar(const struct vma *v)
 {
 	return !strcmp(v->name, "[vvar]") || !strcmp(v->name, "[vvar_vclock]"); /* the latter since 6.13 */
@@ -127,16 +114,16 @@ int memory_judge(struct dump_task *t)
 static uint32_t area_status(const struct vma *v)
 {
 	if (!strcmp(v->name, "[vsyscall]"))
-		return AREA_VSYSCALL | AREA_ANON_PRIVATE;
+		return VMA_AREA_VSYSCALL | VMA_ANON_PRIVATE;
 	if (!strcmp(v->name, "[vdso]"))
-		return AREA_REGULAR | AREA_VDSO | AREA_ANON_PRIVATE;
+		return VMA_AREA_REGULAR | VMA_AREA_VDSO | VMA_ANON_PRIVATE;
 	if (is_vvar(v))
-		return AREA_REGULAR | AREA_VVAR | AREA_ANON_PRIVATE;
+		return VMA_AREA_REGULAR | VMA_AREA_VVAR | VMA_ANON_PRIVATE;
 	if (is_shared_anonymous(v))
-		return AREA_REGULAR | AREA_ANON_SHARED;
+		return VMA_AREA_REGULAR | VMA_ANON_SHARED;
 	if (v->ino)
-		return AREA_REGULAR | (v->shared ? AREA_FILE_SHARED : AREA_FILE_PRIVATE);
-	return AREA_REGULAR | AREA_ANON_PRIVATE | (!strcmp(v->name, "[heap]") ? AREA_HEAP : 0);
+		return VMA_AREA_REGULAR | (v->shared ? VMA_FILE_SHARED : VMA_FILE_PRIVATE);
+	return VMA_AREA_REGULAR | VMA_ANON_PRIVATE | (!strcmp(v->name, "[heap]") ? VMA_AREA_HEAP : 0);
 }
 
 static void fill_area(VmaEntry *e, const struct vma *v, const struct dump_file *file)
@@ -147,7 +134,7 @@ static void fill_area(VmaEntry *e, const struct vma *v, const struct dump_file *
 	e->status = area_status(v);
 	e->prot = v->prot;
 	e->flags = v->shared ? MAP_SHARED : v->droppable ? MAP_DROPPABLE : MAP_PRIVATE;
-	if (e->status & (AREA_ANON_PRIVATE | AREA_ANON_SHARED))
+	if (e->status & (VMA_ANON_PRIVATE | VMA_ANON_SHARED))
 		e->flags |= MAP_ANONYMOUS;
 	if (v->grows_down)
 		e->flags |= MAP_GROWSDOWN;
@@ -161,7 +148,7 @@ static void fill_area(VmaEntry *e, const struct vma *v, const struct dump_file *
 		e->shmid = file->id;
 		e->has_fdflags = true;
 		e->fdflags = file_flags(v);
-	} else if (e->status & AREA_ANON_SHARED) {
+	} else if (e->status & VMA_ANON_SHARED) {
 		e->pgoff = v->pgoff;
 		e->shmid = v->ino;
 	}
@@ -180,7 +167,7 @@ static int fill_areas(const struct dump_task *t, MmEntry *mm, struct arena *aren
 		const struct vma *v = &t->vmas.v[i];
 		VmaEntry *last = mm->n_vmas ? mm->vmas[mm->n_vmas - 1] : NULL;
 
-		if (is_vvar(v) && last && (last->status & AREA_VVAR) && last->end == v->start) {
+		if (is_vvar(v) && last && (last->status & VMA_AREA_VVAR) && last->end == v->start) {
 			last->end = v->end; /* one area in the image, however many the kernel shows */
 			continue;
 		}

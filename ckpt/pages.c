@@ -24,8 +24,6 @@
 #include "time_us.h"
 
 #define BATCH_BYTES (64ul << 20) /* written at once; between batches the user can interrupt us */
-#define PE_LAZY 0x2
-#define PE_PRESENT 0x4
 #define ADDRESS_END ((1ul << 47) - 4096) /* TASK_SIZE of 4-level paging */
 
 int run_add(struct run_list *list, struct run run)

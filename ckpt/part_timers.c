@@ -93,21 +93,13 @@ static int collect(struct dump_task *t)
 	return 0;
 }
 
-static bool has_process(const struct dump *d, pid_t pid)
-{
-	for (size_t i = 0; i < d->n_tasks; i++)
-		if (d->tasks[i]->pid == pid)
-			return true;
-	return false;
-}
-
 static int judge_clock(struct dump_task *t, const struct posix_timer *timer)
 {
 	pid_t pid = CPU_CLOCK_PID(timer->clock);
 
 	if (timer->clock < 0 && CPU_CLOCK_KIND(timer->clock) != 3) {
 		/* a thread's is always one of this task: another one's cannot be had */
-		if (!pid || timer->clock & CPU_CLOCK_THREAD || has_process(t->dump, pid))
+		if (!pid || timer->clock & CPU_CLOCK_THREAD || dump_task_by_pid(t->dump, pid))
 			return 0;
 		return blocker_add(t->dump, t->pid, "POSIX timer",
 				   "it counts the CPU time of a process outside the tree",

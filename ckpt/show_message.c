@@ -130,37 +130,14 @@ static bool is_signed(ProtobufCType type)
 	}
 }
 
-static size_t size_of(ProtobufCType type)
-{
-	switch (type) {
-	case PROTOBUF_C_TYPE_INT64:
-	case PROTOBUF_C_TYPE_SINT64:
-	case PROTOBUF_C_TYPE_SFIXED64:
-	case PROTOBUF_C_TYPE_UINT64:
-	case PROTOBUF_C_TYPE_FIXED64:
-	case PROTOBUF_C_TYPE_DOUBLE:
-		return 8;
-	case PROTOBUF_C_TYPE_STRING:
-		return sizeof(char *);
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return sizeof(ProtobufCMessage *);
-	case PROTOBUF_C_TYPE_BYTES:
-		return sizeof(ProtobufCBinaryData);
-	case PROTOBUF_C_TYPE_BOOL:
-		return sizeof(protobuf_c_boolean);
-	default:
-		return 4;
-	}
-}
-
 static int64_t load_signed(ProtobufCType type, const void *at)
 {
-	return size_of(type) == 8 ? *(const int64_t *)at : *(const int32_t *)at;
+	return image_value_size(type) == 8 ? *(const int64_t *)at : *(const int32_t *)at;
 }
 
 static uint64_t load_unsigned(ProtobufCType type, const void *at)
 {
-	return size_of(type) == 8 ? *(const uint64_t *)at : *(const uint32_t *)at;
+	return image_value_size(type) == 8 ? *(const uint64_t *)at : *(const uint32_t *)at;
 }
 
 /* Writes a number, an enum's word, a bool. Words are quoted in JSON. */
@@ -229,7 +206,7 @@ static void show_scalar(struct show_out *out, const ProtobufCMessageDescriptor *
 static void show_scalars(struct show_out *out, const ProtobufCMessageDescriptor *type,
 			 const ProtobufCFieldDescriptor *f, size_t count, const char *at)
 {
-	size_t size = size_of(f->type), line_size = 0;
+	size_t size = image_value_size(f->type), line_size = 0;
 	_cleanup_free_ char *line = NULL;
 	FILE *stream = open_memstream(&line, &line_size);
 	char buf[64];
@@ -297,7 +274,7 @@ static void show_field(struct show_out *out, const ProtobufCMessage *message, co
 		}
 		out_list(out, f->name);
 		for (size_t i = 0; i < count; i++)
-			show_value(out, message->descriptor, f, values + i * size_of(f->type), i);
+			show_value(out, message->descriptor, f, values + i * image_value_size(f->type), i);
 		out_list_end(out);
 		return;
 	}

@@ -15,13 +15,6 @@
 #include "stats.pb-c.h"
 #include "timens.pb-c.h"
 
-static const struct dump_part *const parts[] = {
-#define TASK_PART(name) &dump_part_##name,
-#include "task_parts.def"
-#undef TASK_PART
-};
-#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
-
 /* Objects that only the task has get its number; namespaces are those of the caller, numbered by kind. */
 static void fill_ids(TaskKobjIdsEntry *e, uint32_t own)
 {
@@ -136,13 +129,13 @@ static int write_thread_core(struct dump_thread *th)
 		tc.has_stop_signo = t->state == TASK_STOPPED;
 		tc.stop_signo = t->stop_signal;
 	}
-	for (size_t i = 0; i < N_PARTS && !err; i++) {
-		if (leader && parts[i]->fill)
-			err = parts[i]->fill(t, &core, &arena);
-		if (!err && parts[i]->fill_thread)
-			err = parts[i]->fill_thread(t, th, &core, &arena);
+	for (size_t i = 0; dump_parts[i] && !err; i++) {
+		if (leader && dump_parts[i]->fill)
+			err = dump_parts[i]->fill(t, &core, &arena);
+		if (!err && dump_parts[i]->fill_thread)
+			err = dump_parts[i]->fill_thread(t, th, &core, &arena);
 		if (err)
-			return log_errno(-err, "can't describe the %s of thread %d", parts[i]->name, th->tid);
+			return log_errno(-err, "can't describe the %s of thread %d", dump_parts[i]->name, th->tid);
 	}
 	return image_write_one(&t->dump->images, IMG_CORE, th->tid, &core.base);
 }
@@ -156,8 +149,8 @@ static int write_task(struct dump_task *t)
 		return write_dead_core(t);
 	fill_ids(&ids, t->ids);
 	int err = image_write_one(&t->dump->images, IMG_IDS, t->pid, &ids.base);
-	for (size_t i = 0; i < N_PARTS && !err; i++)
-		err = parts[i]->write ? parts[i]->write(t) : 0;
+	for (size_t i = 0; dump_parts[i] && !err; i++)
+		err = dump_parts[i]->write ? dump_parts[i]->write(t) : 0;
 	return err ? err : memory_write(t);
 }
 

@@ -17,6 +17,7 @@
 #include "core.pb-c.h"
 #include "fdinfo.pb-c.h"
 #include "image.h"
+#include "image_consts.h"
 #include "inject.h"
 #include "proc.h"
 #include "regs.h"
@@ -24,12 +25,6 @@
 #include "undo.h"
 
 struct opts;
-
-enum task_state { /* values of task_core_entry.task_state */
-		  TASK_ALIVE = 1,
-		  TASK_DEAD = 2,
-		  TASK_STOPPED = 3,
-};
 
 /* Pending signals of one queue. */
 struct signal_queue {
@@ -79,7 +74,7 @@ struct dump_task {
 	struct dump_task *parent; /* NULL: the root */
 	bool complete; /* stopped, and all its threads and children are known */
 	bool untouchable; /* it would be harmed if its threads worked for us; there is a blocker that says why */
-	enum task_state state;
+	uint32_t state; /* TASK_* */
 	int stop_signal; /* of a stopped task */
 	int proc; /* descriptor of /proc/PID */
 	int pidfd;
@@ -183,6 +178,7 @@ struct dump_fd_kind {
 	int (*write)(struct dump *d);
 };
 
+extern const struct dump_fd_kind *const dump_fd_kinds[]; /* ended by NULL */
 #define FD_KIND(name, type) extern const struct dump_fd_kind dump_fd_##name;
 #include "fd_kinds.def"
 #undef FD_KIND
@@ -220,6 +216,7 @@ struct dump_part {
 	int (*write)(struct dump_task *t);
 };
 
+extern const struct dump_part *const dump_parts[]; /* ended by NULL */
 #define TASK_PART(name) extern const struct dump_part dump_part_##name;
 #include "task_parts.def"
 #undef TASK_PART
@@ -236,6 +233,8 @@ void blockers_log(const struct dump *d);
 /* Tells them on stdout, as text or as opts->json asks, of a tree that had so many tasks and threads. */
 void blockers_print(const struct dump *d, size_t tasks, size_t threads);
 
+/* The task of the tree that has the number, or NULL. */
+struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
 /* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */
 int freeze_tree(struct dump *d);
 /* Lets everything go on as it was before, or, when kill, ends it. */

@@ -150,4 +150,7 @@ struct image_item {
  */
 int image_walk(struct image_reader *r, int (*fn)(void *arg, const struct image_item *item), void *arg);
 
+/* Bytes of one value of the type in an unpacked message; of a message or string: of the pointer to it. */
+size_t image_value_size(ProtobufCType type);
+
 #endif

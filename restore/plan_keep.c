@@ -16,26 +16,6 @@ static void *copy_bytes(struct plan *plan, const void *bytes, size_t size)
 	return copy ? memcpy(copy, bytes, size) : NULL;
 }
 
-static size_t size_of(ProtobufCType type)
-{
-	switch (type) {
-	case PROTOBUF_C_TYPE_INT64:
-	case PROTOBUF_C_TYPE_SINT64:
-	case PROTOBUF_C_TYPE_SFIXED64:
-	case PROTOBUF_C_TYPE_UINT64:
-	case PROTOBUF_C_TYPE_FIXED64:
-	case PROTOBUF_C_TYPE_DOUBLE:
-		return sizeof(uint64_t);
-	case PROTOBUF_C_TYPE_STRING:
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return sizeof(void *);
-	case PROTOBUF_C_TYPE_BYTES:
-		return sizeof(ProtobufCBinaryData);
-	default:
-		return sizeof(uint32_t);
-	}
-}
-
 /* What stands at "at" was copied as it is: copies what it points to. Returns false when memory is short. */
 static bool copy_pointed(struct plan *plan, const ProtobufCFieldDescriptor *f, void *at)
 {
@@ -58,7 +38,7 @@ static bool copy_pointed(struct plan *plan, const ProtobufCFieldDescriptor *f, v
 
 static bool copy_list(struct plan *plan, const ProtobufCFieldDescriptor *f, void **list, size_t n)
 {
-	size_t size = size_of(f->type);
+	size_t size = image_value_size(f->type);
 	uint8_t *copy = n ? copy_bytes(plan, *list, n * size) : NULL;
 
 	*list = copy;
