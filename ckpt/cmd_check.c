@@ -49,7 +49,6 @@ static const struct {
 	{ "apparmor_stacking", "AppArmor namespaces" },
 	{ "network_lock_nftables", "TCP connections" },
 	{ "sockopt_buf_lock", "sockets" },
-	{ "memfd_hugetlb", "huge pages of memfd" },
 	{ "move_mount_set_group", "mount namespaces" },
 	{ "openat2", "mount namespaces" },
 	{ "ipv6_freebind", "IPv6 sockets" },

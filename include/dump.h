@@ -300,8 +300,15 @@ int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32
 
 /* Pages (pages.c, shmem.c): pagemap-PID.img, pagemap-shmem-ID.img and their pages-N.img. */
 int pages_write(struct dump *d);
-/* Makes the segment behind an area of shared anonymous memory known; its id is the inode number. */
+/* Makes the segment behind an area of shared anonymous memory known. */
 int shmem_collect(struct dump_task *t, const struct vma *v);
+/*
+ * Makes a file of shared memory known that is not yet, and takes its descriptor. huge: bytes of its pages when
+ * these are huge, else 0. Returns 0 or -ENOMEM (logged).
+ */
+int shmem_add(struct dump *d, pid_t pid, const struct stat *st, uint64_t huge, int fd);
+/* Its number in the images (shmid), or 0 when it is not known. */
+uint32_t shmem_id(const struct dump *d, dev_t dev, uint64_t ino);
 int shmem_write(struct dump *d);
 void shmem_free(struct dump *d);
 

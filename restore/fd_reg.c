@@ -90,4 +90,5 @@ const struct restore_fd_kind restore_fd_reg = {
 	.type = FD_TYPES__REG,
 	.read = reg_read,
 	.open = reg_open_file,
+	.map = reg_open,
 };

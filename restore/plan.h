@@ -40,6 +40,13 @@ struct restore_fd_kind {
 	struct plan_file *(*needs)(struct plan *plan, struct plan_file *file);
 	/* In the owner: opens all files that are chained to this one by with_next, setting their fd. */
 	int (*open)(struct plan *plan, struct plan_file *file);
+	/*
+	 * In the owner of file->map[]: opens it with the flags, for mappings or as executable, at a temporary number.
+	 * Returns the descriptor or -errno (logged). NULL: it cannot be mapped.
+	 */
+	int (*map)(struct plan *plan, struct plan_file *file, int flags);
+	/* In the plan: the lowest common ancestor of all who use it in any way is known. */
+	void (*used_by)(struct plan *plan, struct plan_file *file, struct plan_task *ancestor);
 	/* In the owner, when all tasks exist. */
 	int (*finish)(struct plan *plan, struct plan_file *file);
 	/* In the coordinator, when nothing can fail any more but this. */
@@ -93,13 +100,18 @@ struct plan_pages {
 	struct restorer_read *reads;
 };
 
-/* A shared anonymous segment. */
+/* A file of shared memory: an anonymous segment or a memfd. */
 struct plan_segment {
 	uint64_t id; /* shmid */
 	uint64_t size; /* bytes */
+	bool sized; /* size is known, and not to be found from what is mapped */
+	uint32_t huge; /* MFD_HUGETLB and the size of its pages, or 0 */
+	const MemfdInodeEntry *memfd; /* NULL: anonymous */
+	bool sealed;
 	struct plan_task *owner;
 	struct plan_pages pages;
 	int fd; /* in the owner and its descendants */
+	struct plan_file *first; /* of a memfd: the description that memfd_create() makes becomes this one; or NULL */
 	struct plan_segment *next;
 };
 
@@ -239,6 +251,10 @@ int plan_choose_fd_range(struct plan *plan);
 bool plan_files_wait(const struct plan *plan);
 int plan_read_memory(struct plan *plan, struct plan_task *task); /* plan_memory.c */
 int plan_read_segments(struct plan *plan);
+/* The segment with the number, made when there is none yet; NULL without memory. */
+struct plan_segment *plan_segment(struct plan *plan, uint64_t id);
+/* Makes file one that the task and who else needs it map, for writing too or not, or execute. */
+void plan_need_mapping(struct plan_file *file, struct plan_task *task, bool writes);
 /*
  * Looks at pages from start to end, which stand at offset in the page image. Sets *skip when they shall not be
  * read. Returns 0 or -errno (logged).

@@ -182,6 +182,19 @@ int plan_read_fds(struct plan *plan, struct plan_task *task)
 	return 0;
 }
 
+/* Tells the kinds who uses what: descriptors and mappings. */
+static void tell_users(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n_files; i++) {
+		struct plan_file *file = &plan->files[i];
+		struct plan_task *all = plan_common_ancestor(file->map[0].owner, file->map[1].owner);
+
+		all = plan_common_ancestor(all, file->with->owner);
+		if (all && file->kind && file->kind->used_by)
+			file->kind->used_by(plan, file, all);
+	}
+}
+
 int plan_share_files(struct plan *plan)
 {
 	for (size_t i = 0; i < plan->n_tasks; i++) {
@@ -197,6 +210,7 @@ int plan_share_files(struct plan *plan)
 			file->with->owner = plan_common_ancestor(file->with->owner, task);
 		}
 	}
+	tell_users(plan);
 	return 0;
 }
 

@@ -54,7 +54,7 @@ static int task_fault_point(const struct plan *plan, enum fault_id id)
 
 static int open_mapping(struct plan *plan, struct plan_file *file, bool writes)
 {
-	file->map[writes].fd = reg_open(plan, file, writes ? O_RDWR : O_RDONLY);
+	file->map[writes].fd = file->kind->map(plan, file, writes ? O_RDWR : O_RDONLY);
 	return file->map[writes].fd < 0 ? file->map[writes].fd : 0;
 }
 
