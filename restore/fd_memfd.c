@@ -35,7 +35,7 @@ static const MemfdInodeEntry *find_inode(const struct plan *plan, uint32_t id)
 
 static bool check_inode(struct plan *plan, const MemfdInodeEntry *m)
 {
-	unsigned int shift = m->hugetlb_flag >> MFD_HUGE_SHIFT & MFD_HUGE_MASK;
+	uint64_t huge = m->hugetlb_flag ? plan_huge_size(m->hugetlb_flag) : 0;
 	const char *what = NULL;
 
 	if (m->size >= SIZE_MAX_BYTES)
@@ -46,10 +46,11 @@ static bool check_inode(struct plan *plan, const MemfdInodeEntry *m)
 		what = "its mode";
 	else if (m->hugetlb_flag && (m->hugetlb_flag & ~((uint32_t)MFD_HUGE_MASK << MFD_HUGE_SHIFT) & ~MFD_HUGETLB))
 		what = "its flags of huge pages";
-	else if (shift && (shift < 12 || shift > 40 || m->size % (1ul << shift)))
-		what = "its size in huge pages";
+	else if (m->hugetlb_flag && (!huge || m->size % huge))
+		what = "its size in huge pages (does this kernel have them?)";
 	else if (!is_anonymous(m) && strlen(m->name) > NAME_MAX_BYTES)
 		what = "its name";
+	plan->huge_pages |= huge;
 	if (what)
 		plan_refuse(plan, "memfd.img: inode %llu: %s makes no sense", (unsigned long long)m->inode_id, what);
 	return !what;

@@ -188,6 +188,7 @@ struct plan {
 	struct plan_file *files; /* ascending by id */
 	size_t n_segments;
 	struct plan_segment *segments;
+	uint64_t huge_pages; /* sizes of huge pages that are used, one bit each */
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
 	void *pipes, *ttys; /* of the kinds */
@@ -264,6 +265,11 @@ typedef int page_check(struct plan *plan, void *arg, uint64_t start, uint64_t en
 int plan_read_pages(struct plan *plan, enum image_kind kind, uint64_t id, struct plan_pages *pages, page_check *check,
 		    void *arg); /* plan_pages.c */
 int plan_check_pids(struct plan *plan); /* plan_pids.c */
+/* Huge pages (plan_huge.c): what is wrong with an area, or NULL; whether there are enough for the tree. */
+const char *plan_check_huge_area(struct plan *plan, const VmaEntry *v);
+void plan_check_huge_pages(struct plan *plan);
+/* Bytes of a page of those that MAP_HUGETLB or MFD_HUGETLB and the size in the flags ask for; 0: none such. */
+uint64_t plan_huge_size(uint32_t flags);
 
 /* A path of a REG file that is mapped, executed or a directory that is entered. Told once for each file. */
 void plan_check_file(struct plan *plan, struct plan_file *file);

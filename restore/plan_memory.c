@@ -136,7 +136,10 @@ static int check_area(struct plan *plan, struct plan_task *task, struct plan_are
 			return 0;
 		}
 	}
-	if (!(v->status & VMA_AREA_REGULAR) || !kind || kind & (kind - 1))
+	const char *wrong = plan_check_huge_area(plan, v);
+	if (wrong)
+		refuse_area(plan, task, v, wrong);
+	else if (!(v->status & VMA_AREA_REGULAR) || !kind || kind & (kind - 1))
 		refuse_area(plan, task, v, "unknown status");
 	else if (v->prot & ~7u || v->flags & ~MAP_KNOWN || v->pgoff % IMAGE_PAGE_SIZE)
 		refuse_area(plan, task, v, "unknown protection, flags or offset");
@@ -342,5 +345,6 @@ int plan_read_segments(struct plan *plan)
 			err = -EBADMSG;
 		}
 	}
+	plan_check_huge_pages(plan);
 	return err;
 }

@@ -29,6 +29,7 @@ static struct set {
 	uint32_t threads[2];
 	RegFileEntry reg[3];
 	FownEntry fown;
+	MemfdFileEntry memfd;
 	FileEntry files[3];
 	size_t n_files;
 	FdinfoEntry fds[2];
@@ -125,6 +126,8 @@ static void fill_files(void)
 	static char *const names[] = { "/proc/self/exe", "/", "/dev/null" };
 
 	fown_entry__init(&s.fown);
+	memfd_file_entry__init(&s.memfd);
+	s.memfd.fown = &s.fown;
 	s.n_files = 3;
 	for (size_t i = 0; i < 3; i++) {
 		reg_file_entry__init(&s.reg[i]);
@@ -315,6 +318,10 @@ static void teardown(void)
 	X(two_kinds, s.vma[0].status |= VMA_ANON_SHARED)                                                               \
 	X(shared_and_private, s.vma[0].flags |= 1)                                                                     \
 	X(unknown_flags, s.vma[0].flags |= 1u << 30)                                                                   \
+	X(unaligned_huge, s.vma[0].flags |= 0x40000)                                                                   \
+	X(size_of_huge, s.vma[0].flags |= 0x40000 | 1u << 26)                                                          \
+	X(memfd_without_inode, s.files[2].type = s.fds[0].type = s.fds[1].type = FD_TYPES__MEMFD;                      \
+	  s.files[2].reg = NULL; s.files[2].memfd = &s.memfd)                                                          \
 	X(sysv, s.vma[0].status |= VMA_AREA_SYSVIPC)                                                                   \
 	X(mapped_file_unknown, s.vma[1].shmid = 99)                                                                    \
 	X(pages_outside, s.page.vaddr = AREA + 0x3000)                                                                 \
