@@ -183,15 +183,15 @@ static ssize_t copy_some(int from, int to, off_t *at, size_t len)
 	return n < 0 ? n : done;
 }
 
-static int copy_run(int from, int to, const struct run *run)
+int copy_bytes(int from, int to, uint64_t start, uint64_t end)
 {
-	off_t at = run->start;
+	off_t at = start;
 
-	while ((uint64_t)at < run->end) {
-		ssize_t n = copy_some(from, to, &at, run->end - at);
+	while ((uint64_t)at < end) {
+		ssize_t n = copy_some(from, to, &at, end - at);
 
 		if (!n)
-			n = fill_up(to, &at, run->end - at);
+			n = fill_up(to, &at, end - at);
 		if (n <= 0)
 			return n ? -errno : -EIO;
 		int err = interrupted();
@@ -218,7 +218,7 @@ static int write_segment(struct dump *d, struct segment *s)
 	if (err || out < 0)
 		return err ? err : out;
 	for (size_t i = 0; i < list.n && !err; i++) {
-		err = copy_run(s->fd, out, &list.r[i]);
+		err = copy_bytes(s->fd, out, list.r[i].start, list.r[i].end);
 		d->stats.shpages_written += (list.r[i].end - list.r[i].start) / IMAGE_PAGE_SIZE;
 	}
 	d->stats.shpages_scanned += st.st_size / IMAGE_PAGE_SIZE;

@@ -128,6 +128,7 @@ struct dump {
 	char own_namespaces[NAMESPACES][NAMESPACE_LINK]; /* of ckpt */
 	struct files *files;
 	struct shmem *shmem;
+	struct ghosts *ghosts;
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
 	struct gadget_cache gadget_cache;
 	struct undo undo;
@@ -310,7 +311,27 @@ int shmem_add(struct dump *d, pid_t pid, const struct stat *st, uint64_t huge, i
 /* Its number in the images (shmid), or 0 when it is not known. */
 uint32_t shmem_id(const struct dump *d, dev_t dev, uint64_t ino);
 int shmem_write(struct dump *d);
+/*
+ * Appends bytes of a file to another; when it ends within the last page, zeros fill that up. Returns 0, -EINTR
+ * (logged) or another -errno (not logged).
+ */
+int copy_bytes(int from, int to, uint64_t start, uint64_t end);
 void shmem_free(struct dump *d);
+
+/*
+ * Files without a name (ghost.c). f is seen for the first time, fd leads to it; the ghost is the registry's.
+ * Returns 0 or -ENOMEM (logged).
+ */
+struct ghost;
+int ghost_add(struct dump *d, const struct dump_file *f, int fd, const struct ghost **ghost);
+int ghost_judge(struct dump *d, const struct dump_file *f, const struct ghost *ghost);
+/* The length of the name that it had, at the begin of what the link says. */
+size_t ghost_name_length(const char *link);
+/* Adds to remap-fpath.img that the file is the ghost. */
+void ghost_put_remap(struct image_writer *w, const struct dump_file *f, const struct ghost *ghost);
+/* All ghost-file-N.img. Returns 0 or -errno (logged). */
+int ghosts_write(struct dump *d);
+void ghosts_free(struct dump *d);
 
 /*
  * Everything but memory (write_images.c). Any number of threads may run write_some_images at the same time, each

@@ -83,6 +83,7 @@ struct plan_file {
 	int fd; /* in the owner and its descendants, once opened; above plan->fd_low */
 	const struct plan_fd *first; /* the lowest descriptor of the first task that holds it */
 	bool checked; /* its path was looked at */
+	struct plan_ghost_name *ghost; /* it has no name; NULL: it has */
 	struct plan_mapping map[2]; /* opened for mappings and as executable: read-only, for writing */
 	void *data; /* the kind's own */
 };
@@ -113,6 +114,34 @@ struct plan_segment {
 	int fd; /* in the owner and its descendants */
 	struct plan_file *first; /* of a memfd: the description that memfd_create() makes becomes this one; or NULL */
 	struct plan_segment *next;
+};
+
+/* A stretch of contents of a ghost: where it stands in the image and in the file. */
+struct plan_chunk {
+	uint64_t at, offset, len;
+};
+
+/* A name that a ghost had. Two descriptions of it may have had different ones. */
+struct plan_ghost_name {
+	struct plan_ghost *ghost;
+	const char *path; /* in the images */
+	int fd; /* O_PATH; in the owner of the ghost and its descendants */
+	struct plan_ghost_name *next;
+};
+
+/* A file without a name (ghost-file-ID.img). */
+struct plan_ghost {
+	uint32_t id;
+	const GhostFileEntry *entry;
+	uint64_t size;
+	size_t n_chunks;
+	struct plan_chunk *chunks;
+	struct plan_ghost_name *names;
+	struct plan_file *tmpfile; /* the description that open(2) with O_TMPFILE makes becomes this one; or NULL */
+	int tmpfile_fd; /* that description, once made; else -1 */
+	struct plan_task *owner; /* makes it for itself and its descendants; NULL: nobody needs it */
+	pid_t *helper; /* shared by all tasks: who removes its names again; 0: nobody (ghost.c) */
+	struct plan_ghost *next;
 };
 
 struct plan_area {
@@ -188,6 +217,8 @@ struct plan {
 	struct plan_file *files; /* ascending by id */
 	size_t n_segments;
 	struct plan_segment *segments;
+	struct plan_ghost *ghosts;
+	size_t n_ghost_names;
 	uint64_t huge_pages; /* sizes of huge pages that are used, one bit each */
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
@@ -245,6 +276,8 @@ int plan_read_tree(struct plan *plan); /* plan_tree.c */
 int plan_read_task(struct plan *plan, struct plan_task *task); /* plan_task.c */
 int plan_order_sessions(struct plan *plan); /* plan_sessions.c; sets plan->in_step */
 int plan_read_files(struct plan *plan); /* plan_files.c */
+/* remap-fpath.img and the ghosts that it names (plan_ghosts.c). */
+int plan_read_remaps(struct plan *plan);
 int plan_read_fds(struct plan *plan, struct plan_task *task);
 int plan_share_files(struct plan *plan);
 int plan_choose_fd_range(struct plan *plan);

@@ -17,6 +17,7 @@
 #include "block.h"
 #include "cleanup.h"
 #include "fault.h"
+#include "ghost.h"
 #include "log.h"
 #include "opts.h"
 #include "plan.h"
@@ -41,8 +42,7 @@ int fd_to_temporary(struct plan *plan, int fd)
 			 plan->fd_high);
 }
 
-/* A fault point in a task: SIGINT and SIGTERM are for the process that the user started. */
-static int task_fault_point(const struct plan *plan, enum fault_id id)
+int task_fault_point(const struct plan *plan, enum fault_id id)
 {
 	int asked = fault_asked(id);
 
@@ -65,6 +65,9 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 	for (struct plan_segment *s = plan->segments; !err && s; s = s->next)
 		if (s->owner == task)
 			err = shmem_create(plan, s);
+	for (struct plan_ghost *g = plan->ghosts; !err && g; g = g->next)
+		if (g->owner == task)
+			err = ghost_create(plan, g);
 	for (size_t i = 0; !err && i < plan->n_files; i++) {
 		struct plan_file *file = &plan->files[i];
 

@@ -61,6 +61,7 @@ static void name_area(struct area *area, const char *name)
 	bool memfd = with_criu() && (!strncmp(name, "/memfd:", 7) || huge);
 
 	snprintf(area->name, sizeof(area->name), "%s", memfd ? "/dev/zero (deleted)" : name);
+	cut_ghost_name(area->name);
 	/* The file behind private huge pages is nobody's: where in it an area lies means nothing. */
 	if (huge && area->perms[3] == 'p')
 		area->inode = 0;
