@@ -55,7 +55,6 @@ static const struct {
 	{ "timer_cr_ids", "POSIX timers" },
 	{ "overlayfs_maps", "mappings of files on overlayfs" },
 	{ "breakpoints", "hardware breakpoints" },
-	{ "pagemap_scan_guard_pages", "guard pages" },
 };
 #define NOT_YET (sizeof(not_yet) / sizeof(not_yet[0]))
 

@@ -96,12 +96,12 @@ static int judge_area(struct dump_task *t, const struct vma *v)
 			kind = named[i].kind;
 	if (v->uffd)
 		kind = "userfaultfd area";
-	else if (v->lock_on_fault)
-		kind = "memory locked on fault";
 	else if (!kind && v->io && !is_kernel_area(v))
 		kind = "device memory";
 	else if (!kind && v->start >= 1ul << 47 && strcmp(v->name, "[vsyscall]"))
 		kind = "address above 47 bits";
+	if (v->protection_key)
+		kind = "memory with a protection key";
 	if (!kind)
 		return 0;
 	return blocker_add(t->dump, t->pid, kind, "memory of this kind is not supported yet",
@@ -151,6 +151,7 @@ static void fill_area(const struct dump *d, VmaEntry *e, const struct vma *v, co
 		e->flags |= MAP_LOCKED;
 	if (v->hugetlb && is_memfd(v))
 		e->flags |= MAP_HUGETLB | (uint32_t)__builtin_ctzl(v->page_size) << MAP_HUGE_SHIFT;
+	e->has_lock_on_fault = e->lock_on_fault = v->lock_on_fault;
 	e->fd = -1;
 	if (file) {
 		e->pgoff = v->pgoff;
@@ -167,9 +168,10 @@ static void fill_area(const struct dump *d, VmaEntry *e, const struct vma *v, co
 
 static int fill_areas(const struct dump_task *t, MmEntry *mm, struct arena *arena)
 {
-	VmaEntry *e = arena_get(arena, t->vmas.n * sizeof(*e) + 1);
+	size_t guards = t->guards_known ? t->guards.n : 0;
+	VmaEntry *e = arena_get(arena, (t->vmas.n + guards) * sizeof(*e) + 1);
 
-	mm->vmas = arena_get(arena, t->vmas.n * sizeof(*mm->vmas) + 1);
+	mm->vmas = arena_get(arena, (t->vmas.n + guards) * sizeof(*mm->vmas) + 1);
 	if (!e || !mm->vmas)
 		return -ENOMEM;
 	for (size_t i = 0; i < t->vmas.n; i++) {
@@ -181,6 +183,15 @@ static int fill_areas(const struct dump_task *t, MmEntry *mm, struct arena *aren
 			continue;
 		}
 		fill_area(t->dump, &e[i], v, t->vma_files[i]);
+		mm->vmas[mm->n_vmas++] = &e[i];
+	}
+	e += t->vmas.n;
+	for (size_t i = 0; i < guards; i++) {
+		vma_entry__init(&e[i]);
+		e[i].start = t->guards.r[i].start;
+		e[i].end = t->guards.r[i].end;
+		e[i].status = VMA_AREA_GUARD;
+		e[i].fd = -1;
 		mm->vmas[mm->n_vmas++] = &e[i];
 	}
 	return 0;
@@ -206,6 +217,11 @@ static void fill_numbers(const struct dump_task *t, MmEntry *mm)
 	mm->dumpable = t->inside.dumpable;
 	mm->has_thp_disabled = true;
 	mm->thp_disabled = t->inside.thp_disable > 0;
+	mm->has_thp_except_advised = mm->thp_except_advised = t->inside.thp_disable > 0 &&
+							      t->inside.thp_disable & PR_THP_DISABLE_EXCEPT_ADVISED;
+	mm->has_memory_merge = mm->memory_merge = t->inside.memory_merge > 0;
+	mm->has_lock_future = t->inside.lock_future != 0;
+	mm->lock_future = t->inside.lock_future;
 }
 
 int memory_write(struct dump_task *t)

@@ -68,6 +68,18 @@ struct dump_fd {
 	struct dump_file *file;
 };
 
+/* A stretch of pages that goes into an image. */
+struct run {
+	uint64_t start, end;
+	bool lazy; /* anonymous: may be restored later */
+	bool readable; /* by the task itself */
+};
+
+struct run_list {
+	struct run *r; /* owned */
+	size_t n;
+};
+
 struct dump_task {
 	struct dump *dump;
 	pid_t pid;
@@ -82,6 +94,8 @@ struct dump_task {
 	struct dump_thread *threads; /* [0] is the leader; none for a zombie */
 	size_t n_threads;
 	struct vma_list vmas;
+	struct run_list guards; /* MADV_GUARD_INSTALL; found with the pages */
+	bool guards_known;
 	struct dump_file **vma_files; /* the file behind vmas.v[i], or NULL */
 	struct gadgets gadgets;
 	struct remote_slots slots; /* of threads whose way home cannot lie on their own stack */
@@ -280,18 +294,6 @@ int memory_judge(struct dump_task *t);
 int memory_write(struct dump_task *t); /* mm-PID.img */
 /* Whether private pages of the area belong into the image. */
 bool memory_is_private(const struct vma *v);
-
-/* A stretch of pages that goes into an image. */
-struct run {
-	uint64_t start, end;
-	bool lazy; /* anonymous: may be restored later */
-	bool readable; /* by the task itself */
-};
-
-struct run_list {
-	struct run *r; /* owned */
-	size_t n;
-};
 
 /* Appends a run, to the last one where both meet. Returns 0 or -ENOMEM. */
 int run_add(struct run_list *list, struct run run);

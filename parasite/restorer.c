@@ -26,6 +26,9 @@ void blob_main(struct restorer_args *args);
 #define MADV_GUARD_INSTALL_ 102 /* 6.13 */
 #define PR_TIMER_CREATE_RESTORE_IDS_ 77 /* 6.16 */
 #define PR_SET_MDWE_ 65 /* 6.3 */
+#define PR_SET_MEMORY_MERGE_ 67 /* 6.4 */
+#define MADVISE_MERGEABLE 12
+#define MADVISE_UNMERGEABLE 13
 #define MADVISE_HUGEPAGE 14
 #define MADVISE_NOHUGEPAGE 15
 #define OPEN_CLOEXEC 02000000
@@ -244,8 +247,22 @@ static void finish_area(struct restorer_args *args, const struct restorer_area *
 	for (int advice = 0; advice < 64 && a->madv >> advice; advice++)
 		if (a->madv >> advice & 1 && advice != MADVISE_HUGEPAGE && advice != MADVISE_NOHUGEPAGE)
 			must(args, STEP_ADVISE, a->start, sys(madvise, a->start, len, advice));
-	if (a->lock)
-		must(args, STEP_LOCK, a->start, sys(mlock, a->start, len));
+	/* New memory is merged when all is: whoever took an area out of that had it out. */
+	if (args->memory_merge && !(a->madv >> MADVISE_MERGEABLE & 1))
+		must(args, STEP_ADVISE, a->start, sys(madvise, a->start, len, MADVISE_UNMERGEABLE));
+}
+
+static void lock_area(struct restorer_args *args, const struct restorer_area *a)
+{
+	uint64_t len = a->end - a->start;
+
+	if (!a->lock)
+		return;
+	long ret = sys(mlock2, a->start, len, a->lock == LOCK_ON_FAULT ? MLOCK_ONFAULT : 0);
+	/* What nobody can touch is locked all the same; the call only says that it has no pages. */
+	if (ret == -12 /* ENOMEM */ && (!a->prot || args->n_guards))
+		return;
+	must(args, STEP_LOCK, a->start, ret);
 }
 
 static void build_memory(struct restorer_args *args)
@@ -253,6 +270,8 @@ static void build_memory(struct restorer_args *args)
 	/* First, while all is free: the kernel takes the address as a hint only. */
 	if (args->vdso_hint)
 		must(args, STEP_VDSO, args->vdso_hint, sys(arch_prctl, ARCH_MAP_VDSO_64, args->vdso_hint));
+	if (args->memory_merge)
+		must(args, STEP_MERGE, 0, sys(prctl, PR_SET_MEMORY_MERGE_, 1, 0, 0, 0));
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		map_area(args, &args->areas[i]);
 	fault(args, BLOB_FAULT_MAPPED);
@@ -263,6 +282,8 @@ static void build_memory(struct restorer_args *args)
 	for (uint64_t i = 0; i < args->n_guards; i++)
 		must(args, STEP_ADVISE, args->guards[i].start,
 		     sys(madvise, args->guards[i].start, args->guards[i].len, MADV_GUARD_INSTALL_));
+	for (uint64_t i = 0; i < args->n_areas; i++)
+		lock_area(args, &args->areas[i]);
 	/* Takes the new executable only now that nothing of the old one is mapped. */
 	must(args, STEP_MM, 0, sys(prctl, PR_SET_MM, PR_SET_MM_MAP, args->mm_map, args->mm_map_size, 0));
 	must(args, STEP_CLOSE, args->fd_low, sys(close_range, args->fd_low, args->fd_high, 0));
@@ -273,7 +294,8 @@ static void build_memory(struct restorer_args *args)
 static void set_process(struct restorer_args *args)
 {
 	if (args->thp_disabled)
-		must(args, STEP_THP, 0, sys(prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0));
+		must(args, STEP_THP, args->thp_disabled,
+		     sys(prctl, PR_SET_THP_DISABLE, 1, args->thp_disabled & ~1u, 0, 0));
 	must(args, STEP_PERSONALITY, args->personality, sys(personality, args->personality));
 	for (int bit = 0; bit < 32; bit++)
 		if (args->membarrier >> bit & 1)
@@ -536,6 +558,8 @@ static void last_things(struct restorer_args *args)
 {
 	const struct restorer_thread *leader = &args->threads[0];
 
+	if (args->lock_future)
+		must(args, STEP_LOCK_FUTURE, args->lock_future, sys(mlockall, args->lock_future));
 	/* Timers count against a limit, and alarms need a capability that may go. */
 	create_timers(args);
 	for (uint32_t i = 0; i < args->n_rlimits; i++)

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define RESTORER_ABI_VERSION 2
+#define RESTORER_ABI_VERSION 3
 #define RESTORER_COPY (256 << 10) /* bytes that are copied at a time: they should stay in the cache of the CPU */
 #define RESTORER_STACK 4096 /* bytes of stack of each thread while it is in the blob */
 
@@ -35,6 +35,8 @@ enum blob_step {
 	STEP_PROTECT,
 	STEP_ADVISE,
 	STEP_LOCK,
+	STEP_LOCK_FUTURE,
+	STEP_MERGE,
 	STEP_CLOSE,
 	STEP_MM,
 	STEP_PERSONALITY,
@@ -91,6 +93,12 @@ struct restorer_shared {
 	struct restorer_slot slots[]; /* one a task, in the order of the plan */
 };
 
+enum restorer_lock {
+	LOCK_NOT,
+	LOCK,
+	LOCK_ON_FAULT, /* MLOCK_ONFAULT */
+};
+
 struct restorer_area {
 	uint64_t start, end;
 	uint64_t pgoff; /* bytes */
@@ -99,7 +107,7 @@ struct restorer_area {
 	uint32_t prot;
 	uint32_t flags; /* MAP_* */
 	int32_t fd;
-	uint8_t lock; /* mlock it */
+	uint8_t lock; /* enum restorer_lock */
 	uint8_t copy; /* some of its pages are copied by userfaultfd */
 };
 
@@ -199,7 +207,9 @@ struct restorer_args {
 	void *copy_buffer; /* RESTORER_COPY bytes; NULL: no read is to be copied */
 	int32_t pages_fd;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */
-	uint32_t thp_disabled;
+	uint32_t thp_disabled; /* 1, and flags of PR_SET_THP_DISABLE; 0: not */
+	uint32_t memory_merge; /* PR_SET_MEMORY_MERGE */
+	uint32_t lock_future; /* flags of mlockall(2); 0: none */
 
 	void *mm_map; /* struct prctl_mm_map */
 	uint64_t mm_map_size;

@@ -289,6 +289,8 @@ static void check_mm(struct plan *plan, struct plan_task *task)
 	if (mm->n_aios)
 		plan_refuse(plan, "task %d has %zu AIO contexts: not supported yet; restore with CRIU", task->pid,
 			    mm->n_aios);
+	if (mm->has_lock_future && mm->lock_future & ~(uint32_t)(MCL_FUTURE | MCL_ONFAULT))
+		plan_refuse(plan, "mm-%d.img: unknown flags 0x%x of mlockall", task->pid, mm->lock_future);
 	if (mm->has_dumpable && (mm->dumpable < 0 || mm->dumpable > 2))
 		plan_refuse(plan, "mm-%d.img: dumpable is %d", task->pid, mm->dumpable);
 }

@@ -346,6 +346,7 @@ static void teardown(void)
 	X(two_kinds, s.vma[0].status |= VMA_ANON_SHARED)                                                               \
 	X(shared_and_private, s.vma[0].flags |= 1)                                                                     \
 	X(unknown_flags, s.vma[0].flags |= 1u << 30)                                                                   \
+	X(lock_future, s.mm.has_lock_future = true; s.mm.lock_future = 1)                                              \
 	X(unaligned_huge, s.vma[0].flags |= 0x40000)                                                                   \
 	X(size_of_huge, s.vma[0].flags |= 0x40000 | 1u << 26)                                                          \
 	X(memfd_without_inode, s.files[2].type = s.fds[0].type = s.fds[1].type = FD_TYPES__MEMFD;                      \
