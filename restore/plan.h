@@ -109,6 +109,11 @@ struct plan_area {
 	struct plan_segment *segment; /* of shared anonymous memory */
 	bool writes; /* maps file->map[1] */
 	bool has_pages;
+	bool forked; /* children have it too: loaded before they are forked (cow.c) */
+	uint64_t low; /* from here on it is mapped for them: below its start if their stack has grown more */
+	/* Written by the task itself: */
+	uint64_t at; /* where low is mapped already; 0: the blob maps it */
+	uint64_t inherited; /* up to here, its pages were those of its forker */
 };
 
 /* Registers, ready for ptrace: of use to the coordinator only, so not inherited by the tasks (MADV_DONTFORK). */
@@ -226,6 +231,10 @@ struct plan_file *plan_file_by_id(const struct plan *plan, uint32_t id);
 /* Lives the task after the restore, so that it has memory and files? */
 bool plan_lives(const struct plan_task *task);
 struct plan_task *plan_common_ancestor(struct plan_task *a, struct plan_task *b);
+/* Of which task it is born as a fork; NULL: of the coordinator. */
+struct plan_task *plan_forker(const struct plan_task *task);
+/* Whether pages of the two areas, one a fork's, can be shared where they overlap. */
+bool plan_may_share(const struct plan_area *a, const struct plan_area *b);
 
 /* Steps of plan_open, in this order. Return 0 or -errno (logged); what the image merely gets wrong is refused. */
 int plan_read_tree(struct plan *plan); /* plan_tree.c */
@@ -239,6 +248,7 @@ int plan_choose_fd_range(struct plan *plan);
 bool plan_files_wait(const struct plan *plan);
 int plan_read_memory(struct plan *plan, struct plan_task *task); /* plan_memory.c */
 int plan_read_segments(struct plan *plan);
+void plan_share_memory(struct plan *plan); /* plan_cow.c */
 /*
  * Looks at pages from start to end, which stand at offset in the page image. Sets *skip when they shall not be
  * read. Returns 0 or -errno (logged).

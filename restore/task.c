@@ -41,8 +41,7 @@ int fd_to_temporary(struct plan *plan, int fd)
 			 plan->fd_high);
 }
 
-/* A fault point in a task: SIGINT and SIGTERM are for the process that the user started. */
-static int task_fault_point(const struct plan *plan, enum fault_id id)
+int task_fault_point(const struct plan *plan, enum fault_id id)
 {
 	int asked = fault_asked(id);
 
