@@ -38,8 +38,14 @@ struct restore_fd_kind {
 	int (*read)(struct plan *plan, struct plan_file *file);
 	/* Returns a file read before that must be opened together with this one, or NULL. */
 	struct plan_file *(*needs)(struct plan *plan, struct plan_file *file);
+	/* When all files and descriptors are known: finds other files that this one refers to. */
+	int (*resolve)(struct plan *plan, struct plan_file *file);
+	/* Makes the owners of these ancestors of its own owner, or equal. Returns whether one was another before. */
+	bool (*reach)(struct plan *plan, struct plan_file *file);
 	/* In the owner: opens all files that are chained to this one by with_next, setting their fd. */
 	int (*open)(struct plan *plan, struct plan_file *file);
+	/* In the owner, when all that it opens is open. */
+	int (*connect)(struct plan *plan, struct plan_file *file);
 	/* In the owner, when all tasks exist. */
 	int (*finish)(struct plan *plan, struct plan_file *file);
 	/* In the coordinator, when nothing can fail any more but this. */
@@ -191,6 +197,8 @@ struct plan {
 	bool shell_job;
 	bool in_step; /* tasks need each other to be born before they load memory: stages TREE and GROUPS take place */
 
+	int *reserved; /* numbers that temporary descriptors must not take, beside those of the tasks */
+	size_t n_reserved;
 	int fd_low, fd_high; /* numbers that no task uses: for descriptors that exist only meanwhile */
 	int tty_fd; /* our terminal, for a shell job; -1 */
 
@@ -263,6 +271,13 @@ int plan_check_pids(struct plan *plan); /* plan_pids.c */
 void plan_check_file(struct plan *plan, struct plan_file *file);
 /* Opens a REG file with the flags, at a temporary number. Returns the descriptor or -errno (logged). */
 int reg_open(struct plan *plan, struct plan_file *file, int flags);
+/*
+ * Gives the file the descriptor that a system call made for it, or not (-1, errno), and sets the flags that
+ * F_SETFL knows. Returns 0 or -errno (logged).
+ */
+int fd_take(struct plan *plan, struct plan_file *file, int fd);
+/* Keeps a number free of temporary descriptors. Returns 0 or -ENOMEM. */
+int plan_reserve_fd(struct plan *plan, int fd);
 /* Moves a descriptor to a temporary number, close on exec. Returns it or -errno (logged). Closes fd in any case. */
 int fd_to_temporary(struct plan *plan, int fd);
 
