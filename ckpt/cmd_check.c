@@ -20,7 +20,6 @@ static const struct {
 } not_yet[] = {
 	{ "mem_dirty_track", "incremental dumps" },
 	{ "aio_remap", "asynchronous I/O contexts" },
-	{ "timerfd", "timer descriptors" },
 	{ "tun", "TUN and TAP devices" },
 	{ "tun_ns", "TUN and TAP devices in network namespaces" },
 	{ "userns", "user namespaces" },
@@ -38,7 +37,6 @@ static const struct {
 	{ "net_diag_raw", "raw sockets" },
 	{ "nsid", "network namespaces" },
 	{ "link_nsid", "network namespaces" },
-	{ "kcmp_epoll", "epoll descriptors" },
 	{ "timens", "time namespaces" },
 	{ "external_net_ns", "network namespaces from outside" },
 	{ "newifindex", "network devices" },

@@ -158,6 +158,7 @@ struct fd_info {
 	int fd; /* ours */
 	struct stat st;
 	const char *link; /* what /proc/PID/fd/N says */
+	const char *text; /* of /proc/PID/fdinfo/N; NULL: it is not a descriptor */
 	unsigned int flags; /* O_*, without O_CLOEXEC */
 	uint64_t pos;
 };
@@ -281,6 +282,8 @@ bool files_has_inode(const struct dump *d, const struct stat *st, int access_mod
 /* Calls fn for each file of a kind, in the order of their inodes. Stops at the first error. */
 int files_each(struct dump *d, const struct dump_fd_kind *kind,
 	       int (*fn)(struct dump *d, struct dump_file *f, void *arg), void *arg);
+/* The file that was found after this one, the first after NULL; NULL at the end. */
+struct dump_file *files_next(const struct dump *d, const struct dump_file *f);
 /* Our own duplicate of a file of the tree. Returns the descriptor or -errno (logged). */
 int files_get(const struct dump *d, const struct dump_file *f);
 

@@ -59,4 +59,9 @@ struct pm_scan_arg {
 };
 #endif
 
+/* Expirations of a timerfd, linux/timerfd.h, 3.17; not in glibc's sys/timerfd.h */
+#ifndef TFD_IOC_SET_TICKS
+#define TFD_IOC_SET_TICKS _IOW('T', 0, __u64)
+#endif
+
 #endif

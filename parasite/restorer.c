@@ -108,12 +108,25 @@ static _Noreturn void wait_forever(struct restorer_shared *shared)
 
 static void unmap_old(struct restorer_args *args)
 {
-	must(args, STEP_UNMAP, 0, sys(munmap, 0, args->block_start));
-	must(args, STEP_UNMAP, args->block_end, sys(munmap, args->block_end, args->space_end - args->block_end));
+	for (uint64_t i = 0; i < args->n_unmaps; i++)
+		must(args, STEP_UNMAP, args->unmaps[i].start, sys(munmap, args->unmaps[i].start, args->unmaps[i].len));
+}
+
+/* What was loaded before the fork, with its pages. */
+static void move_area(struct restorer_args *args, const struct restorer_area *a)
+{
+	uint64_t len = a->end - a->start;
+
+	if (a->from != a->start)
+		must(args, STEP_MAP, a->start, sys(mremap, a->from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, a->start));
 }
 
 static void map_area(struct restorer_args *args, const struct restorer_area *a)
 {
+	if (a->from) {
+		move_area(args, a);
+		return;
+	}
 	long at = sys6(mmap, a->start, a->end - a->start, a->map_prot, a->flags | MAP_FIXED_NOREPLACE, a->fd, a->pgoff);
 
 	must(args, STEP_MAP, a->start, at);

@@ -106,6 +106,7 @@ struct restorer_area {
 	uint32_t map_prot; /* while pages are read */
 	uint32_t prot;
 	uint32_t flags; /* MAP_* */
+	uint64_t from; /* where it is mapped already, with its pages; 0: it is not */
 	int32_t fd;
 	uint8_t lock; /* enum restorer_lock */
 	uint8_t copy; /* some of its pages are copied by userfaultfd */
@@ -197,9 +198,10 @@ struct restorer_args {
 	uint32_t size; /* of this struct: both sides must agree */
 	struct restorer_shared *shared;
 	uint64_t block_start, block_end; /* all that stays mapped */
-	uint64_t space_end; /* nothing can be mapped at or above */
 
 	uint64_t vdso_hint; /* where the kernel shall put vvar and vdso; 0: nowhere */
+	uint64_t n_unmaps;
+	const struct restorer_range *unmaps; /* the old address space without the block and what is kept of it */
 	uint64_t n_areas, n_reads, n_guards;
 	const struct restorer_area *areas; /* ascending */
 	struct restorer_read *reads;

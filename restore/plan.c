@@ -262,6 +262,8 @@ int plan_open(struct plan *plan, const struct opts *opts)
 		err = read_images(plan);
 	if (!err)
 		err = plan_order_sessions(plan);
+	if (!err && !plan->problems)
+		plan_share_memory(plan);
 	if (!err)
 		err = plan_choose_fd_range(plan);
 	/* Last: it may have to wait for a pid to become free, which is in vain when there are other problems. */

@@ -38,6 +38,10 @@ struct restore_fd_kind {
 	int (*read)(struct plan *plan, struct plan_file *file);
 	/* Returns a file read before that must be opened together with this one, or NULL. */
 	struct plan_file *(*needs)(struct plan *plan, struct plan_file *file);
+	/* When all files and descriptors are known: finds other files that this one refers to. */
+	int (*resolve)(struct plan *plan, struct plan_file *file);
+	/* Makes the owners of these ancestors of its own owner, or equal. Returns whether one was another before. */
+	bool (*reach)(struct plan *plan, struct plan_file *file);
 	/* In the owner: opens all files that are chained to this one by with_next, setting their fd. */
 	int (*open)(struct plan *plan, struct plan_file *file);
 	/*
@@ -47,6 +51,8 @@ struct restore_fd_kind {
 	int (*map)(struct plan *plan, struct plan_file *file, int flags);
 	/* In the plan: the lowest common ancestor of all who use it in any way is known. */
 	void (*used_by)(struct plan *plan, struct plan_file *file, struct plan_task *ancestor);
+	/* In the owner, when all that it opens is open. */
+	int (*connect)(struct plan *plan, struct plan_file *file);
 	/* In the owner, when all tasks exist. */
 	int (*finish)(struct plan *plan, struct plan_file *file);
 	/* In the coordinator, when nothing can fail any more but this. */
@@ -150,6 +156,11 @@ struct plan_area {
 	struct plan_segment *segment; /* of shared anonymous memory */
 	bool writes; /* maps file->map[1] */
 	bool has_pages;
+	bool forked; /* children have it too: loaded before they are forked (cow.c) */
+	uint64_t low; /* from here on it is mapped for them: below its start if their stack has grown more */
+	/* Written by the task itself: */
+	uint64_t at; /* where low is mapped already; 0: the blob maps it */
+	uint64_t inherited; /* up to here, its pages were those of its forker */
 };
 
 /* Registers, ready for ptrace: of use to the coordinator only, so not inherited by the tasks (MADV_DONTFORK). */
@@ -230,6 +241,8 @@ struct plan {
 	bool shell_job;
 	bool in_step; /* tasks need each other to be born before they load memory: stages TREE and GROUPS take place */
 
+	int *reserved; /* numbers that temporary descriptors must not take, beside those of the tasks */
+	size_t n_reserved;
 	int fd_low, fd_high; /* numbers that no task uses: for descriptors that exist only meanwhile */
 	int tty_fd; /* our terminal, for a shell job; -1 */
 
@@ -270,6 +283,10 @@ struct plan_file *plan_file_by_id(const struct plan *plan, uint32_t id);
 /* Lives the task after the restore, so that it has memory and files? */
 bool plan_lives(const struct plan_task *task);
 struct plan_task *plan_common_ancestor(struct plan_task *a, struct plan_task *b);
+/* Of which task it is born as a fork; NULL: of the coordinator. */
+struct plan_task *plan_forker(const struct plan_task *task);
+/* Whether pages of the two areas, one a fork's, can be shared where they overlap. */
+bool plan_may_share(const struct plan_area *a, const struct plan_area *b);
 
 /* Steps of plan_open, in this order. Return 0 or -errno (logged); what the image merely gets wrong is refused. */
 int plan_read_tree(struct plan *plan); /* plan_tree.c */
@@ -289,6 +306,7 @@ int plan_read_segments(struct plan *plan);
 struct plan_segment *plan_segment(struct plan *plan, uint64_t id);
 /* Makes file one that the task and who else needs it map, for writing too or not, or execute. */
 void plan_need_mapping(struct plan_file *file, struct plan_task *task, bool writes);
+void plan_share_memory(struct plan *plan); /* plan_cow.c */
 /*
  * Looks at pages from start to end, which stand at offset in the page image. Sets *skip when they shall not be
  * read. Returns 0 or -errno (logged).
@@ -308,6 +326,13 @@ uint64_t plan_huge_size(uint32_t flags);
 void plan_check_file(struct plan *plan, struct plan_file *file);
 /* Opens a REG file with the flags, at a temporary number. Returns the descriptor or -errno (logged). */
 int reg_open(struct plan *plan, struct plan_file *file, int flags);
+/*
+ * Gives the file the descriptor that a system call made for it, or not (-1, errno), and sets the flags that
+ * F_SETFL knows. Returns 0 or -errno (logged).
+ */
+int fd_take(struct plan *plan, struct plan_file *file, int fd);
+/* Keeps a number free of temporary descriptors. Returns 0 or -ENOMEM. */
+int plan_reserve_fd(struct plan *plan, int fd);
 /* Moves a descriptor to a temporary number, close on exec. Returns it or -errno (logged). Closes fd in any case. */
 int fd_to_temporary(struct plan *plan, int fd);
 

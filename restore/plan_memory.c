@@ -192,7 +192,7 @@ static int sort_areas(struct plan *plan, struct plan_task *task, uint64_t *vvar,
 		else if (v->status & VMA_AREA_VDSO)
 			*vdso = v;
 		else
-			task->areas[kept++] = task->areas[i];
+			task->areas[kept++] = (struct plan_area){ .vma = v, .low = v->start };
 	}
 	task->n_areas = kept;
 	return 0;

@@ -42,6 +42,21 @@ int fd_to_temporary(struct plan *plan, int fd)
 			 plan->fd_high);
 }
 
+int fd_take(struct plan *plan, struct plan_file *file, int fd)
+{
+	int flags = file->flags & (O_NONBLOCK | O_APPEND | O_DIRECT | O_NOATIME);
+
+	if (fd < 0)
+		return log_errno(errno, "can't make file 0x%x (%s)", file->id, file->kind->name);
+	file->fd = fd_to_temporary(plan, fd);
+	if (file->fd < 0)
+		return file->fd;
+	if (fcntl(file->fd, F_SETFL, flags))
+		return log_errno(errno, "can't set the flags 0%o of file 0x%x (%s)", file->flags, file->id,
+				 file->kind->name);
+	return 0;
+}
+
 int task_fault_point(const struct plan *plan, enum fault_id id)
 {
 	int asked = fault_asked(id);
@@ -76,6 +91,12 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 		for (int writes = 0; !err && writes < 2; writes++)
 			if (file->map[writes].owner == task)
 				err = open_mapping(plan, file, writes);
+	}
+	for (size_t i = 0; !err && i < plan->n_files; i++) {
+		struct plan_file *file = &plan->files[i];
+
+		if (file->with->owner == task && file->fd >= 0 && file->kind->connect)
+			err = file->kind->connect(plan, file);
 	}
 	return err ? err : task_fault_point(plan, FAULT_restore_files_opened);
 }

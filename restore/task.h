@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "fault.h"
+
 struct block;
 
 #include "fault.h"
@@ -17,6 +19,9 @@ struct plan_task;
  * task_main() and does not return. Returns 0 or -errno (logged).
  */
 int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling);
+
+/* A fault point in a task: SIGINT and SIGTERM are for the process that the user started. */
+int task_fault_point(const struct plan *plan, enum fault_id id);
 
 /* Opens what the task opens for itself and its descendants. Returns 0 or -errno (logged). */
 int task_open_files(struct plan *plan, struct plan_task *task);

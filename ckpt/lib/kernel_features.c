@@ -14,11 +14,14 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -253,6 +256,24 @@ static bool probe_initial_userns(void)
 	       count == UINT32_MAX;
 }
 
+static bool probe_timerfd(void)
+{
+	_cleanup_close_ int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	uint64_t ticks = 1;
+
+	return fd >= 0 && !ioctl(fd, TFD_IOC_SET_TICKS, &ticks);
+}
+
+static bool probe_kcmp_epoll(void)
+{
+	_cleanup_close_ int epoll = epoll_create1(EPOLL_CLOEXEC), fd = eventfd(0, EFD_CLOEXEC);
+	struct kcmp_epoll_slot slot = { .efd = epoll, .tfd = fd };
+	struct epoll_event event = { .events = EPOLLIN };
+
+	return !epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) &&
+	       !syscall(SYS_kcmp, getpid(), getpid(), KCMP_EPOLL_TFD, fd, &slot);
+}
+
 const struct kernel_feature kernel_features[] = {
 	{ "ptrace", "Linux 3.4", true, probe_ptrace, "no task can be stopped and looked into" },
 	{ "kcmp", "CONFIG_KCMP", true, probe_kcmp, "which descriptors share an open file can't be seen" },
@@ -270,6 +291,10 @@ const struct kernel_feature kernel_features[] = {
 	{ "checkpoint_restore", "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN", true, probe_checkpoint_restore,
 	  "pids can't be chosen: nothing can be restored" },
 
+	{ "timerfd", "CONFIG_CHECKPOINT_RESTORE", false, probe_timerfd,
+	  "expirations of timer descriptors that nobody has read can't be restored" },
+	{ "kcmp_epoll", "Linux 4.13 with CONFIG_KCMP", false, probe_kcmp_epoll,
+	  "what an epoll descriptor watches can't be seen" },
 	{ "pagemap_scan", "Linux 6.7", false, probe_pagemap_scan,
 	  "pages are found through /proc/PID/pagemap: slower, most of all in large areas that are mostly empty" },
 	{ "pagemap_scan_guard_pages", "Linux 6.15", false, probe_guard_pages,

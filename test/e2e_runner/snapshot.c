@@ -66,6 +66,14 @@ void free_lines(struct lines *lines)
 	*lines = (struct lines){ 0 };
 }
 
+/* What epoll watches (fdinfo) is told without the number of its inode. */
+static int compared_length(const char *line)
+{
+	const char *end = strncmp(line, "tfd:", 4) ? NULL : strstr(line, " ino:");
+
+	return end ? (int)(end - line) : (int)strlen(line);
+}
+
 /* Every line of a file of /proc that may not change. */
 static void add_file(struct lines *lines, const char *who, const char *name, const char *path)
 {
@@ -73,7 +81,7 @@ static void add_file(struct lines *lines, const char *who, const char *name, con
 
 	for (char *line; text && (line = strsep(&rest, "\n"));)
 		if (*line && !is_volatile(name, line))
-			add_line(lines, "%s %s: %s", who, name, line);
+			add_line(lines, "%s %s: %.*s", who, name, compared_length(line), line);
 	free(text);
 }
 

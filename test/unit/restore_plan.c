@@ -34,9 +34,14 @@ static struct set {
 	GhostFileEntry ghost;
 	GhostChunkEntry chunk;
 	size_t n_remaps, n_ghosts, ghost_bytes;
-	FileEntry files[3];
+	FileEntry files[7];
+	EventfdFileEntry eventfd;
+	TimerfdEntry timerfd;
+	SignalfdEntry signalfd;
+	EventpollFileEntry epoll;
+	EventpollTfdEntry watch, *watches[1];
 	size_t n_files;
-	FdinfoEntry fds[2];
+	FdinfoEntry fds[6];
 	size_t n_fds;
 	FsEntry fs;
 	MmEntry mm;
@@ -125,6 +130,33 @@ static void fill_memory(void)
 	s.page.nr_pages = s.pages = 2;
 }
 
+/* Descriptors 2 to 5, files 4 to 7. */
+static void fill_events(void)
+{
+	static const FdTypes types[] = { FD_TYPES__EVENTFD, FD_TYPES__TIMERFD, FD_TYPES__SIGNALFD,
+					 FD_TYPES__EVENTPOLL };
+
+	eventfd_file_entry__init(&s.eventfd);
+	timerfd_entry__init(&s.timerfd);
+	signalfd_entry__init(&s.signalfd);
+	eventpoll_file_entry__init(&s.epoll);
+	eventpoll_tfd_entry__init(&s.watch);
+	s.eventfd.fown = s.timerfd.fown = s.signalfd.fown = s.epoll.fown = &s.fown;
+	s.watch.tfd = 2;
+	s.watches[0] = &s.watch;
+	s.epoll.n_tfd = 1;
+	s.epoll.tfd = s.watches;
+	for (size_t i = 0; i < 4; i++) {
+		file_entry__init(&s.files[3 + i]);
+		s.files[3 + i].id = s.fds[2 + i].id = 4 + i;
+		s.files[3 + i].type = s.fds[2 + i].type = types[i];
+	}
+	s.files[3].efd = &s.eventfd;
+	s.files[4].tfd = &s.timerfd;
+	s.files[5].sgfd = &s.signalfd;
+	s.files[6].epfd = &s.epoll;
+}
+
 static void fill_files(void)
 {
 	static char *const names[] = { "/proc/self/exe", "/", "/dev/null" };
@@ -145,7 +177,7 @@ static void fill_files(void)
 	s.chunk.len = s.ghost_bytes = 100;
 	s.n_ghosts = 1;
 	s.memfd.fown = &s.fown;
-	s.n_files = 3;
+	s.n_files = 7;
 	for (size_t i = 0; i < 3; i++) {
 		reg_file_entry__init(&s.reg[i]);
 		file_entry__init(&s.files[i]);
@@ -155,13 +187,14 @@ static void fill_files(void)
 		s.files[i].type = FD_TYPES__REG;
 		s.files[i].reg = &s.reg[i];
 	}
-	s.n_fds = 2;
-	for (size_t i = 0; i < 2; i++) {
+	s.n_fds = 6;
+	for (size_t i = 0; i < 6; i++) {
 		fdinfo_entry__init(&s.fds[i]);
 		s.fds[i].id = 3;
 		s.fds[i].fd = i;
 		s.fds[i].type = FD_TYPES__REG;
 	}
+	fill_events();
 	fs_entry__init(&s.fs);
 	s.fs.cwd_id = s.fs.root_id = 2;
 }
@@ -331,7 +364,21 @@ static void teardown(void)
 	X(changed_size, s.reg[0].has_size = true; s.reg[0].size = 1)                                                   \
 	X(changed_type, s.reg[2].has_mode = true; s.reg[2].mode = S_IFDIR)                                             \
 	X(entry_of_other_kind, s.files[2].type = FD_TYPES__PIPE)                                                       \
-	X(unsupported_kind, s.files[2].type = s.fds[0].type = s.fds[1].type = FD_TYPES__EVENTFD)                       \
+	X(unsupported_kind, s.files[2].type = s.fds[0].type = s.fds[1].type = FD_TYPES__TUNF)                          \
+	X(eventfd_without_entry, s.files[3].efd = NULL)                                                                \
+	X(eventfd_counter, s.eventfd.counter = ~0ul)                                                                   \
+	X(timerfd_without_entry, s.files[4].tfd = NULL)                                                                \
+	X(timerfd_clock, s.timerfd.clockid = 77)                                                                       \
+	X(timerfd_flags, s.timerfd.settime_flags = 8)                                                                  \
+	X(timerfd_nsec, s.timerfd.vnsec = 1000000000)                                                                  \
+	X(timerfd_sec, s.timerfd.isec = 1ul << 63)                                                                     \
+	X(signalfd_without_entry, s.files[5].sgfd = NULL)                                                              \
+	X(epoll_without_entry, s.files[6].epfd = NULL)                                                                 \
+	X(epoll_unknown_number, s.watch.tfd = 77)                                                                      \
+	X(epoll_unknown_file, s.watch.has_file_id = true; s.watch.file_id = 99)                                        \
+	X(epoll_itself, s.watch.has_file_id = true; s.watch.file_id = 7)                                               \
+	X(epoll_huge_number, s.watch.tfd = 0x7ffffffe)                                                                 \
+	X(epoll_negative_number, s.watch.tfd = 0xffffffff)                                                             \
 	X(type_differs, s.fds[0].type = FD_TYPES__TTY)                                                                 \
 	X(unknown_file, s.fds[0].id = 99)                                                                              \
 	X(same_fd_twice, s.fds[1].fd = 0)                                                                              \
