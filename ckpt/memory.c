@@ -217,9 +217,6 @@ static void fill_numbers(const struct dump_task *t, MmEntry *mm)
 	mm->dumpable = t->inside.dumpable;
 	mm->has_thp_disabled = true;
 	mm->thp_disabled = t->inside.thp_disable > 0;
-	mm->has_thp_except_advised = mm->thp_except_advised = t->inside.thp_disable > 0 &&
-							      t->inside.thp_disable & PR_THP_DISABLE_EXCEPT_ADVISED;
-	mm->has_memory_merge = mm->memory_merge = t->inside.memory_merge > 0;
 	mm->has_lock_future = t->inside.lock_future != 0;
 	mm->lock_future = t->inside.lock_future;
 }

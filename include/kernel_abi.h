@@ -18,11 +18,6 @@
 #define MFD_EXEC 0x0010U
 #endif
 
-/* No transparent huge pages but where madvise(2) asks for them: linux/prctl.h, 6.18 */
-#ifndef PR_THP_DISABLE_EXCEPT_ADVISED
-#define PR_THP_DISABLE_EXCEPT_ADVISED (1 << 1)
-#endif
-
 /* PAGEMAP_SCAN, linux/fs.h, 6.7 */
 #ifndef PAGEMAP_SCAN
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)

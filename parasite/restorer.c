@@ -26,9 +26,6 @@ void blob_main(struct restorer_args *args);
 #define MADV_GUARD_INSTALL_ 102 /* 6.13 */
 #define PR_TIMER_CREATE_RESTORE_IDS_ 77 /* 6.16 */
 #define PR_SET_MDWE_ 65 /* 6.3 */
-#define PR_SET_MEMORY_MERGE_ 67 /* 6.4 */
-#define MADVISE_MERGEABLE 12
-#define MADVISE_UNMERGEABLE 13
 #define MADVISE_HUGEPAGE 14
 #define MADVISE_NOHUGEPAGE 15
 #define OPEN_CLOEXEC 02000000
@@ -106,6 +103,8 @@ static _Noreturn void wait_forever(struct restorer_shared *shared)
 
 /* Address space */
 
+#include "restorer_pages.h"
+
 static void unmap_old(struct restorer_args *args)
 {
 	for (uint64_t i = 0; i < args->n_unmaps; i++)
@@ -138,119 +137,6 @@ static void map_area(struct restorer_args *args, const struct restorer_area *a)
 			must(args, STEP_ADVISE, a->start, sys(madvise, a->start, a->end - a->start, advice));
 }
 
-#define IOV_BATCH 64
-
-/*
- * Fills consecutive runs of pages from the page image. A batch of holes costs one call; a short read goes on
- * where it ended.
- */
-static void read_pages(struct restorer_args *args, struct restorer_read *r)
-{
-	struct iovec iov[IOV_BATCH];
-	uint64_t offset = r->offset;
-	struct restorer_pages *p = r->pages, *end = p + r->count;
-
-	while (p < end) {
-		uint64_t n = 0;
-
-		for (; n < IOV_BATCH && p + n < end; n++) {
-			iov[n].iov_base = (void *)p[n].addr;
-			iov[n].iov_len = p[n].len;
-		}
-		long got = must(args, STEP_READ, p->addr, sys(preadv, args->pages_fd, iov, n, offset, 0));
-		if (!got)
-			fail(args, STEP_READ, p->addr, 61 /* ENODATA */);
-		offset += got;
-		for (; got && (uint64_t)got >= p->len; p++)
-			got -= p->len;
-		if (got) {
-			p->addr += got;
-			p->len -= got;
-		}
-	}
-}
-
-static long control(int fd, unsigned long request, void *arg)
-{
-	return sys(ioctl, fd, request, arg);
-}
-
-/*
- * A userfaultfd that pages of the areas to be copied can be put in with, or -1: then they are read like others.
- * It puts whole pages in place, which costs half of faulting them in, zeroing and reading: they are never
- * zeroed, and there are no faults. No page must be there before. Closing it leaves no trace in the areas.
- */
-static int open_copier(struct restorer_args *args)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	long fd = args->copy_buffer ? sys(userfaultfd, OPEN_CLOEXEC | UFFD_USER_MODE_ONLY) : -1;
-
-	if (fd < 0)
-		return -1;
-	long ret = control(fd, UFFDIO_API, &api);
-	for (uint64_t i = 0; !ret && i < args->n_areas; i++) {
-		const struct restorer_area *a = &args->areas[i];
-		struct uffdio_register all = { { a->start, a->end - a->start }, UFFDIO_REGISTER_MODE_MISSING };
-
-		if (a->copy)
-			ret = control(fd, UFFDIO_REGISTER, &all);
-	}
-	if (!ret)
-		return fd;
-	sys(close, fd);
-	return -1;
-}
-
-/* Reads into the buffer what fits and puts it in place. Returns its size. */
-static uint64_t copy_some(struct restorer_args *args, int copier, const struct restorer_pages *p, uint64_t offset)
-{
-	uint64_t size = p->len < RESTORER_COPY ? p->len : RESTORER_COPY, done = 0;
-	struct uffdio_copy copy = { p->addr, (uint64_t)args->copy_buffer, size, UFFDIO_COPY_MODE_DONTWAKE, 0 };
-
-	while (done < size) {
-		long got = sys(pread64, args->pages_fd, (char *)args->copy_buffer + done, size - done, offset + done);
-
-		must(args, STEP_READ, p->addr, got ? got : -61 /* ENODATA */);
-		done += got;
-	}
-	must(args, STEP_READ, p->addr, control(copier, UFFDIO_COPY, &copy));
-	return size;
-}
-
-static void copy_pages(struct restorer_args *args, int copier, const struct restorer_read *r)
-{
-	uint64_t offset = r->offset;
-
-	for (uint64_t i = 0; i < r->count; i++) {
-		struct restorer_pages *p = &r->pages[i];
-
-		while (p->len) {
-			uint64_t size = copy_some(args, copier, p, offset);
-
-			offset += size;
-			p->addr += size;
-			p->len -= size;
-		}
-	}
-}
-
-static void load_pages(struct restorer_args *args)
-{
-	int copier = open_copier(args);
-
-	for (uint64_t i = 0; copier >= 0 && i < args->n_reads; i++)
-		if (args->reads[i].copy)
-			copy_pages(args, copier, &args->reads[i]);
-	/* While it is there nothing else can fill what is left of these areas. */
-	if (copier >= 0)
-		must(args, STEP_CLOSE, copier, sys(close, copier));
-	for (uint64_t i = 0; i < args->n_reads; i++)
-		if (copier < 0 || !args->reads[i].copy)
-			read_pages(args, &args->reads[i]);
-	if (args->n_reads)
-		must(args, STEP_CLOSE, args->pages_fd, sys(close, args->pages_fd));
-}
-
 static void finish_area(struct restorer_args *args, const struct restorer_area *a)
 {
 	uint64_t len = a->end - a->start;
@@ -260,9 +146,6 @@ static void finish_area(struct restorer_args *args, const struct restorer_area *
 	for (int advice = 0; advice < 64 && a->madv >> advice; advice++)
 		if (a->madv >> advice & 1 && advice != MADVISE_HUGEPAGE && advice != MADVISE_NOHUGEPAGE)
 			must(args, STEP_ADVISE, a->start, sys(madvise, a->start, len, advice));
-	/* New memory is merged when all is: whoever took an area out of that had it out. */
-	if (args->memory_merge && !(a->madv >> MADVISE_MERGEABLE & 1))
-		must(args, STEP_ADVISE, a->start, sys(madvise, a->start, len, MADVISE_UNMERGEABLE));
 }
 
 static void lock_area(struct restorer_args *args, const struct restorer_area *a)
@@ -283,8 +166,6 @@ static void build_memory(struct restorer_args *args)
 	/* First, while all is free: the kernel takes the address as a hint only. */
 	if (args->vdso_hint)
 		must(args, STEP_VDSO, args->vdso_hint, sys(arch_prctl, ARCH_MAP_VDSO_64, args->vdso_hint));
-	if (args->memory_merge)
-		must(args, STEP_MERGE, 0, sys(prctl, PR_SET_MEMORY_MERGE_, 1, 0, 0, 0));
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		map_area(args, &args->areas[i]);
 	fault(args, BLOB_FAULT_MAPPED);
@@ -307,8 +188,7 @@ static void build_memory(struct restorer_args *args)
 static void set_process(struct restorer_args *args)
 {
 	if (args->thp_disabled)
-		must(args, STEP_THP, args->thp_disabled,
-		     sys(prctl, PR_SET_THP_DISABLE, 1, args->thp_disabled & ~1u, 0, 0));
+		must(args, STEP_THP, 0, sys(prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0));
 	must(args, STEP_PERSONALITY, args->personality, sys(personality, args->personality));
 	for (int bit = 0; bit < 32; bit++)
 		if (args->membarrier >> bit & 1)

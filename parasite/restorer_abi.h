@@ -36,7 +36,6 @@ enum blob_step {
 	STEP_ADVISE,
 	STEP_LOCK,
 	STEP_LOCK_FUTURE,
-	STEP_MERGE,
 	STEP_CLOSE,
 	STEP_MM,
 	STEP_PERSONALITY,
@@ -209,8 +208,7 @@ struct restorer_args {
 	void *copy_buffer; /* RESTORER_COPY bytes; NULL: no read is to be copied */
 	int32_t pages_fd;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */
-	uint32_t thp_disabled; /* 1, and flags of PR_SET_THP_DISABLE; 0: not */
-	uint32_t memory_merge; /* PR_SET_MEMORY_MERGE */
+	uint32_t thp_disabled;
 	uint32_t lock_future; /* flags of mlockall(2); 0: none */
 
 	void *mm_map; /* struct prctl_mm_map */

@@ -13,7 +13,6 @@
 
 #include "block.h"
 #include "cleanup.h"
-#include "kernel_abi.h"
 #include "log.h"
 #include "opts.h"
 #include "plan.h"
@@ -147,9 +146,6 @@ static int attrs_fill(struct plan *plan, struct plan_task *task, struct block *b
 	args->io_flusher = tc->has_io_flusher && tc->io_flusher;
 	args->mdwe = tc->has_mdwe ? tc->mdwe : 0;
 	args->thp_disabled = task->mm->has_thp_disabled && task->mm->thp_disabled;
-	if (args->thp_disabled && task->mm->has_thp_except_advised && task->mm->thp_except_advised)
-		args->thp_disabled |= PR_THP_DISABLE_EXCEPT_ADVISED;
-	args->memory_merge = task->mm->has_memory_merge && task->mm->memory_merge;
 	args->lock_future = task->mm->has_lock_future ? task->mm->lock_future : 0;
 	/* 2 cannot be set: it is what a change of credentials makes, if the system is set up like that. */
 	args->dumpable = task->mm->has_dumpable && task->mm->dumpable < 2 ? task->mm->dumpable : -1;

@@ -18,7 +18,6 @@ static const struct {
 	[STEP_LOCK] = { "lock memory", "address", "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },
 	[STEP_LOCK_FUTURE] = { "lock memory to come (mlockall)", "flags",
 			       "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },
-	[STEP_MERGE] = { "have memory merged (PR_SET_MEMORY_MERGE)", "", "the kernel needs CONFIG_KSM" },
 	[STEP_CLOSE] = { "close temporary descriptors", "descriptor", NULL },
 	[STEP_MM] = { "set addresses and executable (PR_SET_MM_MAP)", "",
 		      "the kernel needs CONFIG_CHECKPOINT_RESTORE, "
