@@ -251,6 +251,19 @@ int parasite_get_timers(struct parasite *p, const int32_t *ids, unsigned int n, 
 	return err ? err : hear(p, timers, sizeof(*timers));
 }
 
+int parasite_check_aio(struct parasite *p, uint64_t context, bool *alive)
+{
+	struct parasite_reply reply;
+
+	if (pwrite(p->mem, &context, sizeof(context), p->base + PARASITE_MAX) != sizeof(context))
+		return log_errno(errno, "can't hand an AIO context to the parasite in thread %d", p->thread->tid);
+	int err = ask(p, (struct parasite_request){ .command = PARASITE_CHECK_AIO }, -1);
+	if (!err)
+		err = hear(p, &reply, sizeof(reply));
+	*alive = !err && !reply.result;
+	return err;
+}
+
 int parasite_hold(struct parasite *p)
 {
 	int err = tracee_interrupt(p->thread->tid);

@@ -1,6 +1,6 @@
 /*
  * Memory areas: what each is, from /proc/PID/smaps and map_files, and mm-PID.img.
- * Does not handle (judged): SysV segments, device and AIO mappings, userfaultfd.
+ * Does not handle (judged): SysV segments, device mappings, userfaultfd, protection keys.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -85,9 +85,9 @@ static int judge_area(struct dump_task *t, const struct vma *v)
 	static const struct {
 		const char *prefix, *kind;
 	} named[] = {
-		{ "/SYSV", "SysV shared memory" },   { "/[aio]", "AIO ring" },
-		{ "/[uprobes]", "uprobes area" },    { "[uprobes]", "uprobes area" },
-		{ "socket:", "packet socket ring" }, { "anon_inode:", "device memory" },
+		{ "/SYSV", "SysV shared memory" },  { "/[uprobes]", "uprobes area" },
+		{ "[uprobes]", "uprobes area" },    { "socket:", "packet socket ring" },
+		{ "anon_inode:", "device memory" },
 	};
 	const char *kind = NULL;
 
@@ -121,6 +121,8 @@ static uint32_t area_status(const struct vma *v)
 {
 	if (!strcmp(v->name, "[vsyscall]"))
 		return VMA_AREA_VSYSCALL | VMA_ANON_PRIVATE;
+	if (aio_is_ring(v))
+		return VMA_AREA_AIORING;
 	if (!strcmp(v->name, "[vdso]"))
 		return VMA_AREA_REGULAR | VMA_AREA_VDSO | VMA_ANON_PRIVATE;
 	if (is_vvar(v))
@@ -232,6 +234,8 @@ int memory_write(struct dump_task *t)
 	if (err)
 		return log_errno(-err, "can't read the auxiliary vector of task %d", t->pid);
 	err = fill_areas(t, &mm, &arena);
+	if (!err)
+		err = aio_fill(t, &mm, &arena);
 	if (err)
 		return log_errno(-err, "areas of task %d", t->pid);
 	fill_numbers(t, &mm);

@@ -66,22 +66,29 @@ static int add_range(struct run_list *list, const struct dump_task *t, size_t *a
 	return 0;
 }
 
-/* Pages of the vDSO belong to the kernel, but are written so that a restore elsewhere can tell what it was. */
-static const struct vma *find_vdso(const struct dump_task *t)
+/*
+ * Pages of the vDSO belong to the kernel, but are written so that a restore elsewhere can tell what it was; those of
+ * AIO rings are a file's, but nobody else's.
+ */
+static bool is_written_whole(const struct vma *v)
 {
-	for (size_t i = 0; i < t->vmas.n; i++)
-		if (!strcmp(t->vmas.v[i].name, "[vdso]"))
-			return &t->vmas.v[i];
-	return NULL;
+	return !strcmp(v->name, "[vdso]") || aio_is_ring(v);
 }
 
-static int add_vdso_before(struct run_list *list, const struct vma **vdso, uint64_t end)
+static int add_whole(struct run_list *list, const struct vma *v)
 {
-	if (!*vdso || (*vdso)->start >= end)
-		return 0;
-	struct run run = { .start = (*vdso)->start, .end = (*vdso)->end, .readable = true };
-	*vdso = NULL;
-	return run_add(list, run);
+	return run_add(list, (struct run){ .start = v->start, .end = v->end, .readable = v->prot & PROT_READ });
+}
+
+/* Adds such areas below the end. *next moves along: ranges ascend. */
+static int add_whole_before(struct run_list *list, const struct dump_task *t, size_t *next, uint64_t end)
+{
+	int err = 0;
+
+	for (; *next < t->vmas.n && t->vmas.v[*next].start < end && !err; ++*next)
+		if (is_written_whole(&t->vmas.v[*next]))
+			err = add_whole(list, &t->vmas.v[*next]);
+	return err;
 }
 
 static int scan_new(int fd, struct dump_task *t, bool with_guards, struct run_list *list)
@@ -98,8 +105,7 @@ static int scan_new(int fd, struct dump_task *t, bool with_guards, struct run_li
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | (with_guards ? PAGE_IS_GUARD : 0),
 	};
-	const struct vma *vdso = find_vdso(t);
-	size_t area = 0;
+	size_t area = 0, whole = 0;
 	int err = 0;
 
 	do {
@@ -112,27 +118,26 @@ static int scan_new(int fd, struct dump_task *t, bool with_guards, struct run_li
 				err = run_add(&t->guards, (struct run){ regions[i].start, regions[i].end });
 				continue;
 			}
-			err = add_vdso_before(list, &vdso, regions[i].start);
+			err = add_whole_before(list, t, &whole, regions[i].start);
 			err = err ? err : add_range(list, t, &area, regions[i].start, regions[i].end);
 		}
 		arg.start = arg.walk_end;
 	} while (!err && arg.walk_end < ADDRESS_END);
-	return err ? err : add_vdso_before(list, &vdso, ADDRESS_END);
+	return err ? err : add_whole_before(list, t, &whole, ADDRESS_END);
 }
 
 /* Before 6.7: one word a page. */
 static int scan_old(int fd, const struct dump_task *t, struct run_list *list)
 {
 	_cleanup_free_ uint64_t *words = malloc(65536);
-	const struct vma *vdso = find_vdso(t);
 	int err = words ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < t->vmas.n && !err; i++) {
 		const struct vma *v = &t->vmas.v[i];
 
-		if (v == vdso)
-			err = run_add(list, (struct run){ .start = v->start, .end = v->end, .readable = true });
-		if (!memory_is_private(v) || v == vdso)
+		if (is_written_whole(v))
+			err = add_whole(list, v);
+		if (!memory_is_private(v) || is_written_whole(v))
 			continue;
 		for (uint64_t at = v->start; at < v->end && !err;) {
 			size_t pages = (v->end - at) / 4096 < 8192 ? (v->end - at) / 4096 : 8192;

@@ -32,6 +32,13 @@ struct signal_queue {
 	size_t n;
 };
 
+/* A context of asynchronous I/O. */
+struct aio_context {
+	uint64_t id, len; /* address of its ring, and bytes */
+	uint32_t requests; /* that io_setup(2) needs to be asked for to get a ring like that */
+	bool alive;
+};
+
 /* A timer of timer_create(2). */
 struct posix_timer {
 	int32_t id, clock, signal, notify; /* as in struct sigevent */
@@ -96,6 +103,8 @@ struct dump_task {
 	struct vma_list vmas;
 	struct run_list guards; /* MADV_GUARD_INSTALL; found with the pages */
 	bool guards_known;
+	struct aio_context *rings; /* owned */
+	size_t n_rings;
 	struct dump_file **vma_files; /* the file behind vmas.v[i], or NULL */
 	struct gadgets gadgets;
 	struct remote_slots slots; /* of threads whose way home cannot lie on their own stack */
@@ -295,6 +304,10 @@ int sharing_judge(struct dump_task *t);
 int memory_collect(struct dump_task *t);
 int memory_judge(struct dump_task *t);
 int memory_write(struct dump_task *t); /* mm-PID.img */
+/* Whether the area is the ring of an AIO context; fills in those of the task (part_aio.c). */
+bool aio_is_ring(const struct vma *v);
+struct MmEntry;
+int aio_fill(const struct dump_task *t, struct MmEntry *mm, struct arena *arena);
 /* Whether private pages of the area belong into the image. */
 bool memory_is_private(const struct vma *v);
 

@@ -146,6 +146,15 @@ static void get_timers(const struct parasite *p, uint32_t count)
 	answer(p, &t, sizeof(t));
 }
 
+/* Takes no event. */
+static void check_aio(const struct parasite *p)
+{
+	const uint64_t *context = (const void *)(p->arg->base + PARASITE_MAX);
+	struct parasite_reply reply = { sys6(io_getevents, *context, 0, 0, 0, 0, 0) };
+
+	answer(p, &reply, sizeof(reply));
+}
+
 /* Writes the first count ranges to the file, all bytes of each. */
 static void write_ranges(const struct parasite *p, uint32_t count)
 {
@@ -192,6 +201,9 @@ static void serve(struct parasite *p)
 			break;
 		case PARASITE_WRITE:
 			write_ranges(p, request.count);
+			break;
+		case PARASITE_CHECK_AIO:
+			check_aio(p);
 			break;
 		case PARASITE_GET_TIMERS:
 			get_timers(p, request.count);

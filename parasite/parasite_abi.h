@@ -34,6 +34,7 @@ enum parasite_command {
 			 */
 	PARASITE_GET_TIMERS, /* the area holds count ids (int32_t) of POSIX timers; answered by struct parasite_timers
 			      */
+	PARASITE_CHECK_AIO, /* the area holds the id (uint64_t) of an AIO context; answered by 0 or -errno */
 	PARASITE_QUIT, /* closes its descriptors, unmaps itself and goes home; no answer */
 };
 

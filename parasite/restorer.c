@@ -103,6 +103,7 @@ static _Noreturn void wait_forever(struct restorer_shared *shared)
 
 /* Address space */
 
+#include "restorer_aio.h"
 #include "restorer_pages.h"
 
 static void unmap_old(struct restorer_args *args)
@@ -171,6 +172,7 @@ static void build_memory(struct restorer_args *args)
 	fault(args, BLOB_FAULT_MAPPED);
 	load_pages(args);
 	fault(args, BLOB_FAULT_READ);
+	make_rings(args);
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		finish_area(args, &args->areas[i]);
 	for (uint64_t i = 0; i < args->n_guards; i++)

@@ -34,6 +34,7 @@ enum blob_step {
 	STEP_READ,
 	STEP_PROTECT,
 	STEP_ADVISE,
+	STEP_AIO,
 	STEP_LOCK,
 	STEP_LOCK_FUTURE,
 	STEP_CLOSE,
@@ -129,6 +130,12 @@ struct restorer_range {
 	uint64_t start, len;
 };
 
+/* The ring of an AIO context, which is loaded like private memory first. */
+struct restorer_ring {
+	uint64_t start, len;
+	uint64_t requests; /* of io_setup(2) */
+};
+
 struct restorer_creds {
 	uint32_t uid, euid, suid, fsuid;
 	uint32_t gid, egid, sgid, fsgid;
@@ -207,6 +214,10 @@ struct restorer_args {
 	const struct restorer_range *guards; /* MADV_GUARD_INSTALL */
 	void *copy_buffer; /* RESTORER_COPY bytes; NULL: no read is to be copied */
 	int32_t pages_fd;
+	int32_t null_fd; /* /dev/null, for AIO rings; -1: there are none */
+	uint32_t unused3;
+	uint64_t n_rings;
+	const struct restorer_ring *rings;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */
 	uint32_t thp_disabled;
 	uint32_t lock_future; /* flags of mlockall(2); 0: none */

@@ -29,7 +29,6 @@ static const struct {
 } unsupported[] = {
 	{ VMA_AREA_SYSVIPC, "System V shared memory" },
 	{ VMA_AREA_SOCKET, "a mapped packet socket" },
-	{ VMA_AREA_AIORING, "an AIO ring" },
 	{ VMA_AREA_SHSTK, "a shadow stack" },
 	{ VMA_AREA_UPROBES, "uprobes" },
 };
@@ -136,6 +135,8 @@ static int check_area(struct plan *plan, struct plan_task *task, struct plan_are
 			return 0;
 		}
 	}
+	if (v->status & VMA_AREA_AIORING) /* part_aio.c */
+		return 0;
 	const char *wrong = plan_check_huge_area(plan, v);
 	if (wrong)
 		refuse_area(plan, task, v, wrong);
@@ -261,7 +262,8 @@ static int check_pages(struct plan *plan, void *arg, uint64_t start, uint64_t en
 		while (place->next < task->n_areas && task->areas[place->next].vma->end <= start)
 			place->next++;
 		struct plan_area *area = place->next < task->n_areas ? &task->areas[place->next] : NULL;
-		if (!area || area->vma->start > start || area->vma->flags & MAP_SHARED) {
+		if (!area || area->vma->start > start ||
+		    (area->vma->flags & MAP_SHARED && !(area->vma->status & VMA_AREA_AIORING))) {
 			plan_refuse(plan, "pagemap-%d.img: pages at 0x%llx lie in no private area", task->pid,
 				    (unsigned long long)start);
 			return 0;
@@ -286,9 +288,6 @@ static void check_mm(struct plan *plan, struct plan_task *task)
 	if (mm->n_mm_saved_auxv > AUXV_MAX)
 		plan_refuse(plan, "mm-%d.img: an auxiliary vector of %zu words, the kernel keeps %d", task->pid,
 			    mm->n_mm_saved_auxv, AUXV_MAX);
-	if (mm->n_aios)
-		plan_refuse(plan, "task %d has %zu AIO contexts: not supported yet; restore with CRIU", task->pid,
-			    mm->n_aios);
 	if (mm->has_lock_future && mm->lock_future & ~(uint32_t)(MCL_FUTURE | MCL_ONFAULT))
 		plan_refuse(plan, "mm-%d.img: unknown flags 0x%x of mlockall", task->pid, mm->lock_future);
 	if (mm->has_dumpable && (mm->dumpable < 0 || mm->dumpable > 2))

@@ -43,6 +43,10 @@ static void fill_area(const struct plan_area *area, struct restorer_area *to)
 			: v->has_lock_on_fault && v->lock_on_fault ? LOCK_ON_FAULT
 								   : LOCK,
 	};
+	if (v->status & VMA_AREA_AIORING) { /* loaded first, made what it is then */
+		to->flags = MAP_PRIVATE;
+		to->map_prot = PROT_READ | PROT_WRITE;
+	}
 	if (area->segment)
 		to->flags &= ~MAP_ANONYMOUS;
 	else if (!area->file)

@@ -1,5 +1,5 @@
 /*
- * Guard regions (MADV_GUARD_INSTALL): in touched and untouched memory, in a shared mapping of a file, in locked memory;
+ * Guard regions (MADV_GUARD_INSTALL): in touched and untouched memory, in a shared mapping of a file;
  * they stop who touches them, and give memory back when they are removed.
  */
 #include "e2e.h"
@@ -50,7 +50,6 @@ int main(int argc, char **argv)
 		skip("no guard regions: Linux 6.13");
 	must(!madvise(untouched, 8 * E2E_PAGE, MADV_GUARD_INSTALL));
 	bool in_files = !madvise(file + 60 * E2E_PAGE, 4 * E2E_PAGE, MADV_GUARD_INSTALL); /* 6.15 */
-	must(!mlock2(touched, len, MLOCK_ONFAULT));
 	signal(SIGSEGV, on_fault);
 
 	e2e_wait();
@@ -59,7 +58,7 @@ int main(int argc, char **argv)
 	check(untouched, 0, 7, "untouched");
 	check(file, in_files ? 60 : -1, in_files ? 63 : -2, "file");
 	e2e_verify(touched, 4 * E2E_PAGE, 1, "before the guards");
-	must(!munlock(touched, len) && !madvise(touched, len, MADV_GUARD_REMOVE));
+	must(!madvise(touched, len, MADV_GUARD_REMOVE));
 	for (size_t i = 0; i < 3 * E2E_PAGE; i++)
 		must(!touched[4 * E2E_PAGE + i]);
 	return 0;

@@ -1,6 +1,6 @@
 /*
- * Locked memory: in part, on fault, with areas that nobody can touch, and for memory to come: all of it at once in one
- * child, on fault in another.
+ * Locked memory: in part, on fault, with guards, with areas that nobody can touch, and for memory to come: all of it at
+ * once in one child, on fault in another.
  */
 #include "e2e.h"
 
@@ -87,6 +87,9 @@ int main(int argc, char **argv)
 		skip("can't lock memory: %s", strerror(errno));
 	must(!mlock2(area + 8 * E2E_PAGE, 4 * E2E_PAGE, MLOCK_ONFAULT));
 	area[9 * E2E_PAGE] = 9;
+	char *guarded = map(PROT_READ | PROT_WRITE);
+	madvise(guarded + E2E_PAGE, E2E_PAGE, 102 /* MADV_GUARD_INSTALL, 6.13: or it is memory like all */);
+	must(!mlock2(guarded, 16 * E2E_PAGE, MLOCK_ONFAULT));
 	pid_t pids[] = { e2e_fork(future, &all), e2e_fork(future, &on_fault), e2e_fork(current, NULL) };
 
 	e2e_wait();
@@ -95,6 +98,7 @@ int main(int argc, char **argv)
 	expect_locked(area + 4 * E2E_PAGE, false, false);
 	expect_locked(area + 8 * E2E_PAGE, true, true);
 	expect_locked(area + 12 * E2E_PAGE, false, false);
+	expect_locked(guarded, true, true);
 	same(area[9 * E2E_PAGE], 9);
 	for (int i = 0; i < 3; i++)
 		e2e_join(pids[i]);

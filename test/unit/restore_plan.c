@@ -29,6 +29,7 @@ static struct set {
 	uint32_t threads[2];
 	RegFileEntry reg[3];
 	FownEntry fown;
+	AioRingEntry aio, *aios[1];
 	MemfdFileEntry memfd;
 	RemapFilePathEntry remap;
 	GhostFileEntry ghost;
@@ -163,6 +164,9 @@ static void fill_files(void)
 
 	fown_entry__init(&s.fown);
 	memfd_file_entry__init(&s.memfd);
+	aio_ring_entry__init(&s.aio);
+	s.aio.nr_req = 8;
+	s.aios[0] = &s.aio;
 	remap_file_path_entry__init(&s.remap);
 	ghost_file_entry__init(&s.ghost);
 	ghost_chunk_entry__init(&s.chunk);
@@ -394,6 +398,10 @@ static void teardown(void)
 	X(shared_and_private, s.vma[0].flags |= 1)                                                                     \
 	X(unknown_flags, s.vma[0].flags |= 1u << 30)                                                                   \
 	X(lock_future, s.mm.has_lock_future = true; s.mm.lock_future = 1)                                              \
+	X(aio_without_area, s.mm.n_aios = 1; s.mm.aios = s.aios)                                                       \
+	X(aio_without_context, s.vma[0].status = VMA_AREA_AIORING; s.vma[0].flags = 1)                                 \
+	X(aio_of_other_size, s.vma[0].status = VMA_AREA_AIORING; s.vma[0].flags = 1; s.mm.n_aios = 1;                  \
+	  s.mm.aios = s.aios; s.aio.id = AREA; s.aio.ring_len = 4096)                                                  \
 	X(unaligned_huge, s.vma[0].flags |= 0x40000)                                                                   \
 	X(size_of_huge, s.vma[0].flags |= 0x40000 | 1u << 26)                                                          \
 	X(memfd_without_inode, s.files[2].type = s.fds[0].type = s.fds[1].type = FD_TYPES__MEMFD;                      \
