@@ -22,6 +22,7 @@ static const struct {
 	bool criu;
 } no_matter[] = {
 	{ "sd", "soft-dirty: written since the last clear_refs" },
+	{ "gu", "may have had guards: spreads when the kernel merges areas" },
 	{ "??", "a flag without a name in this kernel" },
 	{ "ac", "CRIU has all private areas writable for a moment, so they count as accountable", true },
 };
