@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <search.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -37,12 +38,18 @@ void *plan_alloc_fixed(struct plan *plan, size_t size)
 	return arena_get(&plan->fixed, size ? size : 1);
 }
 
+static void free_nothing(void *node)
+{
+}
+
 void plan_close(struct plan *plan)
 {
 	for (size_t i = 0; plan->tasks && i < plan->n_tasks; i++)
 		for (size_t t = 0; t < plan->tasks[i].n_threads; t++)
 			if (plan->tasks[i].threads[t].core && !plan->tasks[i].threads[t].kept)
 				core_entry__free_unpacked(plan->tasks[i].threads[t].core, NULL);
+	tdestroy(plan->segment_tree, free_nothing);
+	plan->segment_tree = NULL;
 	arena_free(&plan->arena);
 	arena_free(&plan->fixed);
 	if (plan->regs)

@@ -228,6 +228,7 @@ struct plan {
 	struct plan_file *files; /* ascending by id */
 	size_t n_segments;
 	struct plan_segment *segments;
+	void *segment_tree; /* tsearch(3) by id */
 	struct plan_ghost *ghosts;
 	size_t n_ghost_names;
 	uint64_t huge_pages; /* sizes of huge pages that are used, one bit each */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -47,16 +48,25 @@ static struct plan_segment *shared_anonymous(const struct plan_file *file)
 	return s && !s->memfd ? s : NULL;
 }
 
+static int compare_segments(const void *a, const void *b)
+{
+	uint64_t x = ((const struct plan_segment *)a)->id, y = ((const struct plan_segment *)b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
 struct plan_segment *plan_segment(struct plan *plan, uint64_t id)
 {
-	struct plan_segment *s = plan->segments;
+	const struct plan_segment key = { .id = id };
+	struct plan_segment **found = tfind(&key, &plan->segment_tree, compare_segments);
 
-	while (s && s->id != id)
-		s = s->next;
-	if (s)
-		return s;
-	s = plan_alloc(plan, sizeof(*s));
+	if (found)
+		return *found;
+	struct plan_segment *s = plan_alloc(plan, sizeof(*s));
 	if (!s)
+		return NULL;
+	s->id = id;
+	if (!tsearch(s, &plan->segment_tree, compare_segments))
 		return NULL;
 	*s = (struct plan_segment){ .id = id, .fd = -1, .next = plan->segments };
 	plan->segments = s;
