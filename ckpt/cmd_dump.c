@@ -175,6 +175,7 @@ static void free_dump(struct dump *d)
 	files_free(d);
 	shmem_free(d);
 	ghosts_free(d);
+	sysv_free(d);
 	for (size_t i = 0; i < d->n_blockers; i++) {
 		free(d->blockers[i].where);
 		free(d->blockers[i].kind);

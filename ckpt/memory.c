@@ -1,6 +1,6 @@
 /*
  * Memory areas: what each is, from /proc/PID/smaps and map_files, and mm-PID.img.
- * Does not handle (judged): SysV segments, device mappings, userfaultfd, protection keys.
+ * Does not handle (judged): device mappings, userfaultfd, protection keys.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -72,7 +72,9 @@ int memory_collect(struct dump_task *t)
 	if (!t->vma_files)
 		return log_errno(ENOMEM, "areas of task %d", t->pid);
 	for (size_t i = 0; i < t->vmas.n && !err; i++) {
-		if (is_shared_anonymous(&t->vmas.v[i]))
+		if (sysv_is_shm(&t->vmas.v[i]))
+			err = sysv_collect(t, &t->vmas.v[i]);
+		else if (is_shared_anonymous(&t->vmas.v[i]))
 			err = shmem_collect(t, &t->vmas.v[i]);
 		else if (is_file(&t->vmas.v[i]))
 			err = files_add_mapping(t, &t->vmas.v[i], file_flags(&t->vmas.v[i]), &t->vma_files[i]);
@@ -85,8 +87,9 @@ static int judge_area(struct dump_task *t, const struct vma *v)
 	static const struct {
 		const char *prefix, *kind;
 	} named[] = {
-		{ "/SYSV", "SysV shared memory" },  { "/[uprobes]", "uprobes area" },
-		{ "[uprobes]", "uprobes area" },    { "socket:", "packet socket ring" },
+		{ "/[uprobes]", "uprobes area" },
+		{ "[uprobes]", "uprobes area" },
+		{ "socket:", "packet socket ring" },
 		{ "anon_inode:", "device memory" },
 	};
 	const char *kind = NULL;
@@ -100,6 +103,8 @@ static int judge_area(struct dump_task *t, const struct vma *v)
 		kind = "device memory";
 	else if (!kind && v->start >= 1ul << 47 && strcmp(v->name, "[vsyscall]"))
 		kind = "address above 47 bits";
+	if (!kind && sysv_is_shm(v))
+		return sysv_judge(t, v);
 	if (v->protection_key)
 		kind = "memory with a protection key";
 	if (!kind)
@@ -127,6 +132,8 @@ static uint32_t area_status(const struct vma *v)
 		return VMA_AREA_REGULAR | VMA_AREA_VDSO | VMA_ANON_PRIVATE;
 	if (is_vvar(v))
 		return VMA_AREA_REGULAR | VMA_AREA_VVAR | VMA_ANON_PRIVATE;
+	if (sysv_is_shm(v))
+		return VMA_AREA_REGULAR | VMA_AREA_SYSVIPC | VMA_ANON_SHARED;
 	if (is_shared_anonymous(v))
 		return VMA_AREA_REGULAR | VMA_ANON_SHARED;
 	if (v->ino && !is_private_huge(v))
@@ -162,7 +169,9 @@ static void fill_area(const struct dump *d, VmaEntry *e, const struct vma *v, co
 		e->fdflags = file_flags(v);
 	} else if (e->status & VMA_ANON_SHARED) {
 		e->pgoff = v->pgoff;
-		e->shmid = shmem_id(d, v->dev, v->ino);
+		e->shmid = e->status & VMA_AREA_SYSVIPC ? v->ino : shmem_id(d, v->dev, v->ino);
+		e->has_fdflags = true;
+		e->fdflags = file_flags(v);
 	}
 	e->has_madv = v->madv != 0;
 	e->madv = v->madv;

@@ -76,8 +76,11 @@ static int add(struct dump *d, struct segment *s)
 			return -ENOMEM;
 		all->list = list;
 	}
-	/* Inodes of two file systems (memfd of huge pages have their own) may have the same number. */
-	for (s->id = s->ino; !s->id || tfind(s, &all->by_id, compare_ids); s->id++)
+	/*
+	 * Inodes of two file systems (memfd of huge pages have their own) may have the same number. System V segments,
+	 * which come without a device, may be number 0.
+	 */
+	for (s->id = s->ino; (!s->id && s->dev) || tfind(s, &all->by_id, compare_ids); s->id++)
 		;
 	if (!tsearch(s, &all->by_inode, compare_inodes) || !tsearch(s, &all->by_id, compare_ids))
 		return -ENOMEM; /* all goes down: shmem_free() */

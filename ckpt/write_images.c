@@ -32,6 +32,14 @@ static void fill_ids(TaskKobjIdsEntry *e, uint32_t own)
 	e->cgroup_ns_id = 8;
 }
 
+static int write_ipc(struct dump *d)
+{
+	TaskKobjIdsEntry ids;
+
+	fill_ids(&ids, 1);
+	return sysv_write(d, ids.ipc_ns_id);
+}
+
 static int write_inventory(struct dump *d)
 {
 	InventoryEntry e = INVENTORY_ENTRY__INIT;
@@ -157,7 +165,8 @@ static int write_task(struct dump_task *t)
 /* Writes piece number i: the tree's images, then each task's, then each thread's. Returns 1 when there is none. */
 static int write_piece(struct dump *d, size_t i)
 {
-	static int (*const tree[])(struct dump * d) = { files_write, write_pstree, write_clocks, write_inventory };
+	static int (*const tree[])(struct dump * d) = { files_write, write_pstree, write_clocks, write_ipc,
+							write_inventory };
 	const size_t n_tree = sizeof(tree) / sizeof(tree[0]);
 
 	if (i < n_tree)

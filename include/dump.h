@@ -152,6 +152,7 @@ struct dump {
 	struct files *files;
 	struct shmem *shmem;
 	struct ghosts *ghosts;
+	struct sysv *sysv;
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
 	struct gadget_cache gadget_cache;
 	struct undo undo;
@@ -335,6 +336,13 @@ int shmem_write(struct dump *d);
  */
 int copy_bytes(int from, int to, uint64_t start, uint64_t end);
 void shmem_free(struct dump *d);
+
+/* System V shared memory (sysv_shm.c): an area of it, its segment, ipcns-shm-N.img. Return 0 or -errno (logged). */
+bool sysv_is_shm(const struct vma *v);
+int sysv_collect(struct dump_task *t, const struct vma *v);
+int sysv_judge(struct dump_task *t, const struct vma *v);
+int sysv_write(struct dump *d, uint32_t ipc_ns_id);
+void sysv_free(struct dump *d);
 
 /*
  * Files without a name (ghost.c). f is seen for the first time, fd leads to it; the ghost is the registry's.

@@ -121,12 +121,24 @@ static void move_area(struct restorer_args *args, const struct restorer_area *a)
 		must(args, STEP_MAP, a->start, sys(mremap, a->from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, a->start));
 }
 
+/* First, while all is free: what the task had unmapped of them may be in use otherwise. */
+static void attach_segments(struct restorer_args *args)
+{
+	for (uint64_t i = 0; i < args->n_attach; i++)
+		must(args, STEP_ATTACH, args->attach[i].base,
+		     sys(shmat, args->attach[i].id, args->attach[i].base, args->attach[i].flags));
+	for (uint64_t i = 0; i < args->n_holes; i++)
+		must(args, STEP_UNMAP, args->holes[i].start, sys(munmap, args->holes[i].start, args->holes[i].len));
+}
+
 static void map_area(struct restorer_args *args, const struct restorer_area *a)
 {
 	if (a->from) {
 		move_area(args, a);
 		return;
 	}
+	if (a->attached)
+		return;
 	long at = sys6(mmap, a->start, a->end - a->start, a->map_prot, a->flags | MAP_FIXED_NOREPLACE, a->fd, a->pgoff);
 
 	must(args, STEP_MAP, a->start, at);
@@ -167,6 +179,7 @@ static void build_memory(struct restorer_args *args)
 	/* First, while all is free: the kernel takes the address as a hint only. */
 	if (args->vdso_hint)
 		must(args, STEP_VDSO, args->vdso_hint, sys(arch_prctl, ARCH_MAP_VDSO_64, args->vdso_hint));
+	attach_segments(args);
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		map_area(args, &args->areas[i]);
 	fault(args, BLOB_FAULT_MAPPED);

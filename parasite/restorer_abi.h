@@ -34,6 +34,7 @@ enum blob_step {
 	STEP_READ,
 	STEP_PROTECT,
 	STEP_ADVISE,
+	STEP_ATTACH,
 	STEP_AIO,
 	STEP_LOCK,
 	STEP_LOCK_FUTURE,
@@ -109,6 +110,7 @@ struct restorer_area {
 	uint64_t from; /* where it is mapped already, with its pages; 0: it is not */
 	int32_t fd;
 	uint8_t lock; /* enum restorer_lock */
+	uint8_t attached; /* part of a struct restorer_attach */
 	uint8_t copy; /* some of its pages are copied by userfaultfd */
 };
 
@@ -128,6 +130,13 @@ struct restorer_read {
 
 struct restorer_range {
 	uint64_t start, len;
+};
+
+/* An attachment of System V shared memory, mapped as a whole. */
+struct restorer_attach {
+	uint64_t base;
+	uint32_t id, flags; /* SHM_* */
+	uint64_t end, whole_end; /* of the areas that are known, of all: for who fills this in */
 };
 
 /* The ring of an AIO context, which is loaded like private memory first. */
@@ -216,6 +225,9 @@ struct restorer_args {
 	int32_t pages_fd;
 	int32_t null_fd; /* /dev/null, for AIO rings; -1: there are none */
 	uint32_t unused3;
+	uint64_t n_attach, n_holes;
+	const struct restorer_attach *attach;
+	const struct restorer_range *holes; /* of these, to be unmapped again */
 	uint64_t n_rings;
 	const struct restorer_ring *rings;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */

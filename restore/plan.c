@@ -15,6 +15,7 @@
 #include "cleanup.h"
 #include "log.h"
 #include "opts.h"
+#include "sysv_shm.h"
 
 void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...)
 {
@@ -248,6 +249,8 @@ static int read_images(struct plan *plan)
 		err = plan_read_files(plan);
 	if (!err)
 		err = plan_read_remaps(plan);
+	if (!err)
+		err = sysv_read(plan);
 	for (size_t i = 0; !err && i < plan->n_tasks; i++)
 		err = read_parts(plan, &plan->tasks[i]);
 	if (!err)

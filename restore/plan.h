@@ -114,6 +114,8 @@ struct plan_segment {
 	bool sized; /* size is known, and not to be found from what is mapped */
 	uint32_t huge; /* MFD_HUGETLB and the size of its pages, or 0 */
 	const MemfdInodeEntry *memfd; /* NULL: anonymous */
+	const IpcShmEntry *sysv; /* NULL: none of System V */
+	bool exists; /* of System V: it is still there */
 	bool sealed;
 	struct plan_task *owner;
 	struct plan_pages pages;
@@ -232,6 +234,10 @@ struct plan {
 	struct plan_ghost *ghosts;
 	size_t n_ghost_names;
 	uint64_t huge_pages; /* sizes of huge pages that are used, one bit each */
+	const IpcShmEntry **sysv;
+	size_t n_sysv;
+	pid_t sysv_helper; /* in the coordinator: who made the segments, 0: nobody (sysv_shm.c) */
+	int sysv_sock;
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
 	void *pipes, *ttys; /* of the kinds */

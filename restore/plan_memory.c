@@ -15,6 +15,7 @@
 #include "cleanup.h"
 #include "kernel_abi.h"
 #include "log.h"
+#include "sysv_shm.h"
 #include "vdso.h"
 
 #define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
@@ -28,7 +29,6 @@ static const struct {
 	uint32_t status;
 	const char *what;
 } unsupported[] = {
-	{ VMA_AREA_SYSVIPC, "System V shared memory" },
 	{ VMA_AREA_SOCKET, "a mapped packet socket" },
 	{ VMA_AREA_SHSTK, "a shadow stack" },
 	{ VMA_AREA_UPROBES, "uprobes" },
@@ -110,6 +110,10 @@ static int find_object(struct plan *plan, struct plan_task *task, struct plan_ar
 
 	if (v->status & VMA_ANON_PRIVATE)
 		return 0;
+	if (v->status & VMA_AREA_SYSVIPC) {
+		area->writes = needs_write(v);
+		return sysv_find(plan, task, area);
+	}
 	if (v->status & VMA_ANON_SHARED)
 		return add_segment(plan, task, area, v->shmid);
 	area->file = v->shmid <= UINT32_MAX ? plan_file_by_id(plan, v->shmid) : NULL;
@@ -145,12 +149,13 @@ static int check_area(struct plan *plan, struct plan_task *task, struct plan_are
 			return 0;
 		}
 	}
-	if (v->status & VMA_AREA_AIORING) /* part_aio.c */
+	if (v->status == VMA_AREA_AIORING) /* part_aio.c */
 		return 0;
 	const char *wrong = plan_check_huge_area(plan, v);
 	if (wrong)
 		refuse_area(plan, task, v, wrong);
-	else if (!(v->status & VMA_AREA_REGULAR) || !kind || kind & (kind - 1))
+	else if (!(v->status & VMA_AREA_REGULAR) || !kind || kind & (kind - 1) || v->status & VMA_AREA_AIORING ||
+		 (v->status & VMA_AREA_SYSVIPC && kind != VMA_ANON_SHARED))
 		refuse_area(plan, task, v, "unknown status");
 	else if (v->prot & ~7u || v->flags & ~MAP_KNOWN || v->pgoff % IMAGE_PAGE_SIZE)
 		refuse_area(plan, task, v, "unknown protection, flags or offset");
@@ -357,5 +362,6 @@ int plan_read_segments(struct plan *plan)
 		}
 	}
 	plan_check_huge_pages(plan);
+	sysv_check(plan);
 	return err;
 }

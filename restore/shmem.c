@@ -40,7 +40,7 @@ static int read_run(int fd, const struct restorer_read *r, uint8_t *base)
 	return 0;
 }
 
-static int fill_segment(struct plan *plan, const struct plan_segment *s, uint8_t *base)
+int shmem_fill(struct plan *plan, const struct plan_segment *s, uint8_t *base)
 {
 	if (!s->pages.n_reads)
 		return 0;
@@ -87,7 +87,7 @@ static int create_anonymous(struct plan *plan, struct plan_segment *s)
 
 	if (base == MAP_FAILED)
 		return failed_mapping(s);
-	int err = fill_segment(plan, s, base);
+	int err = shmem_fill(plan, s, base);
 	if (!err) {
 		s->fd = open_mapping(plan, base, len);
 		err = s->fd < 0 ? s->fd : 0;
@@ -125,7 +125,7 @@ static int fill_memfd(struct plan *plan, const struct plan_segment *s, int fd)
 	uint8_t *base = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (base == MAP_FAILED)
 		return failed_mapping(s);
-	int err = fill_segment(plan, s, base);
+	int err = shmem_fill(plan, s, base);
 	munmap(base, len);
 	return err;
 }

@@ -78,7 +78,7 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 	int err = 0;
 
 	for (struct plan_segment *s = plan->segments; !err && s; s = s->next)
-		if (s->owner == task)
+		if (s->owner == task && !s->sysv)
 			err = shmem_create(plan, s);
 	for (struct plan_ghost *g = plan->ghosts; !err && g; g = g->next)
 		if (g->owner == task)

@@ -16,6 +16,7 @@
 #include "kernel_abi.h"
 #include "log.h"
 #include "plan.h"
+#include "sysv_shm.h"
 
 /* Pages in a row that are worth a call of their own (UFFDIO_COPY), in bytes. */
 #define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
@@ -46,6 +47,10 @@ static void fill_area(const struct plan_area *area, struct restorer_area *to)
 	if (v->status & VMA_AREA_AIORING) { /* loaded first, made what it is then */
 		to->flags = MAP_PRIVATE;
 		to->map_prot = PROT_READ | PROT_WRITE;
+	}
+	if (area->segment && area->segment->sysv) {
+		to->attached = 1;
+		to->map_prot = ~0u; /* that of the attachment: to be set in any case */
 	}
 	if (area->segment)
 		to->flags &= ~MAP_ANONYMOUS;
@@ -261,6 +266,8 @@ int task_fill_memory(struct plan *plan, struct plan_task *task, struct block *bl
 {
 	int err = fill_areas(task, block);
 
+	if (!err)
+		err = sysv_fill(task, block);
 	if (!err)
 		err = fill_unmaps(task, block);
 	if (!err)

@@ -1,11 +1,34 @@
 /*
- * What cannot be kept: System V shared memory, a deleted file that is larger than --ghost-limit, a file that lost its
- * name but has another one.
+ * What cannot be kept: System V shared memory that a process outside the tree has attached, a deleted file that is
+ * larger than --ghost-limit, a file that lost its name but has another one.
  */
 #include "e2e.h"
 
 #include <sys/ipc.h>
 #include <sys/shm.h>
+
+/* Nobody's child: it attaches the segment and waits. */
+static void attach_outside(int id)
+{
+	int p[2];
+	char c;
+
+	must(!pipe(p));
+	pid_t pid = fork();
+	if (!pid) {
+		if (fork())
+			_exit(0);
+		char *shm = shmat(id, NULL, 0);
+		close(p[0]);
+		close(p[1]);
+		while (shm != (void *)-1 && !e2e_time_to_check())
+			e2e_sleep_ms(3);
+		_exit(0);
+	}
+	close(p[1]);
+	must(waitpid(pid, NULL, 0) == pid && read(p[0], &c, 1) == 0);
+	close(p[0]);
+}
 
 int main(int argc, char **argv)
 {
@@ -14,6 +37,7 @@ int main(int argc, char **argv)
 	if (id < 0)
 		skip("no System V shared memory: %s", strerror(errno));
 	char *shm = shmat(id, NULL, 0);
+	attach_outside(id);
 	shmctl(id, IPC_RMID, NULL); /* goes when we go */
 	must(shm != (void *)-1);
 	char *data = malloc(3 << 20);
@@ -25,7 +49,7 @@ int main(int argc, char **argv)
 	must(linked >= 0 && !link("linked", "other") && !unlink("linked"));
 	strcpy(shm, "shm");
 	strcpy(deleted, "deleted");
-	e2e_expect("%d %lx", getpid(), (long)shm);
+	e2e_expect("%d %lx SysV outside the tree", getpid(), (long)shm);
 	e2e_expect("%d %lx deleted file", getpid(), (long)deleted);
 	e2e_expect("%d fd %d renamed file", getpid(), linked);
 

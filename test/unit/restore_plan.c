@@ -417,7 +417,9 @@ static void teardown(void)
 	X(ghost_chunk_overflow, s.n_remaps = 1; s.chunk.off = -50ull)                                                  \
 	X(ghost_chunk_cut, s.n_remaps = 1; s.ghost_bytes = 99)                                                         \
 	X(ghost_name, s.n_remaps = 1; s.reg[2].name = "/proc/self/exe/x")                                              \
-	X(sysv, s.vma[0].status |= VMA_AREA_SYSVIPC)                                                                   \
+	X(sysv_private, s.vma[0].status |= VMA_AREA_SYSVIPC)                                                           \
+	X(sysv_unknown, s.vma[0].flags = 0x21;                                                                         \
+	  s.vma[0].status = VMA_AREA_REGULAR | VMA_ANON_SHARED | VMA_AREA_SYSVIPC)                                     \
 	X(mapped_file_unknown, s.vma[1].shmid = 99)                                                                    \
 	X(pages_outside, s.page.vaddr = AREA + 0x3000)                                                                 \
 	X(pages_unaligned, s.page.vaddr = AREA + 1)                                                                    \
