@@ -47,14 +47,12 @@ static const struct {
 	{ "apparmor_stacking", "AppArmor namespaces" },
 	{ "network_lock_nftables", "TCP connections" },
 	{ "sockopt_buf_lock", "sockets" },
-	{ "memfd_hugetlb", "huge pages of memfd" },
 	{ "move_mount_set_group", "mount namespaces" },
 	{ "openat2", "mount namespaces" },
 	{ "ipv6_freebind", "IPv6 sockets" },
 	{ "timer_cr_ids", "POSIX timers" },
 	{ "overlayfs_maps", "mappings of files on overlayfs" },
 	{ "breakpoints", "hardware breakpoints" },
-	{ "pagemap_scan_guard_pages", "guard pages" },
 };
 #define NOT_YET (sizeof(not_yet) / sizeof(not_yet[0]))
 

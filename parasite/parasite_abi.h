@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#define PARASITE_ABI 2 /* raised when anything in here changes its meaning */
+#define PARASITE_ABI 3 /* raised when anything in here changes its meaning */
 #define PARASITE_MAX 16384 /* bytes of the blob */
 #define PARASITE_RANGES 1024 /* struct iovec: IOV_MAX of writev(2) */
 #define PARASITE_STACK 8192 /* bytes of the thread's stack that it may use */
@@ -58,7 +58,8 @@ struct parasite_task {
 	uint64_t brk;
 	int32_t dumpable, child_subreaper, thp_disable, mdwe, io_flusher;
 	int32_t securebits, keep_caps;
-	uint32_t personality, reserved;
+	uint32_t personality;
+	uint32_t lock_future; /* flags of mlockall(2) that memory to come gets: MCL_FUTURE, MCL_ONFAULT */
 	int64_t timer_slack; /* ns */
 	int64_t membarrier; /* MEMBARRIER_CMD_GET_REGISTRATIONS (6.3) */
 	uint64_t pending; /* set of the signals that wait for its main thread or for all, after the timers were read */

@@ -35,6 +35,7 @@ enum blob_step {
 	STEP_PROTECT,
 	STEP_ADVISE,
 	STEP_LOCK,
+	STEP_LOCK_FUTURE,
 	STEP_CLOSE,
 	STEP_MM,
 	STEP_PERSONALITY,
@@ -91,6 +92,12 @@ struct restorer_shared {
 	struct restorer_slot slots[]; /* one a task, in the order of the plan */
 };
 
+enum restorer_lock {
+	LOCK_NOT,
+	LOCK,
+	LOCK_ON_FAULT, /* MLOCK_ONFAULT */
+};
+
 struct restorer_area {
 	uint64_t start, end;
 	uint64_t pgoff; /* bytes */
@@ -100,7 +107,7 @@ struct restorer_area {
 	uint32_t flags; /* MAP_* */
 	uint64_t from; /* where it is mapped already, with its pages; 0: it is not */
 	int32_t fd;
-	uint8_t lock; /* mlock it */
+	uint8_t lock; /* enum restorer_lock */
 	uint8_t copy; /* some of its pages are copied by userfaultfd */
 };
 
@@ -202,6 +209,7 @@ struct restorer_args {
 	int32_t pages_fd;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */
 	uint32_t thp_disabled;
+	uint32_t lock_future; /* flags of mlockall(2); 0: none */
 
 	void *mm_map; /* struct prctl_mm_map */
 	uint64_t mm_map_size;

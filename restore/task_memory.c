@@ -37,14 +37,19 @@ static void fill_area(const struct plan_area *area, struct restorer_area *to)
 		.prot = v->prot,
 		.map_prot = v->prot | (area->has_pages ? PROT_WRITE : 0),
 		.flags = v->flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE |
-				     MAP_STACK | MAP_DROPPABLE),
+				     MAP_STACK | MAP_DROPPABLE | MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT),
 		.madv = v->has_madv ? v->madv : 0,
-		.lock = !!(v->flags & MAP_LOCKED),
+		.lock = !(v->flags & MAP_LOCKED)		   ? 0
+			: v->has_lock_on_fault && v->lock_on_fault ? LOCK_ON_FAULT
+								   : LOCK,
 	};
 	if (area->segment)
 		to->flags &= ~MAP_ANONYMOUS;
 	else if (!area->file)
 		to->flags |= MAP_ANONYMOUS;
+	/* Huge pages would be looked for at the offset, behind the end of what the kernel makes for them. */
+	if (to->flags & MAP_ANONYMOUS)
+		to->pgoff = 0;
 	to->fd = area_fd(area);
 	if (area->at) {
 		to->from = area->at + (v->start - area->low);
@@ -113,7 +118,8 @@ static bool huge_pages_always(void)
 /* Whether pages may be copied into the area by userfaultfd, which fills anonymous memory with small pages. */
 static bool can_copy(const struct restorer_area *a)
 {
-	return a->flags & MAP_PRIVATE && a->flags & MAP_ANONYMOUS && !(a->madv >> MADV_HUGEPAGE & 1);
+	return a->flags & MAP_PRIVATE && a->flags & MAP_ANONYMOUS && !(a->flags & MAP_HUGETLB) &&
+	       !(a->madv >> MADV_HUGEPAGE & 1);
 }
 
 struct read_list {

@@ -229,6 +229,18 @@ static bool probe_pagemap_scan(void)
 	return scan_pages(PAGE_IS_PRESENT);
 }
 
+static bool probe_guard_pages(void)
+{
+	return scan_pages(PAGE_IS_GUARD);
+}
+
+static bool probe_memfd_hugetlb(void)
+{
+	_cleanup_close_ int fd = memfd_create("probe", MFD_CLOEXEC | MFD_HUGETLB);
+
+	return fd >= 0;
+}
+
 static bool probe_loginuid(void)
 {
 	return !access("/proc/self/loginuid", F_OK);
@@ -285,6 +297,9 @@ const struct kernel_feature kernel_features[] = {
 	  "what an epoll descriptor watches can't be seen" },
 	{ "pagemap_scan", "Linux 6.7", false, probe_pagemap_scan,
 	  "pages are found through /proc/PID/pagemap: slower, most of all in large areas that are mostly empty" },
+	{ "pagemap_scan_guard_pages", "Linux 6.15", false, probe_guard_pages,
+	  "guard regions (MADV_GUARD_INSTALL) can't be seen" },
+	{ "memfd_hugetlb", "CONFIG_HUGETLBFS", false, probe_memfd_hugetlb, "memfds of huge pages can't be restored" },
 	{ "sys_ptrace", "CAP_SYS_PTRACE", false, probe_sys_ptrace,
 	  "only tasks of the same user, that are dumpable and, by Yama, children of ckpt, can be dumped" },
 	{ "sys_resource", "CAP_SYS_RESOURCE", false, probe_sys_resource,

@@ -210,8 +210,15 @@ static void judge_failed_restore(struct run *r, const struct lines *surroundings
 	unsigned int problems = r->problems;
 	pid_t *children;
 
-	reap(r);
-	n = children_of(getpid(), &children);
+	/* Who removes the names of deleted files goes a moment after the tree. */
+	for (int i = 0;; i++) {
+		reap(r);
+		n = children_of(getpid(), &children);
+		if (!n || i > GONE_TIMEOUT * 100)
+			break;
+		free(children);
+		usleep(10000);
+	}
 	if (alive || n) {
 		say(r, "%s: left %zu processes of the tree, %zu children of ours (first: %d, state %c)", what, alive, n,
 		    n ? children[0] : 0, n ? process_state(children[0]) : '-');
