@@ -166,6 +166,7 @@ struct way {
 extern const struct way ways[];
 void way_faults_dump(struct run *r);
 void way_faults_restore(struct run *r);
+void way_kills(struct run *r);
 void way_operations(struct run *r);
 void way_signals(struct run *r);
 void way_full_disk(struct run *r);
