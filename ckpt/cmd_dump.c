@@ -158,6 +158,7 @@ static void free_dump(struct dump *d)
 	undo_free(&d->undo);
 	files_free(d);
 	shmem_free(d);
+	seccomp_free(d);
 	for (size_t i = 0; i < d->n_blockers; i++) {
 		free(d->blockers[i].where);
 		free(d->blockers[i].kind);

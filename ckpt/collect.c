@@ -227,6 +227,7 @@ static int prepare_task(struct dump_task *t)
 		err = prepare_thread(t, i);
 	if (!err && t->threads[0].remote.home)
 		err = parasite_open(&t->parasite, &t->threads[0].remote, t->proc, t->pid, t->pidfd, &t->vmas);
+	t->parasite.must_not = seccomp_forbids(&t->threads[0]);
 	return err;
 }
 

@@ -1,7 +1,7 @@
 /*
  * Credentials of each thread: ids, groups and capabilities as /proc/PID/task/TID/status shows them from
  * outside, where the task cannot forge them; securebits, which only prctl(2) tells.
- * Does not handle: seccomp filters, system call user dispatch, security labels (SELinux, AppArmor).
+ * Does not handle: system call user dispatch, security labels (SELinux, AppArmor).
  */
 #include <errno.h>
 #include <sys/prctl.h>
@@ -43,17 +43,8 @@ static int judge_creds(struct dump_task *t)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < t->n_threads && !err; i++) {
-		uint64_t mode = t->threads[i].status.seccomp;
-
+	for (size_t i = 0; i < t->n_threads && !err; i++)
 		err = judge_dispatch(t, &t->threads[i]);
-		if (err || !mode)
-			continue;
-		t->untouchable = true; /* a filter may kill it for a call that we let it make */
-		err = blocker_add(t->dump, t->pid, "seccomp",
-				  mode == 1 ? "strict mode is not supported yet" : "filters are not supported yet",
-				  "start the program without its sandbox", "thread %d", t->threads[i].tid);
-	}
 	return err;
 }
 

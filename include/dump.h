@@ -51,6 +51,8 @@ struct dump_thread {
 	uint64_t clear_child_tid, robust_list, robust_len;
 	stack_t altstack;
 	int pdeath_signal;
+	int seccomp_error; /* errno: its filters cannot be suspended or read */
+	uint32_t seccomp_filter; /* the last one that it put on, in dump.filters; the others are its predecessors */
 	bool dispatched; /* its system calls come back as signals: PR_SET_SYSCALL_USER_DISPATCH */
 	int nice;
 	unsigned int policy, priority;
@@ -61,6 +63,7 @@ struct dump_thread {
 };
 
 struct dump_file;
+struct seccomp_filters;
 
 struct dump_fd {
 	int fd; /* number in the task */
@@ -128,6 +131,7 @@ struct dump {
 	char own_namespaces[NAMESPACES][NAMESPACE_LINK]; /* of ckpt */
 	struct files *files;
 	struct shmem *shmem;
+	struct seccomp_filters *filters; /* NULL: no thread has any */
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
 	struct gadget_cache gadget_cache;
 	struct undo undo;
@@ -251,6 +255,16 @@ int cure_tree(struct dump *d);
  * still (part_signals.c). Returns how many, or -errno (logged).
  */
 long signals_look_again(struct dump_task *t, struct dump_thread *th);
+
+/*
+ * What a thread may not do by its seccomp filters once nobody holds it any more: PARASITE_MUST_NOT_* (part_seccomp.c).
+ */
+uint32_t seccomp_forbids(const struct dump_thread *th);
+/* Whether it may answer requests of ours then, as the parasite does. */
+bool seccomp_lets_answer(const struct dump_thread *th);
+/* Writes seccomp.img, when any thread has filters. Returns 0 or -errno (logged). */
+int seccomp_write(struct dump *d);
+void seccomp_free(struct dump *d);
 
 /* Descriptors and other references to files (files.c). */
 int files_collect(struct dump *d);

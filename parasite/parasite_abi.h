@@ -11,18 +11,25 @@
 
 #include <stdint.h>
 
-#define PARASITE_ABI 2 /* raised when anything in here changes its meaning */
+#define PARASITE_ABI 3 /* raised when anything in here changes its meaning */
 #define PARASITE_MAX 16384 /* bytes of the blob */
 #define PARASITE_RANGES 1024 /* struct iovec: IOV_MAX of writev(2) */
 #define PARASITE_STACK 8192 /* bytes of the thread's stack that it may use */
 #define PARASITE_SIGNALS 64
 #define PARASITE_TIMERS 32 /* POSIX timers that it is asked for at once */
 
+/*
+ * For these calls the seccomp filters of the task would punish it, as soon as the dumper is dead and does not suspend
+ * them any more. Then it leaves its descriptors open, or itself mapped: that is less than to be killed.
+ */
+#define PARASITE_MUST_NOT_CLOSE 1u
+#define PARASITE_MUST_NOT_UNMAP 2u
+
 /* Its argument, at the top of its stack. */
 struct parasite_arg {
 	uint32_t abi;
 	int32_t sockets[2]; /* out: [0] is its own, [1] is fetched by the dumper and closed in the target */
-	uint32_t reserved;
+	uint32_t must_not; /* PARASITE_MUST_NOT_* */
 	uint64_t base, size; /* its mapping */
 	uint64_t syscall_ret; /* where it leaves by munmap */
 	uint64_t home; /* stack pointer of the way home */

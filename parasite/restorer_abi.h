@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define RESTORER_ABI_VERSION 2
+#define RESTORER_ABI_VERSION 3
 #define RESTORER_COPY (256 << 10) /* bytes that are copied at a time: they should stay in the cache of the CPU */
 #define RESTORER_STACK 4096 /* bytes of stack of each thread while it is in the blob */
 
@@ -60,6 +60,7 @@ enum blob_step {
 	STEP_CAPS,
 	STEP_SECUREBITS,
 	STEP_NO_NEW_PRIVS,
+	STEP_SECCOMP,
 	STEP_DUMPABLE,
 	STEP_PDEATH,
 	STEP_SIGNAL,
@@ -143,6 +144,13 @@ struct restorer_siginfo {
 	uint8_t bytes[128];
 };
 
+/* A seccomp filter, in the layout of the kernel's struct sock_fprog but for the flags. */
+struct restorer_filter {
+	uint64_t len; /* instructions; only 16 bits */
+	const void *code;
+	uint64_t flags; /* SECCOMP_FILTER_FLAG_* */
+};
+
 struct restorer_thread {
 	int32_t tid;
 	uint32_t pdeath_sig;
@@ -161,6 +169,9 @@ struct restorer_thread {
 	uint64_t clear_child_tid;
 	uint64_t rseq;
 	const struct restorer_creds *creds;
+	uint64_t seccomp_mode; /* 0, SECCOMP_MODE_STRICT or SECCOMP_MODE_FILTER */
+	uint64_t n_filters;
+	const struct restorer_filter *const *filters; /* in the order in which they are put on */
 	uint64_t n_pending; /* signals sent to this thread */
 	const struct restorer_siginfo *pending;
 	struct restorer_args *task; /* the blob's own use */
@@ -226,6 +237,10 @@ struct restorer_args {
 	struct restorer_timer timers[3];
 	uint64_t n_posix;
 	const struct restorer_posix_timer *posix; /* ascending by id */
+
+	uint32_t confined; /* some thread is under seccomp: other threads do their last things in STAGE_LEADERS, too */
+	uint32_t shared_filters_on; /* futex: the leader has put on those that all threads share */
+	uint64_t n_shared_filters; /* the first of each thread */
 
 	uint32_t fault_step; /* for tests: fail after this enum blob_fault */
 	uint32_t fault_signal; /* for tests: not by an error, but by this signal, sent to fault_target */

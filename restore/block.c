@@ -85,7 +85,7 @@ static long map_hole(struct plan *plan, const struct plan_task *task, size_t siz
 }
 
 /* What the block must hold at most. */
-static size_t block_need(const struct plan_task *task)
+static size_t block_need(const struct plan *plan, const struct plan_task *task)
 {
 	size_t need = SLACK + LEADER_STACK + task->n_threads * (RESTORER_STACK + sizeof(struct restorer_thread));
 
@@ -102,6 +102,7 @@ static size_t block_need(const struct plan_task *task)
 		need += task->core->signals_s->n_signals * sizeof(struct restorer_siginfo);
 	if (task->core->timers)
 		need += task->core->timers->n_posix * sizeof(struct restorer_posix_timer);
+	need += seccomp_room(plan, task);
 	return page_up(need + task->n_guards * sizeof(struct restorer_range));
 }
 
@@ -119,7 +120,7 @@ void *block_alloc(struct block *block, size_t size)
 
 int block_create(struct plan *plan, struct plan_task *task, struct block *block)
 {
-	size_t code = page_up(restorer_blob_end - restorer_blob), size = code + block_need(task);
+	size_t code = page_up(restorer_blob_end - restorer_blob), size = code + block_need(plan, task);
 	long at = map_hole(plan, task, size + plan->shared_size);
 
 	if (at < 0)

@@ -40,7 +40,8 @@ static int each_thread(struct plan *plan,
 
 static int seize(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
 {
-	int err = tracee_seize(thread->tid, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
+	int confined = task->confined ? PTRACE_O_SUSPEND_SECCOMP : 0;
+	int err = tracee_seize(thread->tid, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | confined);
 
 	return err ? log_errno(-err, "can't attach to thread %d of task %d", thread->tid, task->pid) : 0;
 }
@@ -285,7 +286,8 @@ int tree_prepare_go(struct plan *plan)
 		return err;
 	size_t leaders = 0;
 	for (size_t i = 0; i < plan->n_tasks; i++)
-		leaders += plan_lives(&plan->tasks[i]);
+		if (plan_lives(&plan->tasks[i]))
+			leaders += plan->tasks[i].confined ? plan->tasks[i].n_threads : 1;
 	stage_begin(plan, STAGE_LEADERS, leaders);
 	err = stage_finish(plan);
 	log_info("all are seized, leaders have done their last");

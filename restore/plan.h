@@ -124,6 +124,8 @@ struct plan_thread {
 	bool kept; /* the core belongs to the plan */
 	struct plan_regs *regs;
 	uint64_t clear_child_tid;
+	size_t n_filters;
+	const uint32_t *filters; /* of seccomp.img, in the order in which they are put on */
 };
 
 struct plan_task {
@@ -155,6 +157,7 @@ struct plan_task {
 	struct plan_pages pages;
 	uint64_t vdso_hint; /* where vvar begins; 0: no vdso */
 	struct plan_file *exe, *cwd, *root;
+	bool confined; /* some thread is under seccomp */
 };
 
 struct plan {
@@ -165,6 +168,7 @@ struct plan {
 	unsigned int problems;
 
 	const InventoryEntry *inventory;
+	const SeccompEntry *seccomp; /* NULL: no task needs it, or not read yet */
 	size_t n_tasks; /* parents before children; [0] is the root */
 	struct plan_task *tasks;
 	struct plan_task **by_pid; /* the same, ascending by pid */

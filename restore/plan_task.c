@@ -73,10 +73,6 @@ static void check_thread(struct plan *plan, const struct plan_task *task, const 
 		plan_refuse(plan, "core-%d.img: no registers or no thread state in it", thread->tid);
 		return;
 	}
-	if ((tc->has_seccomp_mode && tc->seccomp_mode != SECCOMP_MODE__disabled) ||
-	    (task->core->has_old_seccomp_mode && task->core->old_seccomp_mode != SECCOMP_MODE__disabled))
-		plan_refuse(plan, "thread %d of task %d runs under seccomp: not supported yet; restore with CRIU",
-			    thread->tid, task->pid);
 }
 
 static int read_core(struct plan *plan, struct plan_task *task, struct plan_thread *thread)

@@ -47,6 +47,7 @@ static const struct {
 	[STEP_CAPS] = { "set capabilities", "capability", "give CAP_SETPCAP" },
 	[STEP_SECUREBITS] = { "set securebits", "bits", "give CAP_SETPCAP" },
 	[STEP_NO_NEW_PRIVS] = { "set no_new_privs", "", NULL },
+	[STEP_SECCOMP] = { "go under seccomp", "filter", "the dump may come from a newer kernel" },
 	[STEP_DUMPABLE] = { "set dumpable", "value", NULL },
 	[STEP_PDEATH] = { "set the parent-death signal", "tid", NULL },
 	[STEP_SIGNAL] = { "queue a pending signal", "signal", "raise RLIMIT_SIGPENDING" },

@@ -2,6 +2,8 @@
 #include <check.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +52,9 @@ static struct set {
 	PosixTimerEntry posix[2], *posix_list[2];
 	uint32_t caps[2];
 	uint8_t mask[1025];
+	SeccompFilter filters[2], *filter_list[2];
+	size_t n_filters;
+	struct sock_filter code[4097];
 } s;
 
 static char path[64];
@@ -180,6 +185,22 @@ static void fill(void)
 	fill_files();
 }
 
+/* Two filters, of which the second was put on after the first; the thread has that with the number. */
+static void use_filters(uint32_t last)
+{
+	s.n_filters = 2;
+	for (size_t i = 0; i < 2; i++) {
+		seccomp_filter__init(&s.filters[i]);
+		s.filter_list[i] = &s.filters[i];
+		s.filters[i].filter = (ProtobufCBinaryData){ 8, (uint8_t *)s.code };
+		s.filters[i].has_prev = i;
+		s.filters[i].has_flags = true;
+	}
+	s.thread.has_seccomp_mode = s.thread.has_seccomp_filter = true;
+	s.thread.seccomp_mode = SECCOMP_MODE__filter;
+	s.thread.seccomp_filter = last;
+}
+
 static void put_many(struct image_dir *dir, enum image_kind kind, unsigned long id, const void *first, size_t size,
 		     size_t n)
 {
@@ -189,6 +210,15 @@ static void put_many(struct image_dir *dir, enum image_kind kind, unsigned long 
 	for (size_t i = 0; i < n; i++)
 		image_put(&w, (const ProtobufCMessage *)((const char *)first + i * size));
 	ck_assert_int_eq(image_close(&w), 0);
+}
+
+static void put_filters(struct image_dir *dir)
+{
+	SeccompEntry e = SECCOMP_ENTRY__INIT;
+
+	e.n_seccomp_filters = s.n_filters;
+	e.seccomp_filters = s.filter_list;
+	put_many(dir, IMG_SECCOMP, 0, &e, 0, 1);
 }
 
 static void write_set(void)
@@ -206,6 +236,8 @@ static void write_set(void)
 	put_many(&dir, IMG_IDS, s.pid, &s.ids, 0, 1);
 	put_many(&dir, IMG_FS, s.pid, &s.fs, 0, 1);
 	put_many(&dir, IMG_MM, s.pid, &s.mm, 0, 1);
+	if (s.n_filters)
+		put_filters(&dir);
 	image_create(&w, &dir, IMG_PAGEMAP, s.pid);
 	image_put(&w, &s.head.base);
 	image_put(&w, &s.page.base);
@@ -264,7 +296,15 @@ static void teardown(void)
 	X(few_xmm, s.regs.fp.n_xmm_space = 3)                                                                          \
 	X(dead_root, s.tc.task_state = TASK_DEAD)                                                                      \
 	X(unknown_state, s.tc.task_state = 0x55)                                                                       \
-	X(seccomp, s.thread.has_seccomp_mode = true; s.thread.seccomp_mode = SECCOMP_MODE__filter)                     \
+	X(seccomp_mode, use_filters(0); s.thread.seccomp_mode = 7)                                                     \
+	X(seccomp_no_image, use_filters(0); s.n_filters = 0)                                                           \
+	X(seccomp_unknown, use_filters(9))                                                                             \
+	X(seccomp_unknown_prev, use_filters(1); s.filters[1].prev = 2)                                                 \
+	X(seccomp_circle, use_filters(1); s.filters[0].has_prev = true; s.filters[0].prev = 1)                         \
+	X(seccomp_flags, use_filters(1); s.filters[1].flags = SECCOMP_FILTER_FLAG_NEW_LISTENER)                        \
+	X(seccomp_empty, use_filters(1); s.filters[0].filter.len = 0)                                                  \
+	X(seccomp_cut, use_filters(1); s.filters[0].filter.len = 9)                                                    \
+	X(seccomp_too_long, use_filters(1); s.filters[0].filter.len = sizeof(s.code))                                  \
 	X(no_creds, s.thread.creds = NULL)                                                                             \
 	X(unknown_capability, s.creds.n_cap_prm = 2; s.caps[1] = 1u << 31; s.creds.cap_prm = s.caps)                   \
 	X(few_actions, s.tc.n_sigactions = 3)                                                                          \
@@ -327,6 +367,14 @@ static void teardown(void)
 
 START_TEST(good)
 {
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+START_TEST(takes_filters)
+{
+	use_filters(1);
 	write_set();
 	ck_assert_int_eq(try_plan(), 0);
 }
@@ -400,6 +448,7 @@ static void damage_image(int fd, const uint8_t *bytes, size_t len)
 
 START_TEST(survives_truncated_images)
 {
+	use_filters(1);
 	write_set();
 	each_image(truncate_image);
 }
@@ -407,6 +456,7 @@ END_TEST
 
 START_TEST(survives_damaged_images)
 {
+	use_filters(1);
 	write_set();
 	each_image(damage_image);
 }
@@ -422,6 +472,7 @@ int main(void)
 	tcase_add_checked_fixture(refuse, setup, teardown);
 	tcase_add_test(refuse, good);
 	tcase_add_test(refuse, takes_foreign_affinity);
+	tcase_add_test(refuse, takes_filters);
 #define X(name, change) tcase_add_test(refuse, refuses_##name);
 	CHANGES(X)
 #undef X
