@@ -187,6 +187,16 @@ static int end_queries(struct dump_thread *th)
 	return 0;
 }
 
+/* What the parts ask a thread by calls of their own. */
+static int ask_thread(struct dump_thread *th)
+{
+	int err = 0;
+
+	for (size_t i = 0; dump_parts[i] && !err; i++)
+		err = dump_parts[i]->ask_thread ? dump_parts[i]->ask_thread(th) : 0;
+	return err;
+}
+
 static int each_thread(struct dump *d, int (*fn)(struct dump_thread *th))
 {
 	int err = 0;
@@ -281,6 +291,7 @@ int collect_tree_inside(struct dump *d)
 			err = prepare_task(d->tasks[i]);
 	err = err ? err : each_thread(d, begin_queries);
 	err = err ? err : each_thread(d, end_queries);
+	err = err ? err : each_thread(d, ask_thread);
 	err = err ? err : enter_tasks(d);
 	return err ? err : fault_point(FAULT_dump_collected_inside);
 }

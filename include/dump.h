@@ -51,6 +51,8 @@ struct dump_thread {
 	uint64_t clear_child_tid, robust_list, robust_len;
 	stack_t altstack;
 	int pdeath_signal;
+	bool securebits_known; /* told by the kernel, not by the parasite */
+	uint32_t securebits;
 	int seccomp_error; /* errno: its filters cannot be suspended or read */
 	uint32_t seccomp_filter; /* the last one that it put on, in dump.filters; the others are its predecessors */
 	bool dispatched; /* its system calls come back as signals: PR_SET_SYSCALL_USER_DISPATCH */
@@ -204,6 +206,8 @@ struct dump_part {
 	/* From the thread itself. */
 	const struct dump_query *queries;
 	size_t n_queries;
+	/* The same for what a call returns; a remote call for each thread takes time, so only where it matters. */
+	int (*ask_thread)(struct dump_thread *th);
 	/* From inside the task, with a parasite that waits for requests; t->inside is known. */
 	int (*collect_inside)(struct dump_task *t);
 	/*
@@ -255,6 +259,9 @@ int cure_tree(struct dump *d);
  * still (part_signals.c). Returns how many, or -errno (logged).
  */
 long signals_look_again(struct dump_task *t, struct dump_thread *th);
+
+/* What PR_GET_DUMPABLE says, as far as the task cannot lie about it (part_creds.c). */
+int creds_dumpable(const struct dump_task *t);
 
 /*
  * What a thread may not do by its seccomp filters once nobody holds it any more: PARASITE_MUST_NOT_* (part_seccomp.c).

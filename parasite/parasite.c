@@ -103,7 +103,6 @@ static void get_task(const struct parasite *p)
 	t.io_flusher = sys(prctl, PR_GET_IO_FLUSHER, 0, 0, 0, 0);
 	t.securebits = sys(prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
 	t.personality = sys(personality, 0xffffffff); /* no change, only the answer */
-	t.keep_caps = sys(prctl, PR_GET_KEEPCAPS, 0, 0, 0, 0);
 	t.timer_slack = sys(prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
 	t.membarrier = sys(membarrier, MEMBARRIER_CMD_GET_REGISTRATIONS, 0, 0);
 	answer(p, &t, sizeof(t));

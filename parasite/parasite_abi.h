@@ -64,8 +64,8 @@ struct parasite_task {
 	uint64_t itimers[3][4]; /* ITIMER_REAL, VIRTUAL, PROF: interval s, us, value s, us */
 	uint64_t brk;
 	int32_t dumpable, child_subreaper, thp_disable, mdwe, io_flusher;
-	int32_t securebits, keep_caps;
-	uint32_t personality, reserved;
+	int32_t securebits;
+	uint32_t personality;
 	int64_t timer_slack; /* ns */
 	int64_t membarrier; /* MEMBARRIER_CMD_GET_REGISTRATIONS (6.3) */
 	uint64_t pending; /* set of the signals that wait for its main thread or for all, after the timers were read */

@@ -399,6 +399,20 @@ static void start_timers(struct restorer_args *args)
 }
 
 /*
+ * A change of credentials made it undumpable. 2 cannot be set: it is what a change of credentials makes, if the system
+ * is set up like that. 0 protects as well.
+ */
+static void set_dumpable(struct restorer_args *args)
+{
+	int dumpable = args->dumpable;
+
+	if (dumpable == 2)
+		dumpable = sys(prctl, PR_GET_DUMPABLE, 0, 0, 0, 0) == 1 ? 0 : -1;
+	if (dumpable >= 0)
+		must(args, STEP_DUMPABLE, dumpable, sys(prctl, PR_SET_DUMPABLE, dumpable, 0, 0, 0));
+}
+
+/*
  * What only a process with all privileges may do, what runs, and what makes it vulnerable. All threads are
  * seized now and die with the coordinator, so that the parent-death signal need no longer see to that.
  */
@@ -415,9 +429,7 @@ static void last_things(struct restorer_args *args)
 		confine_all(args);
 	set_creds(args, leader->creds);
 	fault(args, BLOB_FAULT_CREDS);
-	/* A change of credentials made it undumpable. */
-	if (args->dumpable >= 0)
-		must(args, STEP_DUMPABLE, args->dumpable, sys(prctl, PR_SET_DUMPABLE, args->dumpable, 0, 0, 0));
+	set_dumpable(args);
 	must(args, STEP_PDEATH, leader->tid, sys(prctl, PR_SET_PDEATHSIG, leader->pdeath_sig, 0, 0, 0));
 	start_timers(args);
 	/* Never to be taken back; what is mapped stays as it is. */
