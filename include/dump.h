@@ -58,6 +58,7 @@ struct dump_thread {
 	bool dispatched; /* its system calls come back as signals: PR_SET_SYSCALL_USER_DISPATCH */
 	int nice;
 	unsigned int policy, priority;
+	uint64_t sched_flags, runtime, deadline, period; /* of SCHED_DEADLINE, ns */
 	uint8_t *cpus; /* affinity, a mask; NULL: any CPU. Owned */
 	size_t cpus_len; /* bytes */
 	int io_priority; /* -1: not known */

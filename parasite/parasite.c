@@ -25,6 +25,7 @@
 #define MSG_CMSG_CLOEXEC 0x40000000
 #define MEMBARRIER_CMD_GET_REGISTRATIONS (1 << 9)
 #define PR_GET_MDWE_ 66
+#define PR_GET_MEMORY_MERGE_ 68
 
 #define EINTR 4
 #define EAGAIN 11
@@ -100,6 +101,8 @@ static void get_task(const struct parasite *p)
 	sys(prctl, PR_GET_CHILD_SUBREAPER, &t.child_subreaper, 0, 0, 0);
 	t.thp_disable = sys(prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
 	t.mdwe = sys(prctl, PR_GET_MDWE_, 0, 0, 0, 0);
+	t.memory_merge = sys(prctl, PR_GET_MEMORY_MERGE_, 0, 0, 0, 0);
+	sys(prctl, PR_GET_TSC, &t.tsc);
 	t.io_flusher = sys(prctl, PR_GET_IO_FLUSHER, 0, 0, 0, 0);
 	t.securebits = sys(prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
 	t.personality = sys(personality, 0xffffffff); /* no change, only the answer */

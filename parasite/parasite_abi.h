@@ -66,6 +66,7 @@ struct parasite_task {
 	int32_t dumpable, child_subreaper, thp_disable, mdwe, io_flusher;
 	int32_t securebits;
 	uint32_t personality;
+	int32_t memory_merge, tsc;
 	int64_t timer_slack; /* ns */
 	int64_t membarrier; /* MEMBARRIER_CMD_GET_REGISTRATIONS (6.3) */
 	uint64_t pending; /* set of the signals that wait for its main thread or for all, after the timers were read */

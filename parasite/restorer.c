@@ -24,6 +24,7 @@ void blob_main(struct restorer_args *args);
 #define MADV_GUARD_INSTALL_ 102 /* 6.13 */
 #define PR_TIMER_CREATE_RESTORE_IDS_ 77 /* 6.16 */
 #define PR_SET_MDWE_ 65 /* 6.3 */
+#define PR_SET_MEMORY_MERGE_ 67 /* 6.4 */
 #define MADVISE_HUGEPAGE 14
 #define MADVISE_NOHUGEPAGE 15
 #define OPEN_CLOEXEC 02000000
@@ -204,7 +205,11 @@ static void build_memory(struct restorer_args *args)
 static void set_process(struct restorer_args *args)
 {
 	if (args->thp_disabled)
-		must(args, STEP_THP, 0, sys(prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0));
+		must(args, STEP_THP, 0, sys(prctl, PR_SET_THP_DISABLE, 1, args->thp_disabled & ~1u, 0, 0));
+	if (args->memory_merge)
+		must(args, STEP_MEMORY_MERGE, 0, sys(prctl, PR_SET_MEMORY_MERGE_, 1, 0, 0, 0));
+	if (args->tsc_forbidden) /* threads inherit it */
+		must(args, STEP_TSC, 0, sys(prctl, PR_SET_TSC, PR_TSC_SIGSEGV));
 	must(args, STEP_PERSONALITY, args->personality, sys(personality, args->personality));
 	for (int bit = 0; bit < 32; bit++)
 		if (args->membarrier >> bit & 1)
@@ -265,7 +270,9 @@ static void set_sched(struct restorer_args *args, const struct restorer_thread *
 		must(args, STEP_IO_PRIORITY, t->tid, sys(ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, t->io_priority));
 	if (t->timer_slack) /* before a real-time policy, which has none */
 		must(args, STEP_TIMER_SLACK, t->tid, sys(prctl, PR_SET_TIMERSLACK, t->timer_slack, 0, 0, 0));
-	if (t->set_sched)
+	if (t->deadline)
+		must(args, STEP_DEADLINE, t->tid, sys(sched_setattr, 0, t->deadline, 0));
+	else if (t->set_sched)
 		must(args, STEP_SCHED, t->tid, sys(sched_setscheduler, 0, t->sched_policy, &priority));
 	if (t->set_nice)
 		must(args, STEP_NICE, t->tid, sys(setpriority, 0 /* PRIO_PROCESS */, 0, t->nice));

@@ -39,6 +39,8 @@ enum blob_step {
 	STEP_MM,
 	STEP_PERSONALITY,
 	STEP_THP,
+	STEP_MEMORY_MERGE,
+	STEP_TSC,
 	STEP_MEMBARRIER,
 	STEP_SUBREAPER,
 	STEP_IO_FLUSHER,
@@ -50,6 +52,7 @@ enum blob_step {
 	STEP_ROBUST,
 	STEP_RSEQ,
 	STEP_SCHED,
+	STEP_DEADLINE,
 	STEP_NICE,
 	STEP_AFFINITY,
 	STEP_IO_PRIORITY,
@@ -151,6 +154,15 @@ struct restorer_filter {
 	uint64_t flags; /* SECCOMP_FILTER_FLAG_* */
 };
 
+/* The kernel's struct sched_attr, its first version. */
+struct restorer_deadline {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period; /* ns */
+};
+
 struct restorer_thread {
 	int32_t tid;
 	uint32_t pdeath_sig;
@@ -159,6 +171,7 @@ struct restorer_thread {
 	uint32_t altstack_flags;
 	uint32_t rseq_size, rseq_signature;
 	uint32_t set_sched, sched_policy, sched_prio;
+	const struct restorer_deadline *deadline; /* instead of the policy and priority; NULL: it has another policy */
 	int32_t nice;
 	uint32_t set_nice;
 	uint32_t set_io_priority, io_priority;
@@ -210,7 +223,7 @@ struct restorer_args {
 	void *copy_buffer; /* RESTORER_COPY bytes; NULL: no read is to be copied */
 	int32_t pages_fd;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */
-	uint32_t thp_disabled;
+	uint32_t thp_disabled; /* what PR_GET_THP_DISABLE shall tell */
 
 	void *mm_map; /* struct prctl_mm_map */
 	uint64_t mm_map_size;
@@ -219,6 +232,7 @@ struct restorer_args {
 	uint32_t membarrier; /* commands to register, one bit each */
 	uint32_t child_subreaper;
 	uint32_t io_flusher, mdwe; /* PR_SET_IO_FLUSHER, PR_SET_MDWE; 0: not */
+	uint32_t memory_merge, tsc_forbidden;
 
 	const struct restorer_action *actions; /* of signals 1 to 64 */
 	uint64_t actions_set; /* those that differ from the restorer's, one bit each */

@@ -95,7 +95,7 @@ static size_t block_need(const struct plan *plan, const struct plan_task *task)
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
 
 		need += e->signals_p ? e->signals_p->n_signals * sizeof(struct restorer_siginfo) : 0;
-		need += e->cpu_affinity.len + 16;
+		need += e->cpu_affinity.len + 16 + (e->has_sched_deadline ? sizeof(struct restorer_deadline) + 16 : 0);
 		need += sizeof(struct restorer_creds) + (e->creds->n_groups + 8) * sizeof(uint32_t);
 	}
 	if (task->core->signals_s)

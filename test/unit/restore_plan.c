@@ -325,6 +325,11 @@ static void teardown(void)
 	X(timer_sec, s.posix[1].isec = 1ul << 62)                                                                      \
 	X(timer_range, s.timer.iusec = 1000000)                                                                        \
 	X(deadline, s.thread.has_sched_policy = true; s.thread.sched_policy = 6)                                       \
+	X(deadline_runtime, s.thread.has_sched_policy = true; s.thread.sched_policy = 6;                               \
+	  s.thread.has_sched_runtime = s.thread.has_sched_deadline = s.thread.has_sched_period = true;                 \
+	  s.thread.sched_runtime = 2; s.thread.sched_deadline = 1; s.thread.sched_period = 3)                          \
+	X(thp_bits, s.tc.has_thp_disable = true; s.tc.thp_disable = 5)                                                 \
+	X(autogroup, s.tc.has_autogroup_nice = true; s.tc.autogroup_nice = 20)                                         \
 	X(affinity_of_none, s.thread.has_cpu_affinity = true; s.thread.cpu_affinity.len = 2;                           \
 	  s.thread.cpu_affinity.data = s.mask)                                                                         \
 	X(affinity_too_long, s.thread.has_cpu_affinity = true; s.thread.cpu_affinity.len = sizeof(s.mask);             \
