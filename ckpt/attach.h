@@ -10,10 +10,13 @@
  */
 int refuse_root(pid_t root);
 
+/* Says why a thread did not stop in time. */
+void say_why_it_runs(const struct dump_task *t, pid_t tid);
+
 /*
- * Attaches to a thread. Returns 1, 0 when it is dead, or -errno (logged). A thread that cannot be attached to, but
- * lives and is not traced, was dying, and has its number now from another one that executes a program. A dead main
- * thread makes the task a zombie; one whose other threads live on is a blocker.
+ * Attaches to a thread. Returns 1, 0 when it is dead or traced (a blocker), or -errno (logged). A thread that cannot be
+ * attached to, but lives and is not traced, was dying, and has its number now from another one that executes a program.
+ * A dead main thread makes the task a zombie; one whose other threads live on is a blocker.
  */
 int attach(struct dump_task *t, pid_t tid);
 

@@ -143,6 +143,13 @@ static int seize_new_threads(struct dump_task *t)
 	return err < 0 ? err : found;
 }
 
+/* A task that ended leaves its children to others, whose children may have been read before. */
+static void look_for_children(struct dump *d)
+{
+	for (size_t i = 0; i < d->n_tasks; i++)
+		d->tasks[i]->complete = false;
+}
+
 /* Makes a task known and stops its main thread. Returns 1, 0 when it is no more, or -errno. */
 static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 {
@@ -170,6 +177,7 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 		int err = t->proc < 0 ? t->proc : -errno;
 
 		task_free(t);
+		look_for_children(d);
 		return err == -ESRCH ? 0
 				     : log_errno(-err, "can't open process %d%s", pid,
 						 err == -ENOENT || err == -EINVAL ? " (is it a single thread? Give the "
@@ -178,6 +186,8 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 	}
 	d->tasks[d->n_tasks++] = t;
 	int seized = seize_thread(t, pid);
+	if (!seized)
+		look_for_children(d);
 	return seized < 0 ? seized : 1;
 }
 
@@ -265,8 +275,7 @@ static int forget_thread(struct dump_task *t, size_t i)
 	memmove(&t->threads[i], &t->threads[i + 1], (t->n_threads - i - 1) * sizeof(t->threads[0]));
 	t->n_threads--;
 	look_again(t);
-	for (size_t j = 0; j < t->dump->n_tasks; j++)
-		t->dump->tasks[j]->complete = false;
+	look_for_children(t->dump);
 	if (t->n_threads)
 		return 0;
 	int seized = seize_thread(t, t->pid);
@@ -328,10 +337,7 @@ static void say_who_runs(const struct dump *d)
 	for (size_t i = 0; i < d->n_tasks; i++)
 		for (size_t j = 0; j < d->tasks[i]->n_threads; j++)
 			if (!d->tasks[i]->threads[j].remote.tid)
-				log_err("task %d: thread %d did not stop within %u s: it may wait for a child of "
-					"vfork(), for a device, or be frozen by its cgroup. Try again later, or with a "
-					"larger --timeout",
-					d->tasks[i]->pid, d->tasks[i]->threads[j].tid, d->opts->timeout);
+				say_why_it_runs(d->tasks[i], d->tasks[i]->threads[j].tid);
 }
 
 static int settle_all(struct dump *d, uint64_t deadline)
@@ -375,8 +381,8 @@ static int complete_task(struct dump *d, struct dump_task *t)
 		look_again(t);
 		return 0;
 	}
+	t->complete = true; /* not, if one of the children ends right now */
 	found = add_new_children(d, t);
-	t->complete = true;
 	return found < 0 ? found : 0;
 }
 
