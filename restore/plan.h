@@ -136,8 +136,10 @@ struct plan_task {
 	unsigned int depth;
 	int stop_signal; /* by which it ends stopped, or 0 */
 	bool early; /* forked before its parent calls setsid() */
-	struct plan_task *born_by; /* a sibling that leads its session and forks it; NULL: its parent does */
-	pid_t orphan_session; /* its session's leader is gone: a helper makes the session for it; or 0 */
+	struct plan_task *born_by; /* who leads the session and forks it, a sibling if not adopted; NULL: its parent */
+	bool adopted; /* a helper of born_by, which is further down, forks it and ends: then its parent adopts it */
+	bool adopts; /* it has such children */
+	pid_t orphan_session; /* the leader is gone of the session that it is born in, which a helper makes; or 0 */
 	bool makes_group; /* the leader of its group is gone: it forks one for a moment */
 	uint32_t files_id;
 
@@ -188,6 +190,8 @@ struct plan {
 	struct inherited inherited; /* read before the first fork */
 	pid_t old_sid, old_pgid; /* with a shell job: those of the root that ours replace */
 	bool shell_job;
+	bool any_adopted;
+	pid_t lowest, highest; /* of all numbers of tasks, threads, groups and sessions */
 	bool in_step; /* tasks need each other to be born before they load memory: stages TREE and GROUPS take place */
 
 	int fd_low, fd_high; /* numbers that no task uses: for descriptors that exist only meanwhile */
