@@ -79,6 +79,20 @@ static int write_memory(struct dump *d)
 	return err ? err : fault_point(FAULT_dump_memory_written);
 }
 
+/* Guards are found with the pages, which is when most areas are described already. */
+static int write_guards(struct dump *d)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < d->n_tasks && !err; i++) {
+		if (!d->tasks[i]->guards.n)
+			continue;
+		d->tasks[i]->guards_known = true;
+		err = memory_write(d->tasks[i]);
+	}
+	return err;
+}
+
 static int write_images(struct dump *d)
 {
 	struct writing w = { .d = d };
@@ -98,6 +112,8 @@ static int write_images(struct dump *d)
 		pthread_join(helper, NULL);
 	if (!err)
 		err = w.err;
+	if (!err)
+		err = write_guards(d);
 	return err ? err : fault_point(FAULT_dump_images_written);
 }
 
@@ -159,6 +175,7 @@ static void free_dump(struct dump *d)
 	files_free(d);
 	shmem_free(d);
 	seccomp_free(d);
+	ghosts_free(d);
 	for (size_t i = 0; i < d->n_blockers; i++) {
 		free(d->blockers[i].where);
 		free(d->blockers[i].kind);

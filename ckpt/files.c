@@ -139,19 +139,19 @@ static int describe(struct dump *d, struct dump_file *f, const struct fd_info *i
 }
 
 /* Position, flags and FD_CLOEXEC as fdinfo shows them; FD_CLOEXEC belongs to the descriptor and is nowhere else. */
-static int read_fdinfo(struct dump_task *t, int number, struct fd_info *info, bool *cloexec)
+static int read_fdinfo(struct dump_task *t, int number, struct fd_info *info, char **text, bool *cloexec)
 {
-	_cleanup_free_ char *text = NULL;
 	unsigned long pos;
 	unsigned int flags;
 	char name[32];
 
 	snprintf(name, sizeof(name), "fdinfo/%d", number);
-	int err = proc_read(t->proc, name, &text, NULL);
+	int err = proc_read(t->proc, name, text, NULL);
 	if (err)
 		return log_errno(-err, "can't read fdinfo of fd %d of task %d", number, t->pid);
-	if (sscanf(text, "pos: %lu flags: %o", &pos, &flags) != 2)
+	if (sscanf(*text, "pos: %lu flags: %o", &pos, &flags) != 2)
 		return log_errno(EBADMSG, "fdinfo of fd %d of task %d", number, t->pid);
+	info->text = *text;
 	info->pos = pos;
 	info->flags = flags & ~O_CLOEXEC;
 	*cloexec = flags & O_CLOEXEC;
@@ -181,13 +181,14 @@ static int add_fd(struct dump_task *t, struct fd_info *info, struct dump_file *p
 
 static int collect_fd(struct dump_task *t, int number, struct dump_fd *entry)
 {
+	_cleanup_free_ char *text = NULL;
 	struct fd_info info = { .task = t, .number = number };
 	char name[32];
 
 	snprintf(name, sizeof(name), "fd/%d", number);
 	if (fstatat(t->proc, name, &info.st, 0))
 		return log_errno(errno, "can't look at fd %d of task %d", number, t->pid);
-	int err = read_fdinfo(t, number, &info, &entry->cloexec);
+	int err = read_fdinfo(t, number, &info, &text, &entry->cloexec);
 	if (err)
 		return err;
 	struct dump_file probe = {
@@ -308,11 +309,19 @@ bool files_has_inode(const struct dump *d, const struct stat *st, int access_mod
 	return false;
 }
 
+struct dump_file *files_next(const struct dump *d, const struct dump_file *f)
+{
+	size_t next = f ? f->id : 0; /* ids begin with 1 */
+
+	return next < d->files->n ? d->files->list[next] : NULL;
+}
+
 static int compare_inodes(const void *a, const void *b)
 {
 	const struct dump_file *const *x = a, *const *y = b;
 
 	LESS_MORE((*x)->st.st_ino, (*y)->st.st_ino);
+	LESS_MORE((*x)->st.st_dev, (*y)->st.st_dev);
 	LESS_MORE((*x)->id, (*y)->id);
 	return 0;
 }

@@ -84,7 +84,7 @@ static int add_vdso_before(struct run_list *list, const struct vma **vdso, uint6
 	return run_add(list, run);
 }
 
-static int scan_new(int fd, const struct dump_task *t, bool with_guards, struct run_list *list)
+static int scan_new(int fd, struct dump_task *t, bool with_guards, struct run_list *list)
 {
 	struct page_region regions[512];
 	struct pm_scan_arg arg = {
@@ -108,8 +108,10 @@ static int scan_new(int fd, const struct dump_task *t, bool with_guards, struct 
 		if (n < 0)
 			return -errno;
 		for (long i = 0; i < n && !err; i++) {
-			if (regions[i].categories & PAGE_IS_GUARD)
+			if (regions[i].categories & PAGE_IS_GUARD) {
+				err = run_add(&t->guards, (struct run){ regions[i].start, regions[i].end });
 				continue;
+			}
 			err = add_vdso_before(list, &vdso, regions[i].start);
 			err = err ? err : add_range(list, t, &area, regions[i].start, regions[i].end);
 		}

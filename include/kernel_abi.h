@@ -13,6 +13,11 @@
 #define MAP_DROPPABLE 0x08
 #endif
 
+/* A memfd that may be executed, whatever vm.memfd_noexec says of others: linux/memfd.h, 6.3 */
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+
 /* PAGEMAP_SCAN, linux/fs.h, 6.7 */
 #ifndef PAGEMAP_SCAN
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
@@ -47,6 +52,11 @@ struct pm_scan_arg {
 	__u64 category_anyof_mask;
 	__u64 return_mask;
 };
+#endif
+
+/* Expirations of a timerfd, linux/timerfd.h, 3.17; not in glibc's sys/timerfd.h */
+#ifndef TFD_IOC_SET_TICKS
+#define TFD_IOC_SET_TICKS _IOW('T', 0, __u64)
 #endif
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "parasite_abi.h"
 
+#include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/socket.h>
 #include <linux/time.h>
@@ -29,6 +30,7 @@
 
 #define EINTR 4
 #define EAGAIN 11
+#define EINVAL 22
 
 struct message {
 	void *name;
@@ -82,6 +84,23 @@ static void get_itimers(uint64_t itimers[3][4])
 		sys(getitimer, i, itimers[i]);
 }
 
+/* What mlockall(2) asked for memory to come: no call tells, only new memory. */
+static uint32_t lock_future(void)
+{
+	long page = sys6(mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char there = 0;
+	uint32_t flags = 0;
+
+	if (page < 0) /* more than RLIMIT_MEMLOCK */
+		return page == -EAGAIN ? MCL_FUTURE : 0;
+	if (sys(madvise, page, 4096, MADV_DONTNEED) == -EINVAL) { /* it is locked */
+		sys(mincore, page, 4096, &there);
+		flags = MCL_FUTURE | (there & 1 ? 0 : MCL_ONFAULT);
+	}
+	sys(munmap, page, 4096);
+	return flags;
+}
+
 static void get_task(const struct parasite *p)
 {
 	struct parasite_task t;
@@ -104,6 +123,7 @@ static void get_task(const struct parasite *p)
 	t.memory_merge = sys(prctl, PR_GET_MEMORY_MERGE_, 0, 0, 0, 0);
 	sys(prctl, PR_GET_TSC, &t.tsc);
 	t.io_flusher = sys(prctl, PR_GET_IO_FLUSHER, 0, 0, 0, 0);
+	t.lock_future = lock_future();
 	t.securebits = sys(prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
 	t.personality = sys(personality, 0xffffffff); /* no change, only the answer */
 	t.timer_slack = sys(prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);

@@ -67,6 +67,7 @@ struct parasite_task {
 	int32_t securebits;
 	uint32_t personality;
 	int32_t memory_merge, tsc;
+	uint32_t lock_future; /* flags of mlockall(2) that memory to come gets: MCL_FUTURE, MCL_ONFAULT */
 	int64_t timer_slack; /* ns */
 	int64_t membarrier; /* MEMBARRIER_CMD_GET_REGISTRATIONS (6.3) */
 	uint64_t pending; /* set of the signals that wait for its main thread or for all, after the timers were read */

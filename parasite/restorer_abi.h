@@ -35,6 +35,7 @@ enum blob_step {
 	STEP_PROTECT,
 	STEP_ADVISE,
 	STEP_LOCK,
+	STEP_LOCK_FUTURE,
 	STEP_CLOSE,
 	STEP_MM,
 	STEP_PERSONALITY,
@@ -95,6 +96,12 @@ struct restorer_shared {
 	struct restorer_slot slots[]; /* one a task, in the order of the plan */
 };
 
+enum restorer_lock {
+	LOCK_NOT,
+	LOCK,
+	LOCK_ON_FAULT, /* MLOCK_ONFAULT */
+};
+
 struct restorer_area {
 	uint64_t start, end;
 	uint64_t pgoff; /* bytes */
@@ -102,8 +109,9 @@ struct restorer_area {
 	uint32_t map_prot; /* while pages are read */
 	uint32_t prot;
 	uint32_t flags; /* MAP_* */
+	uint64_t from; /* where it is mapped already, with its pages; 0: it is not */
 	int32_t fd;
-	uint8_t lock; /* mlock it */
+	uint8_t lock; /* enum restorer_lock */
 	uint8_t copy; /* some of its pages are copied by userfaultfd */
 };
 
@@ -213,9 +221,10 @@ struct restorer_args {
 	uint32_t size; /* of this struct: both sides must agree */
 	struct restorer_shared *shared;
 	uint64_t block_start, block_end; /* all that stays mapped */
-	uint64_t space_end; /* nothing can be mapped at or above */
 
 	uint64_t vdso_hint; /* where the kernel shall put vvar and vdso; 0: nowhere */
+	uint64_t n_unmaps;
+	const struct restorer_range *unmaps; /* the old address space without the block and what is kept of it */
 	uint64_t n_areas, n_reads, n_guards;
 	const struct restorer_area *areas; /* ascending */
 	struct restorer_read *reads;
@@ -224,6 +233,7 @@ struct restorer_args {
 	int32_t pages_fd;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */
 	uint32_t thp_disabled; /* what PR_GET_THP_DISABLE shall tell */
+	uint32_t lock_future; /* flags of mlockall(2); 0: none */
 
 	void *mm_map; /* struct prctl_mm_map */
 	uint64_t mm_map_size;

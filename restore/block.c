@@ -1,6 +1,6 @@
 /*
- * Makes the block in which a task survives the loss of its own address space, and jumps into it. It is placed
- * in the first hole that is large enough in both the old and the new address space.
+ * Makes the block in which a task survives the loss of its own address space, and jumps into it. It lies in a
+ * hole (hole.c).
  */
 #include "block.h"
 
@@ -12,14 +12,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "cleanup.h"
+#include "hole.h"
 #include "log.h"
 #include "plan.h"
 #include "task.h"
-#include "vdso.h"
 
-#define LOWEST 0x100000ul
-#define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
 #define LEADER_STACK 16384
 #define SLACK (4ul << 20) /* for what is small or rare: costs nothing until it is used */
 #define RSEQ_SIGNATURE 0x53053053
@@ -36,60 +33,12 @@ static size_t page_up(size_t n)
 	return (n + IMAGE_PAGE_SIZE - 1) & ~(IMAGE_PAGE_SIZE - 1);
 }
 
-/* The start of a hole of size bytes in what is mapped and what will be, 0 when there is none. */
-static uint64_t find_hole(const struct plan *plan, const struct plan_task *task, size_t size)
-{
-	const struct inherited *in = &plan->inherited;
-	uint64_t at = LOWEST, vdso_end = task->vdso_hint + plan->vdso->end - plan->vdso->vvar_start;
-
-	for (size_t area = 0, map = 0; at < SPACE_END - size;) {
-		while (area < task->n_areas && task->areas[area].vma->end <= at)
-			area++;
-		while (map < in->n_maps && in->maps[map].start + in->maps[map].len <= at)
-			map++;
-		if (area < task->n_areas && task->areas[area].vma->start < at + size)
-			at = task->areas[area].vma->end;
-		else if (map < in->n_maps && in->maps[map].start < at + size)
-			at = in->maps[map].start + in->maps[map].len;
-		else if (task->vdso_hint && task->vdso_hint < at + size && vdso_end > at)
-			at = vdso_end;
-		else
-			return at;
-	}
-	return 0;
-}
-
-/* Maps size bytes in such a hole. Returns their address, or -errno (logged). */
-static long map_hole(struct plan *plan, const struct plan_task *task, size_t size)
-{
-	for (int try = 0; try < 2; try++) {
-		/* More is mapped than in the coordinator, which is rare. */
-		int err = try ? inherited_read_maps(plan) : 0;
-		uint64_t at = err ? 0 : find_hole(plan, task, size);
-
-		if (err)
-			return err;
-		if (!at)
-			return log_errno(ENOMEM, "no hole of %zu bytes in both address spaces of task %d", size,
-					 task->pid);
-		void *got = mmap((void *)at, size, PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-		if (got == (void *)at)
-			return at;
-		if (got == MAP_FAILED && errno != EEXIST)
-			return log_errno(errno, "can't map %zu bytes at 0x%lx", size, at);
-		if (got != MAP_FAILED)
-			munmap(got, size);
-	}
-	return log_errno(EEXIST, "can't map the block of task %d", task->pid);
-}
-
 /* What the block must hold at most. */
 static size_t block_need(const struct plan *plan, const struct plan_task *task)
 {
 	size_t need = SLACK + LEADER_STACK + task->n_threads * (RESTORER_STACK + sizeof(struct restorer_thread));
 
-	need += task->n_areas * sizeof(struct restorer_area);
+	need += task->n_areas * (sizeof(struct restorer_area) + 2 * sizeof(struct restorer_range));
 	need += task_count_reads(task) * (sizeof(struct restorer_read) + 2 * sizeof(struct restorer_pages));
 	for (size_t i = 0; i < task->n_threads; i++) {
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
@@ -121,7 +70,13 @@ void *block_alloc(struct block *block, size_t size)
 int block_create(struct plan *plan, struct plan_task *task, struct block *block)
 {
 	size_t code = page_up(restorer_blob_end - restorer_blob), size = code + block_need(plan, task);
-	long at = map_hole(plan, task, size + plan->shared_size);
+	struct hole hole = {
+		.size = size + plan->shared_size,
+		.prot = PROT_READ | PROT_WRITE,
+		.flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		.fd = -1,
+	};
+	long at = hole_map(plan, task, &hole);
 
 	if (at < 0)
 		return at;
@@ -136,7 +91,6 @@ int block_create(struct plan *plan, struct plan_task *task, struct block *block)
 	args->size = sizeof(*args);
 	args->block_start = at;
 	args->block_end = at + size + plan->shared_size;
-	args->space_end = SPACE_END;
 	args->shared = (void *)(block->start + size);
 	args->threads = threads;
 	args->n_threads = task->n_threads - 1;

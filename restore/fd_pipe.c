@@ -169,13 +169,7 @@ static int open_end(struct plan *plan, struct plan_file *file, int fd)
 /* Gives the descriptor that pipe2() made to the file. */
 static int take_end(struct plan *plan, struct plan_file *file, int *fd)
 {
-	file->fd = fd_to_temporary(plan, take_fd(fd));
-	if (file->fd < 0)
-		return file->fd;
-	if (fcntl(file->fd, F_SETFL, file->flags & (O_NONBLOCK | O_DIRECT)))
-		return log_errno(errno, "can't set the flags 0%o of pipe 0x%x", file->flags,
-				 file->entry->pipe->pipe_id);
-	return 0;
+	return fd_take(plan, file, take_fd(fd));
 }
 
 static int pipe_open(struct plan *plan, struct plan_file *first)

@@ -160,6 +160,7 @@ static int attrs_fill(struct plan *plan, struct plan_task *task, struct block *b
 	args->memory_merge = tc->has_memory_merge && tc->memory_merge;
 	args->tsc_forbidden = tc->has_tsc_forbidden && tc->tsc_forbidden;
 	args->dumpable = task->mm->has_dumpable ? task->mm->dumpable : -1;
+	args->lock_future = task->mm->has_lock_future ? task->mm->lock_future : 0;
 	for (size_t i = 0; i < task->n_threads; i++) {
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
 		struct restorer_thread *t = &args->threads[i];

@@ -177,7 +177,6 @@ static const struct {
 	const char *what, *remedy;
 } unsupported[] = {
 	{ IMG_FILE_LOCKS, "file locks", "release them before the dump" },
-	{ IMG_REMAP_FPATH, "files that were removed while open", "keep the files until after the dump" },
 	{ IMG_TTY_DATA, "unread data of terminals", "read it before the dump" },
 	{ IMG_APPARMOR, "AppArmor policies", "restore with CRIU" },
 };
@@ -240,6 +239,8 @@ static int read_images(struct plan *plan)
 		err = plan_read_tree(plan);
 	if (!err)
 		err = plan_read_files(plan);
+	if (!err)
+		err = plan_read_remaps(plan);
 	for (size_t i = 0; !err && i < plan->n_tasks; i++)
 		err = read_parts(plan, &plan->tasks[i]);
 	if (!err)
@@ -261,6 +262,8 @@ int plan_open(struct plan *plan, const struct opts *opts)
 		err = read_images(plan);
 	if (!err)
 		err = plan_order_sessions(plan);
+	if (!err && !plan->problems)
+		plan_share_memory(plan);
 	if (!err)
 		err = plan_choose_fd_range(plan);
 	/* Last: it may have to wait for a pid to become free, which is in vain when there are other problems. */

@@ -38,8 +38,21 @@ struct restore_fd_kind {
 	int (*read)(struct plan *plan, struct plan_file *file);
 	/* Returns a file read before that must be opened together with this one, or NULL. */
 	struct plan_file *(*needs)(struct plan *plan, struct plan_file *file);
+	/* When all files and descriptors are known: finds other files that this one refers to. */
+	int (*resolve)(struct plan *plan, struct plan_file *file);
+	/* Makes the owners of these ancestors of its own owner, or equal. Returns whether one was another before. */
+	bool (*reach)(struct plan *plan, struct plan_file *file);
 	/* In the owner: opens all files that are chained to this one by with_next, setting their fd. */
 	int (*open)(struct plan *plan, struct plan_file *file);
+	/*
+	 * In the owner of file->map[]: opens it with the flags, for mappings or as executable, at a temporary number.
+	 * Returns the descriptor or -errno (logged). NULL: it cannot be mapped.
+	 */
+	int (*map)(struct plan *plan, struct plan_file *file, int flags);
+	/* In the plan: the lowest common ancestor of all who use it in any way is known. */
+	void (*used_by)(struct plan *plan, struct plan_file *file, struct plan_task *ancestor);
+	/* In the owner, when all that it opens is open. */
+	int (*connect)(struct plan *plan, struct plan_file *file);
 	/* In the owner, when all tasks exist. */
 	int (*finish)(struct plan *plan, struct plan_file *file);
 	/* In the coordinator, when nothing can fail any more but this. */
@@ -76,6 +89,7 @@ struct plan_file {
 	int fd; /* in the owner and its descendants, once opened; above plan->fd_low */
 	const struct plan_fd *first; /* the lowest descriptor of the first task that holds it */
 	bool checked; /* its path was looked at */
+	struct plan_ghost_name *ghost; /* it has no name; NULL: it has */
 	struct plan_mapping map[2]; /* opened for mappings and as executable: read-only, for writing */
 	void *data; /* the kind's own */
 };
@@ -93,14 +107,47 @@ struct plan_pages {
 	struct restorer_read *reads;
 };
 
-/* A shared anonymous segment. */
+/* A file of shared memory: an anonymous segment or a memfd. */
 struct plan_segment {
 	uint64_t id; /* shmid */
 	uint64_t size; /* bytes */
+	bool sized; /* size is known, and not to be found from what is mapped */
+	uint32_t huge; /* MFD_HUGETLB and the size of its pages, or 0 */
+	const MemfdInodeEntry *memfd; /* NULL: anonymous */
+	bool sealed;
 	struct plan_task *owner;
 	struct plan_pages pages;
 	int fd; /* in the owner and its descendants */
+	struct plan_file *first; /* of a memfd: the description that memfd_create() makes becomes this one; or NULL */
 	struct plan_segment *next;
+};
+
+/* A stretch of contents of a ghost: where it stands in the image and in the file. */
+struct plan_chunk {
+	uint64_t at, offset, len;
+};
+
+/* A name that a ghost had. Two descriptions of it may have had different ones. */
+struct plan_ghost_name {
+	struct plan_ghost *ghost;
+	const char *path; /* in the images */
+	int fd; /* O_PATH; in the owner of the ghost and its descendants */
+	struct plan_ghost_name *next;
+};
+
+/* A file without a name (ghost-file-ID.img). */
+struct plan_ghost {
+	uint32_t id;
+	const GhostFileEntry *entry;
+	uint64_t size;
+	size_t n_chunks;
+	struct plan_chunk *chunks;
+	struct plan_ghost_name *names;
+	struct plan_file *tmpfile; /* the description that open(2) with O_TMPFILE makes becomes this one; or NULL */
+	int tmpfile_fd; /* that description, once made; else -1 */
+	struct plan_task *owner; /* makes it for itself and its descendants; NULL: nobody needs it */
+	pid_t *helper; /* shared by all tasks: who removes its names again; 0: nobody (ghost.c) */
+	struct plan_ghost *next;
 };
 
 struct plan_area {
@@ -109,6 +156,11 @@ struct plan_area {
 	struct plan_segment *segment; /* of shared anonymous memory */
 	bool writes; /* maps file->map[1] */
 	bool has_pages;
+	bool forked; /* children have it too: loaded before they are forked (cow.c) */
+	uint64_t low; /* from here on it is mapped for them: below its start if their stack has grown more */
+	/* Written by the task itself: */
+	uint64_t at; /* where low is mapped already; 0: the blob maps it */
+	uint64_t inherited; /* up to here, its pages were those of its forker */
 };
 
 /* Registers, ready for ptrace: of use to the coordinator only, so not inherited by the tasks (MADV_DONTFORK). */
@@ -182,6 +234,9 @@ struct plan {
 	struct plan_file *files; /* ascending by id */
 	size_t n_segments;
 	struct plan_segment *segments;
+	struct plan_ghost *ghosts;
+	size_t n_ghost_names;
+	uint64_t huge_pages; /* sizes of huge pages that are used, one bit each */
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
 	void *pipes, *ttys; /* of the kinds */
@@ -194,6 +249,8 @@ struct plan {
 	pid_t lowest, highest; /* of all numbers of tasks, threads, groups and sessions */
 	bool in_step; /* tasks need each other to be born before they load memory: stages TREE and GROUPS take place */
 
+	int *reserved; /* numbers that temporary descriptors must not take, beside those of the tasks */
+	size_t n_reserved;
 	int fd_low, fd_high; /* numbers that no task uses: for descriptors that exist only meanwhile */
 	int tty_fd; /* our terminal, for a shell job; -1 */
 
@@ -234,12 +291,18 @@ struct plan_file *plan_file_by_id(const struct plan *plan, uint32_t id);
 /* Lives the task after the restore, so that it has memory and files? */
 bool plan_lives(const struct plan_task *task);
 struct plan_task *plan_common_ancestor(struct plan_task *a, struct plan_task *b);
+/* Of which task it is born as a fork; NULL: of the coordinator. */
+struct plan_task *plan_forker(const struct plan_task *task);
+/* Whether pages of the two areas, one a fork's, can be shared where they overlap. */
+bool plan_may_share(const struct plan_area *a, const struct plan_area *b);
 
 /* Steps of plan_open, in this order. Return 0 or -errno (logged); what the image merely gets wrong is refused. */
 int plan_read_tree(struct plan *plan); /* plan_tree.c */
 int plan_read_task(struct plan *plan, struct plan_task *task); /* plan_task.c */
 int plan_order_sessions(struct plan *plan); /* plan_sessions.c; sets plan->in_step */
 int plan_read_files(struct plan *plan); /* plan_files.c */
+/* remap-fpath.img and the ghosts that it names (plan_ghosts.c). */
+int plan_read_remaps(struct plan *plan);
 int plan_read_fds(struct plan *plan, struct plan_task *task);
 int plan_share_files(struct plan *plan);
 int plan_choose_fd_range(struct plan *plan);
@@ -247,6 +310,11 @@ int plan_choose_fd_range(struct plan *plan);
 bool plan_files_wait(const struct plan *plan);
 int plan_read_memory(struct plan *plan, struct plan_task *task); /* plan_memory.c */
 int plan_read_segments(struct plan *plan);
+/* The segment with the number, made when there is none yet; NULL without memory. */
+struct plan_segment *plan_segment(struct plan *plan, uint64_t id);
+/* Makes file one that the task and who else needs it map, for writing too or not, or execute. */
+void plan_need_mapping(struct plan_file *file, struct plan_task *task, bool writes);
+void plan_share_memory(struct plan *plan); /* plan_cow.c */
 /*
  * Looks at pages from start to end, which stand at offset in the page image. Sets *skip when they shall not be
  * read. Returns 0 or -errno (logged).
@@ -256,11 +324,23 @@ typedef int page_check(struct plan *plan, void *arg, uint64_t start, uint64_t en
 int plan_read_pages(struct plan *plan, enum image_kind kind, uint64_t id, struct plan_pages *pages, page_check *check,
 		    void *arg); /* plan_pages.c */
 int plan_check_pids(struct plan *plan); /* plan_pids.c */
+/* Huge pages (plan_huge.c): what is wrong with an area, or NULL; whether there are enough for the tree. */
+const char *plan_check_huge_area(struct plan *plan, const VmaEntry *v);
+void plan_check_huge_pages(struct plan *plan);
+/* Bytes of a page of those that MAP_HUGETLB or MFD_HUGETLB and the size in the flags ask for; 0: none such. */
+uint64_t plan_huge_size(uint32_t flags);
 
 /* A path of a REG file that is mapped, executed or a directory that is entered. Told once for each file. */
 void plan_check_file(struct plan *plan, struct plan_file *file);
 /* Opens a REG file with the flags, at a temporary number. Returns the descriptor or -errno (logged). */
 int reg_open(struct plan *plan, struct plan_file *file, int flags);
+/*
+ * Gives the file the descriptor that a system call made for it, or not (-1, errno), and sets the flags that
+ * F_SETFL knows. Returns 0 or -errno (logged).
+ */
+int fd_take(struct plan *plan, struct plan_file *file, int fd);
+/* Keeps a number free of temporary descriptors. Returns 0 or -ENOMEM. */
+int plan_reserve_fd(struct plan *plan, int fd);
 /* Moves a descriptor to a temporary number, close on exec. Returns it or -errno (logged). Closes fd in any case. */
 int fd_to_temporary(struct plan *plan, int fd);
 

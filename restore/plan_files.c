@@ -182,6 +182,58 @@ int plan_read_fds(struct plan *plan, struct plan_task *task)
 	return 0;
 }
 
+/* Tells the kinds who uses what: descriptors and mappings. */
+static void tell_users(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n_files; i++) {
+		struct plan_file *file = &plan->files[i];
+		struct plan_task *all = plan_common_ancestor(file->map[0].owner, file->map[1].owner);
+
+		all = plan_common_ancestor(all, file->with->owner);
+		if (all && file->kind && file->kind->used_by)
+			file->kind->used_by(plan, file, all);
+	}
+}
+
+int plan_reserve_fd(struct plan *plan, int fd)
+{
+	/* Doubled at each power of two. */
+	if (!(plan->n_reserved & (plan->n_reserved - 1))) {
+		int *larger = plan_alloc(plan, (plan->n_reserved ? 2 * plan->n_reserved : 1) * sizeof(*larger));
+
+		if (!larger)
+			return -ENOMEM;
+		if (plan->n_reserved)
+			memcpy(larger, plan->reserved, plan->n_reserved * sizeof(*larger));
+		plan->reserved = larger;
+	}
+	plan->reserved[plan->n_reserved++] = fd;
+	return 0;
+}
+
+/* Lets files find those that they refer to, and have these where they need them. */
+static int resolve_files(struct plan *plan)
+{
+	bool moved = true;
+
+	for (size_t i = 0; i < plan->n_files; i++) {
+		const struct restore_fd_kind *kind = plan->files[i].kind;
+		int err = kind && kind->resolve && plan->files[i].with->owner ? kind->resolve(plan, &plan->files[i])
+									      : 0;
+
+		if (err)
+			return err;
+	}
+	/* Whoever refers to a file may be referred to himself. */
+	while (moved) {
+		moved = false;
+		for (size_t i = 0; i < plan->n_files; i++)
+			if (plan->files[i].kind && plan->files[i].kind->reach && plan->files[i].with->owner)
+				moved |= plan->files[i].kind->reach(plan, &plan->files[i]);
+	}
+	return 0;
+}
+
 int plan_share_files(struct plan *plan)
 {
 	for (size_t i = 0; i < plan->n_tasks; i++) {
@@ -197,7 +249,10 @@ int plan_share_files(struct plan *plan)
 			file->with->owner = plan_common_ancestor(file->with->owner, task);
 		}
 	}
-	return 0;
+	int err = resolve_files(plan);
+	if (!err)
+		tell_users(plan);
+	return err;
 }
 
 bool plan_files_wait(const struct plan *plan)
@@ -247,7 +302,7 @@ static size_t count_mapped(const struct plan *plan)
 int plan_choose_fd_range(struct plan *plan)
 {
 	struct rlimit limit;
-	size_t n = 0, used = 0;
+	size_t n = plan->n_reserved, used = 0;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return log_errno(errno, "can't read RLIMIT_NOFILE");
@@ -259,9 +314,11 @@ int plan_choose_fd_range(struct plan *plan)
 	for (size_t i = 0; i < plan->n_tasks; i++)
 		for (size_t f = 0; f < plan->tasks[i].n_fds; f++)
 			fds[used++] = plan->tasks[i].fds[f].fd;
+	for (size_t i = 0; i < plan->n_reserved; i++)
+		fds[used++] = plan->reserved[i];
 	qsort(fds, used, sizeof(*fds), compare_ints);
 	int max = limit.rlim_max < INT32_MAX ? limit.rlim_max : INT32_MAX;
-	int count = plan->n_files + plan->n_segments + count_mapped(plan) + SPARE_FDS;
+	int count = plan->n_files + plan->n_segments + 2 * plan->n_ghost_names + count_mapped(plan) + SPARE_FDS;
 	if (used && fds[used - 1] >= max)
 		plan_refuse(plan, "descriptor %d is above the hard limit of open files (%d): raise it with ulimit -Hn",
 			    fds[used - 1], max);

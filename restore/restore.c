@@ -20,6 +20,7 @@
 
 #include "cleanup.h"
 #include "fault.h"
+#include "ghost.h"
 #include "log.h"
 #include "opts.h"
 #include "plan.h"
@@ -220,6 +221,7 @@ static void clean_up(struct plan *plan)
 			kill(plan->tasks[i].pid, SIGKILL);
 	for (size_t i = 0; i < plan->n_tasks; i++)
 		reap_task(&plan->tasks[i]);
+	ghosts_clean_up(plan);
 	if (plan->opts->restore_sibling)
 		await_sibling(plan);
 }

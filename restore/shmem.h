@@ -1,4 +1,4 @@
-/* Shared anonymous memory. */
+/* Shared memory: anonymous segments and memfds. */
 #ifndef CKPT_RESTORE_SHMEM_H
 #define CKPT_RESTORE_SHMEM_H
 

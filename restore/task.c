@@ -17,6 +17,7 @@
 #include "block.h"
 #include "cleanup.h"
 #include "fault.h"
+#include "ghost.h"
 #include "log.h"
 #include "opts.h"
 #include "plan.h"
@@ -41,8 +42,22 @@ int fd_to_temporary(struct plan *plan, int fd)
 			 plan->fd_high);
 }
 
-/* A fault point in a task: SIGINT and SIGTERM are for the process that the user started. */
-static int task_fault_point(const struct plan *plan, enum fault_id id)
+int fd_take(struct plan *plan, struct plan_file *file, int fd)
+{
+	int flags = file->flags & (O_NONBLOCK | O_APPEND | O_DIRECT | O_NOATIME);
+
+	if (fd < 0)
+		return log_errno(errno, "can't make file 0x%x (%s)", file->id, file->kind->name);
+	file->fd = fd_to_temporary(plan, fd);
+	if (file->fd < 0)
+		return file->fd;
+	if (fcntl(file->fd, F_SETFL, flags))
+		return log_errno(errno, "can't set the flags 0%o of file 0x%x (%s)", file->flags, file->id,
+				 file->kind->name);
+	return 0;
+}
+
+int task_fault_point(const struct plan *plan, enum fault_id id)
 {
 	int asked = fault_asked(id);
 
@@ -54,7 +69,7 @@ static int task_fault_point(const struct plan *plan, enum fault_id id)
 
 static int open_mapping(struct plan *plan, struct plan_file *file, bool writes)
 {
-	file->map[writes].fd = reg_open(plan, file, writes ? O_RDWR : O_RDONLY);
+	file->map[writes].fd = file->kind->map(plan, file, writes ? O_RDWR : O_RDONLY);
 	return file->map[writes].fd < 0 ? file->map[writes].fd : 0;
 }
 
@@ -65,6 +80,9 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 	for (struct plan_segment *s = plan->segments; !err && s; s = s->next)
 		if (s->owner == task)
 			err = shmem_create(plan, s);
+	for (struct plan_ghost *g = plan->ghosts; !err && g; g = g->next)
+		if (g->owner == task)
+			err = ghost_create(plan, g);
 	for (size_t i = 0; !err && i < plan->n_files; i++) {
 		struct plan_file *file = &plan->files[i];
 
@@ -73,6 +91,12 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 		for (int writes = 0; !err && writes < 2; writes++)
 			if (file->map[writes].owner == task)
 				err = open_mapping(plan, file, writes);
+	}
+	for (size_t i = 0; !err && i < plan->n_files; i++) {
+		struct plan_file *file = &plan->files[i];
+
+		if (file->with->owner == task && file->fd >= 0 && file->kind->connect)
+			err = file->kind->connect(plan, file);
 	}
 	return err ? err : task_fault_point(plan, FAULT_restore_files_opened);
 }

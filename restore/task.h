@@ -5,7 +5,12 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "fault.h"
+
 struct block;
+
+#include "fault.h"
+
 struct plan;
 struct plan_task;
 
@@ -14,6 +19,9 @@ struct plan_task;
  * task_main() and does not return. Returns 0 or -errno (logged).
  */
 int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling);
+
+/* A fault point in a task: SIGINT and SIGTERM are for the process that the user started. */
+int task_fault_point(const struct plan *plan, enum fault_id id);
 
 /* Opens what the task opens for itself and its descendants. Returns 0 or -errno (logged). */
 int task_open_files(struct plan *plan, struct plan_task *task);
@@ -24,6 +32,9 @@ _Noreturn void task_finish(struct plan *plan, struct plan_task *task);
 int task_fill_memory(struct plan *plan, struct plan_task *task, struct block *block);
 /* How many struct restorer_read and restorer_pages that takes at most, each. */
 size_t task_count_reads(const struct plan_task *task);
+
+/* A fault point in a task: SIGINT and SIGTERM are for the process that the user started. Returns as fault_point(). */
+int task_fault_point(const struct plan *plan, enum fault_id id);
 
 /* Whether the task shall be stopped in the end. */
 bool task_ends_stopped(const struct plan *plan, const struct plan_task *task);

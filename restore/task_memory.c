@@ -12,11 +12,13 @@
 
 #include "block.h"
 #include "cleanup.h"
+#include "cow.h"
 #include "kernel_abi.h"
 #include "log.h"
 #include "plan.h"
 
 /* Pages in a row that are worth a call of their own (UFFDIO_COPY), in bytes. */
+#define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
 #define COPY_MIN (256ul << 10)
 
 static int area_fd(const struct plan_area *area)
@@ -35,15 +37,55 @@ static void fill_area(const struct plan_area *area, struct restorer_area *to)
 		.prot = v->prot,
 		.map_prot = v->prot | (area->has_pages ? PROT_WRITE : 0),
 		.flags = v->flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE |
-				     MAP_STACK | MAP_DROPPABLE),
+				     MAP_STACK | MAP_DROPPABLE | MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT),
 		.madv = v->has_madv ? v->madv : 0,
-		.lock = !!(v->flags & MAP_LOCKED),
+		.lock = !(v->flags & MAP_LOCKED)		   ? 0
+			: v->has_lock_on_fault && v->lock_on_fault ? LOCK_ON_FAULT
+								   : LOCK,
 	};
 	if (area->segment)
 		to->flags &= ~MAP_ANONYMOUS;
 	else if (!area->file)
 		to->flags |= MAP_ANONYMOUS;
+	/* Huge pages would be looked for at the offset, behind the end of what the kernel makes for them. */
+	if (to->flags & MAP_ANONYMOUS)
+		to->pgoff = 0;
 	to->fd = area_fd(area);
+	if (area->at) {
+		to->from = area->at + (v->start - area->low);
+		to->map_prot = PROT_READ | PROT_WRITE;
+	}
+}
+
+/* All but the block and what is loaded already. */
+static int fill_unmaps(const struct plan_task *task, struct block *block)
+{
+	struct restorer_args *args = block->args;
+	struct restorer_range *kept = block_alloc(block, task->n_areas * sizeof(*kept));
+	struct restorer_range *unmaps = block_alloc(block, (task->n_areas + 2) * sizeof(*unmaps));
+	size_t n = kept && unmaps ? cow_kept(task, kept) : 0;
+	uint64_t pos = 0;
+	bool passed = false; /* the block */
+
+	if (!kept || !unmaps)
+		return -ENOMEM;
+	for (size_t i = 0; i <= n;) {
+		struct restorer_range next = { SPACE_END, 0 };
+
+		if (!passed && (i == n || args->block_start < kept[i].start)) {
+			next = (struct restorer_range){ args->block_start, args->block_end - args->block_start };
+			passed = true;
+		} else if (i < n) {
+			next = kept[i++];
+		} else {
+			i++;
+		}
+		if (pos < next.start)
+			unmaps[args->n_unmaps++] = (struct restorer_range){ pos, next.start - pos };
+		pos = next.start + next.len;
+	}
+	args->unmaps = unmaps;
+	return 0;
 }
 
 static int fill_areas(const struct plan_task *task, struct block *block)
@@ -76,7 +118,8 @@ static bool huge_pages_always(void)
 /* Whether pages may be copied into the area by userfaultfd, which fills anonymous memory with small pages. */
 static bool can_copy(const struct restorer_area *a)
 {
-	return a->flags & MAP_PRIVATE && a->flags & MAP_ANONYMOUS && !(a->madv >> MADV_HUGEPAGE & 1);
+	return a->flags & MAP_PRIVATE && a->flags & MAP_ANONYMOUS && !(a->flags & MAP_HUGETLB) &&
+	       !(a->madv >> MADV_HUGEPAGE & 1);
 }
 
 struct read_list {
@@ -84,6 +127,8 @@ struct read_list {
 	struct restorer_pages *pages;
 	size_t n_reads, n_pages;
 	uint64_t next; /* offset in the page image behind the last read */
+	struct restorer_area *area; /* those below it end before what is added */
+	enum { UNKNOWN, NO, YES } may_copy; /* looked up when there is something to copy */
 };
 
 /* Adds pages at an offset of the page image to the last read, or to a new one when they do not follow it. */
@@ -100,80 +145,28 @@ static void add_read(struct read_list *list, uint64_t offset, uint64_t addr, uin
 	list->next = offset + len;
 }
 
-/* Adds one run of pages, cut where areas begin that are filled in another way. Returns the area where it ends. */
-static struct restorer_area *add_run(struct read_list *list, struct restorer_area *area, uint64_t offset,
-				     const struct restorer_pages *run)
+/* Adds one run of pages, cut where areas begin that are filled in another way, or were before. */
+static void add_run(struct read_list *list, uint64_t offset, const struct restorer_pages *run)
 {
 	uint64_t addr = run->addr, end = run->addr + run->len;
 
 	while (addr < end) {
-		while (area->end <= addr)
-			area++;
+		while (list->area->end <= addr)
+			list->area++;
+		struct restorer_area *area = list->area;
 		uint64_t stop = area->end < end ? area->end : end;
 		bool copy = can_copy(area) && stop - addr >= COPY_MIN;
 
-		area->copy |= copy;
-		add_read(list, offset, addr, stop - addr, copy);
+		if (!area->from) {
+			if (copy && !list->may_copy)
+				list->may_copy = huge_pages_always() ? NO : YES;
+			copy &= list->may_copy == YES;
+			area->copy |= copy;
+			add_read(list, offset, addr, stop - addr, copy);
+		}
 		offset += stop - addr;
 		addr = stop;
 	}
-	return area;
-}
-
-static bool has_large_run(const struct plan_pages *pages)
-{
-	for (size_t i = 0; i < pages->n_reads; i++)
-		for (uint64_t p = 0; p < pages->reads[i].count; p++)
-			if (pages->reads[i].pages[p].len >= COPY_MIN)
-				return true;
-	return false;
-}
-
-static int copy_reads(const struct plan_task *task, struct block *block)
-{
-	const struct plan_pages *pages = &task->pages;
-	struct restorer_area *area = (struct restorer_area *)block->args->areas;
-	size_t n = task_count_reads(task);
-	struct read_list list = {
-		.reads = block_alloc(block, n * sizeof(*list.reads)),
-		.pages = block_alloc(block, n * sizeof(*list.pages)),
-	};
-
-	block->args->copy_buffer = block_alloc(block, RESTORER_COPY);
-	if (!list.reads || !list.pages || !block->args->copy_buffer)
-		return -ENOMEM;
-	for (size_t i = 0; i < pages->n_reads; i++) {
-		const struct restorer_read *r = &pages->reads[i];
-		uint64_t offset = r->offset;
-
-		for (uint64_t p = 0; p < r->count; p++) {
-			area = add_run(&list, area, offset, &r->pages[p]);
-			offset += r->pages[p].len;
-		}
-	}
-	block->args->reads = list.reads;
-	block->args->n_reads = list.n_reads;
-	return 0;
-}
-
-static int plain_reads(const struct plan_task *task, struct block *block)
-{
-	struct restorer_read *reads = block_alloc(block, task->pages.n_reads * sizeof(*reads));
-
-	if (!reads)
-		return -ENOMEM;
-	for (size_t i = 0; i < task->pages.n_reads; i++) {
-		size_t size = task->pages.reads[i].count * sizeof(struct restorer_pages);
-
-		reads[i] = task->pages.reads[i];
-		reads[i].pages = block_alloc(block, size);
-		if (!reads[i].pages)
-			return -ENOMEM;
-		memcpy(reads[i].pages, task->pages.reads[i].pages, size);
-	}
-	block->args->reads = reads;
-	block->args->n_reads = task->pages.n_reads;
-	return 0;
 }
 
 size_t task_count_reads(const struct plan_task *task)
@@ -185,17 +178,49 @@ size_t task_count_reads(const struct plan_task *task)
 	return n;
 }
 
+/* Tells which pages are read, in which way. Sets *copy when some are copied. */
+static int list_reads(const struct plan_task *task, struct block *block, bool *copy)
+{
+	const struct plan_pages *pages = &task->pages;
+	size_t n = task_count_reads(task);
+	struct read_list list = {
+		.reads = block_alloc(block, n * sizeof(*list.reads)),
+		.pages = block_alloc(block, n * sizeof(*list.pages)),
+		.area = (struct restorer_area *)block->args->areas,
+	};
+
+	if (!list.reads || !list.pages)
+		return -ENOMEM;
+	for (size_t i = 0; i < pages->n_reads; i++) {
+		const struct restorer_read *r = &pages->reads[i];
+		uint64_t offset = r->offset;
+
+		for (uint64_t p = 0; p < r->count; p++) {
+			add_run(&list, offset, &r->pages[p]);
+			offset += r->pages[p].len;
+		}
+	}
+	block->args->reads = list.reads;
+	block->args->n_reads = list.n_reads;
+	for (size_t i = 0; i < list.n_reads; i++)
+		*copy |= list.reads[i].copy;
+	return 0;
+}
+
 static int fill_reads(struct plan *plan, struct plan_task *task, struct block *block)
 {
+	bool copy = false;
+
 	block->args->pages_fd = -1;
-	if (!task->pages.n_reads)
-		return 0;
-	bool copy = has_large_run(&task->pages) && !huge_pages_always();
-	int err = copy ? copy_reads(task, block) : plain_reads(task, block);
+	int err = task->pages.n_reads ? list_reads(task, block, &copy) : 0;
+	if (err || !block->args->n_reads)
+		return err;
+	block->args->copy_buffer = copy ? block_alloc(block, RESTORER_COPY) : NULL;
+	if (copy && !block->args->copy_buffer)
+		return -ENOMEM;
 	/* All final descriptors are there: any other number will do until the blob closes it. */
-	if (!err)
-		block->args->pages_fd = image_open_raw(&plan->images, IMG_PAGES, task->pages.image);
-	return err ? err : block->args->pages_fd < 0 ? block->args->pages_fd : 0;
+	block->args->pages_fd = image_open_raw(&plan->images, IMG_PAGES, task->pages.image);
+	return block->args->pages_fd < 0 ? block->args->pages_fd : 0;
 }
 
 static int fill_mm(const struct plan_task *task, struct block *block)
@@ -232,6 +257,8 @@ int task_fill_memory(struct plan *plan, struct plan_task *task, struct block *bl
 {
 	int err = fill_areas(task, block);
 
+	if (!err)
+		err = fill_unmaps(task, block);
 	if (!err)
 		err = fill_reads(plan, task, block);
 	return err ? err : fill_mm(task, block);

@@ -1,6 +1,6 @@
 /*
  * Forks the tree: clone3(2) with set_tid, sessions and groups as planned (plan_sessions.c). All is forked
- * before any memory is loaded, since forking a large process is slow. Whoever loses its parent dies
+ * before memory is loaded that only one task has, since forking a large process is slow. Whoever loses its parent dies
  * (PR_SET_PDEATHSIG), so that nothing is left when a restore fails.
  */
 #include <errno.h>
@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cow.h"
+#include "fault.h"
 #include "log.h"
 #include "plan.h"
 #include "stage.h"
@@ -244,6 +246,10 @@ static int be_born(struct plan *plan, struct plan_task *task)
 
 	if (task->adopts)
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	if (!err && plan_lives(task))
+		err = cow_load(plan, task);
+	if (!err)
+		err = task_fault_point(plan, FAULT_restore_fork_loaded);
 	/* They stay in the session that this task is about to leave. */
 	if (!err)
 		err = fork_children(plan, task, true);

@@ -19,6 +19,7 @@ if [ "$1" = install ]; then
 	need clang-format command -v clang-format
 	need python3 test -x /usr/bin/python3
 	need xz-utils command -v xz
+	need musl-tools command -v musl-gcc
 fi
 [ -z "$missing" ] && exit 0
 if [ "$1" = install ] && [ "$(id -u)" = 0 ]; then

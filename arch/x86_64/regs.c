@@ -190,6 +190,16 @@ int regs_from_image(const ThreadInfoX86 *info, struct user_regs_struct *regs, vo
 static bool reissued_after_eintr(long nr)
 {
 	switch (nr) {
+	/* Sockets with a timeout of their own (SO_RCVTIMEO, SO_SNDTIMEO): nothing was transferred yet. */
+	case SYS_read:
+	case SYS_readv:
+	case SYS_write:
+	case SYS_writev:
+	case SYS_sendto:
+	case SYS_sendmsg:
+	case SYS_sendmmsg:
+	case SYS_connect:
+	case SYS_io_uring_enter:
 	case SYS_epoll_wait:
 	case SYS_epoll_pwait:
 	case SYS_epoll_pwait2:

@@ -14,11 +14,14 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -249,6 +252,18 @@ static bool probe_pagemap_scan(void)
 	return scan_pages(PAGE_IS_PRESENT);
 }
 
+static bool probe_guard_pages(void)
+{
+	return scan_pages(PAGE_IS_GUARD);
+}
+
+static bool probe_memfd_hugetlb(void)
+{
+	_cleanup_close_ int fd = memfd_create("probe", MFD_CLOEXEC | MFD_HUGETLB);
+
+	return fd >= 0;
+}
+
 static bool probe_loginuid(void)
 {
 	return !access("/proc/self/loginuid", F_OK);
@@ -262,6 +277,24 @@ static bool probe_initial_userns(void)
 
 	return map && fscanf(map, "%lu %lu %lu", &inside, &outside, &count) == 3 && !inside && !outside &&
 	       count == UINT32_MAX;
+}
+
+static bool probe_timerfd(void)
+{
+	_cleanup_close_ int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	uint64_t ticks = 1;
+
+	return fd >= 0 && !ioctl(fd, TFD_IOC_SET_TICKS, &ticks);
+}
+
+static bool probe_kcmp_epoll(void)
+{
+	_cleanup_close_ int epoll = epoll_create1(EPOLL_CLOEXEC), fd = eventfd(0, EFD_CLOEXEC);
+	struct kcmp_epoll_slot slot = { .efd = epoll, .tfd = fd };
+	struct epoll_event event = { .events = EPOLLIN };
+
+	return !epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) &&
+	       !syscall(SYS_kcmp, getpid(), getpid(), KCMP_EPOLL_TFD, fd, &slot);
 }
 
 const struct kernel_feature kernel_features[] = {
@@ -281,8 +314,15 @@ const struct kernel_feature kernel_features[] = {
 	{ "checkpoint_restore", "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN", true, probe_checkpoint_restore,
 	  "pids can't be chosen: nothing can be restored" },
 
+	{ "timerfd", "CONFIG_CHECKPOINT_RESTORE", false, probe_timerfd,
+	  "expirations of timer descriptors that nobody has read can't be restored" },
+	{ "kcmp_epoll", "Linux 4.13 with CONFIG_KCMP", false, probe_kcmp_epoll,
+	  "what an epoll descriptor watches can't be seen" },
 	{ "pagemap_scan", "Linux 6.7", false, probe_pagemap_scan,
 	  "pages are found through /proc/PID/pagemap: slower, most of all in large areas that are mostly empty" },
+	{ "pagemap_scan_guard_pages", "Linux 6.15", false, probe_guard_pages,
+	  "guard regions (MADV_GUARD_INSTALL) can't be seen" },
+	{ "memfd_hugetlb", "CONFIG_HUGETLBFS", false, probe_memfd_hugetlb, "memfds of huge pages can't be restored" },
 	{ "sys_ptrace", "CAP_SYS_PTRACE", false, probe_sys_ptrace,
 	  "only tasks of the same user, that are dumpable and, by Yama, children of ckpt, can be dumped" },
 	{ "sys_resource", "CAP_SYS_RESOURCE", false, probe_sys_resource,

@@ -125,6 +125,10 @@ int proc_parse_vmas(char *text, struct vma_list *list)
 			err = -EBADMSG;
 		else if (!strncmp(line, "VmFlags: ", 9))
 			parse_flags(line + 9, last);
+		else if (!strncmp(line, "ProtectionKey:", 14))
+			last->protection_key = strtoul(line + 14, NULL, 10);
+		else if (!strncmp(line, "KernelPageSize:", 15))
+			last->page_size = strtoul(line + 15, NULL, 10) << 10;
 	}
 	if (err)
 		vma_list_free(list);

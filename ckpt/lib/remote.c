@@ -574,12 +574,12 @@ int remote_cure_end(struct remote *r)
 		return stop;
 	if (stop == STOP_EXITED)
 		return -ESRCH;
-	/* the next dump finds the place as this one did */
-	if (r->slot_size)
-		tracee_write(r->tid, r->slot, zeros, r->slot_size);
 	int err = tracee_set_sigmask(r->tid, r->mask);
 	if (!err)
 		err = tracee_set_regs(r->tid, &r->regs);
+	/* the next dump finds the place as this one did; not earlier: until now the way home lay there */
+	if (!err && r->slot_size)
+		tracee_write(r->tid, r->slot, zeros, r->slot_size);
 	r->used = err;
 	return err;
 }

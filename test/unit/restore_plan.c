@@ -31,9 +31,19 @@ static struct set {
 	uint32_t threads[2];
 	RegFileEntry reg[3];
 	FownEntry fown;
-	FileEntry files[3];
+	MemfdFileEntry memfd;
+	RemapFilePathEntry remap;
+	GhostFileEntry ghost;
+	GhostChunkEntry chunk;
+	size_t n_remaps, n_ghosts, ghost_bytes;
+	FileEntry files[7];
+	EventfdFileEntry eventfd;
+	TimerfdEntry timerfd;
+	SignalfdEntry signalfd;
+	EventpollFileEntry epoll;
+	EventpollTfdEntry watch, *watches[1];
 	size_t n_files;
-	FdinfoEntry fds[2];
+	FdinfoEntry fds[6];
 	size_t n_fds;
 	FsEntry fs;
 	MmEntry mm;
@@ -125,12 +135,54 @@ static void fill_memory(void)
 	s.page.nr_pages = s.pages = 2;
 }
 
+/* Descriptors 2 to 5, files 4 to 7. */
+static void fill_events(void)
+{
+	static const FdTypes types[] = { FD_TYPES__EVENTFD, FD_TYPES__TIMERFD, FD_TYPES__SIGNALFD,
+					 FD_TYPES__EVENTPOLL };
+
+	eventfd_file_entry__init(&s.eventfd);
+	timerfd_entry__init(&s.timerfd);
+	signalfd_entry__init(&s.signalfd);
+	eventpoll_file_entry__init(&s.epoll);
+	eventpoll_tfd_entry__init(&s.watch);
+	s.eventfd.fown = s.timerfd.fown = s.signalfd.fown = s.epoll.fown = &s.fown;
+	s.watch.tfd = 2;
+	s.watches[0] = &s.watch;
+	s.epoll.n_tfd = 1;
+	s.epoll.tfd = s.watches;
+	for (size_t i = 0; i < 4; i++) {
+		file_entry__init(&s.files[3 + i]);
+		s.files[3 + i].id = s.fds[2 + i].id = 4 + i;
+		s.files[3 + i].type = s.fds[2 + i].type = types[i];
+	}
+	s.files[3].efd = &s.eventfd;
+	s.files[4].tfd = &s.timerfd;
+	s.files[5].sgfd = &s.signalfd;
+	s.files[6].epfd = &s.epoll;
+}
+
 static void fill_files(void)
 {
 	static char *const names[] = { "/proc/self/exe", "/", "/dev/null" };
 
 	fown_entry__init(&s.fown);
-	s.n_files = 3;
+	memfd_file_entry__init(&s.memfd);
+	remap_file_path_entry__init(&s.remap);
+	ghost_file_entry__init(&s.ghost);
+	ghost_chunk_entry__init(&s.chunk);
+	s.remap.orig_id = 3;
+	s.remap.remap_id = 1;
+	s.remap.has_remap_type = true;
+	s.remap.remap_type = REMAP_TYPE__GHOST;
+	s.ghost.mode = S_IFREG | 0600;
+	s.ghost.has_chunks = s.ghost.chunks = s.ghost.has_size = true;
+	s.ghost.size = 8192;
+	s.chunk.off = 4096;
+	s.chunk.len = s.ghost_bytes = 100;
+	s.n_ghosts = 1;
+	s.memfd.fown = &s.fown;
+	s.n_files = 7;
 	for (size_t i = 0; i < 3; i++) {
 		reg_file_entry__init(&s.reg[i]);
 		file_entry__init(&s.files[i]);
@@ -140,13 +192,14 @@ static void fill_files(void)
 		s.files[i].type = FD_TYPES__REG;
 		s.files[i].reg = &s.reg[i];
 	}
-	s.n_fds = 2;
-	for (size_t i = 0; i < 2; i++) {
+	s.n_fds = 6;
+	for (size_t i = 0; i < 6; i++) {
 		fdinfo_entry__init(&s.fds[i]);
 		s.fds[i].id = 3;
 		s.fds[i].fd = i;
 		s.fds[i].type = FD_TYPES__REG;
 	}
+	fill_events();
 	fs_entry__init(&s.fs);
 	s.fs.cwd_id = s.fs.root_id = 2;
 }
@@ -238,6 +291,17 @@ static void write_set(void)
 	put_many(&dir, IMG_MM, s.pid, &s.mm, 0, 1);
 	if (s.n_filters)
 		put_filters(&dir);
+	if (s.n_remaps)
+		put_many(&dir, IMG_REMAP_FPATH, 0, &s.remap, 0, s.n_remaps);
+	if (s.n_ghosts) {
+		static const char zeros[8192];
+
+		image_create(&w, &dir, IMG_GHOST_FILE, 1);
+		image_put(&w, &s.ghost.base);
+		image_put(&w, &s.chunk.base);
+		image_put_bytes(&w, zeros, s.ghost_bytes);
+		ck_assert_int_eq(image_close(&w), 0);
+	}
 	image_create(&w, &dir, IMG_PAGEMAP, s.pid);
 	image_put(&w, &s.head.base);
 	image_put(&w, &s.page.base);
@@ -345,7 +409,21 @@ static void teardown(void)
 	X(changed_size, s.reg[0].has_size = true; s.reg[0].size = 1)                                                   \
 	X(changed_type, s.reg[2].has_mode = true; s.reg[2].mode = S_IFDIR)                                             \
 	X(entry_of_other_kind, s.files[2].type = FD_TYPES__PIPE)                                                       \
-	X(unsupported_kind, s.files[2].type = s.fds[0].type = s.fds[1].type = FD_TYPES__EVENTFD)                       \
+	X(unsupported_kind, s.files[2].type = s.fds[0].type = s.fds[1].type = FD_TYPES__TUNF)                          \
+	X(eventfd_without_entry, s.files[3].efd = NULL)                                                                \
+	X(eventfd_counter, s.eventfd.counter = ~0ul)                                                                   \
+	X(timerfd_without_entry, s.files[4].tfd = NULL)                                                                \
+	X(timerfd_clock, s.timerfd.clockid = 77)                                                                       \
+	X(timerfd_flags, s.timerfd.settime_flags = 8)                                                                  \
+	X(timerfd_nsec, s.timerfd.vnsec = 1000000000)                                                                  \
+	X(timerfd_sec, s.timerfd.isec = 1ul << 63)                                                                     \
+	X(signalfd_without_entry, s.files[5].sgfd = NULL)                                                              \
+	X(epoll_without_entry, s.files[6].epfd = NULL)                                                                 \
+	X(epoll_unknown_number, s.watch.tfd = 77)                                                                      \
+	X(epoll_unknown_file, s.watch.has_file_id = true; s.watch.file_id = 99)                                        \
+	X(epoll_itself, s.watch.has_file_id = true; s.watch.file_id = 7)                                               \
+	X(epoll_huge_number, s.watch.tfd = 0x7ffffffe)                                                                 \
+	X(epoll_negative_number, s.watch.tfd = 0xffffffff)                                                             \
 	X(type_differs, s.fds[0].type = FD_TYPES__TTY)                                                                 \
 	X(unknown_file, s.fds[0].id = 99)                                                                              \
 	X(same_fd_twice, s.fds[1].fd = 0)                                                                              \
@@ -360,6 +438,22 @@ static void teardown(void)
 	X(two_kinds, s.vma[0].status |= VMA_ANON_SHARED)                                                               \
 	X(shared_and_private, s.vma[0].flags |= 1)                                                                     \
 	X(unknown_flags, s.vma[0].flags |= 1u << 30)                                                                   \
+	X(lock_future, s.mm.has_lock_future = true; s.mm.lock_future = 1)                                              \
+	X(unaligned_huge, s.vma[0].flags |= 0x40000)                                                                   \
+	X(size_of_huge, s.vma[0].flags |= 0x40000 | 1u << 26)                                                          \
+	X(memfd_without_inode, s.files[2].type = s.fds[0].type = s.fds[1].type = FD_TYPES__MEMFD;                      \
+	  s.files[2].reg = NULL; s.files[2].memfd = &s.memfd)                                                          \
+	X(remap_of_unknown_file, s.n_remaps = 1; s.remap.orig_id = 99)                                                 \
+	X(remap_to_link, s.n_remaps = 1; s.remap.remap_type = REMAP_TYPE__LINKED)                                      \
+	X(remap_to_proc, s.n_remaps = 1; s.remap.remap_type = REMAP_TYPE__PROCFS)                                      \
+	X(ghost_missing, s.n_remaps = 1; s.n_ghosts = 0)                                                               \
+	X(ghost_socket, s.n_remaps = 1; s.ghost.mode = S_IFSOCK)                                                       \
+	X(ghost_without_size, s.n_remaps = 1; s.ghost.has_size = false)                                                \
+	X(ghost_too_large, s.n_remaps = 1; s.ghost.size = 1ull << 63)                                                  \
+	X(ghost_chunk_behind_end, s.n_remaps = 1; s.chunk.off = 8190)                                                  \
+	X(ghost_chunk_overflow, s.n_remaps = 1; s.chunk.off = -50ull)                                                  \
+	X(ghost_chunk_cut, s.n_remaps = 1; s.ghost_bytes = 99)                                                         \
+	X(ghost_name, s.n_remaps = 1; s.reg[2].name = "/proc/self/exe/x")                                              \
 	X(sysv, s.vma[0].status |= VMA_AREA_SYSVIPC)                                                                   \
 	X(mapped_file_unknown, s.vma[1].shmid = 99)                                                                    \
 	X(pages_outside, s.page.vaddr = AREA + 0x3000)                                                                 \
@@ -386,6 +480,15 @@ START_TEST(takes_filters)
 END_TEST
 
 /* An image of a machine with more CPUs than this one: that is told, and restored. */
+START_TEST(takes_ghost)
+{
+	s.n_remaps = 1;
+	s.reg[2].name = "/tmp/ckpt-unit-ghost/in/directories/that/are/gone";
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
 START_TEST(takes_foreign_affinity)
 {
 	s.thread.has_cpu_affinity = true;
@@ -478,6 +581,7 @@ int main(void)
 	tcase_add_test(refuse, good);
 	tcase_add_test(refuse, takes_foreign_affinity);
 	tcase_add_test(refuse, takes_filters);
+	tcase_add_test(refuse, takes_ghost);
 #define X(name, change) tcase_add_test(refuse, refuses_##name);
 	CHANGES(X)
 #undef X

@@ -1,0 +1,93 @@
+/* Parsers of /proc/PID/fdinfo/N: lines of "name: value", in any order. */
+#include "proc_fdinfo.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What follows "name:" at the start of a line, or NULL. */
+static const char *value_of(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, name, len) && line[len] == ':')
+			return line + len + 1;
+	}
+	return NULL;
+}
+
+int fdinfo_parse_eventfd(const char *text, struct fdinfo_eventfd *e)
+{
+	const char *count = value_of(text, "eventfd-count"), *semaphore = value_of(text, "eventfd-semaphore");
+
+	e->semaphore = semaphore && atoi(semaphore);
+	return count && sscanf(count, "%" SCNx64, &e->count) == 1 ? 0 : -EBADMSG;
+}
+
+int fdinfo_parse_timerfd(const char *text, struct fdinfo_timerfd *t)
+{
+	const char *clock = value_of(text, "clockid"), *ticks = value_of(text, "ticks");
+	const char *flags = value_of(text, "settime flags"), *value = value_of(text, "it_value");
+	const char *interval = value_of(text, "it_interval");
+
+	if (!clock || !ticks || !flags || !value || !interval)
+		return -EBADMSG;
+	if (sscanf(clock, "%d", &t->clock) != 1 || sscanf(ticks, "%" SCNu64, &t->ticks) != 1 ||
+	    sscanf(flags, "%o", &t->flags) != 1 ||
+	    sscanf(value, " (%" SCNu64 ", %" SCNu64 ")", &t->value_sec, &t->value_nsec) != 2 ||
+	    sscanf(interval, " (%" SCNu64 ", %" SCNu64 ")", &t->interval_sec, &t->interval_nsec) != 2)
+		return -EBADMSG;
+	return 0;
+}
+
+int fdinfo_parse_signalfd(const char *text, uint64_t *mask)
+{
+	const char *value = value_of(text, "sigmask");
+
+	return value && sscanf(value, "%" SCNx64, mask) == 1 ? 0 : -EBADMSG;
+}
+
+static int parse_watch(const char *line, struct fdinfo_watch *w)
+{
+	return sscanf(line,
+		      "tfd: %d events: %" SCNx32 " data: %" SCNx64 " pos:%" SCNu64 " ino:%" SCNx64 " sdev:%" SCNx32,
+		      &w->fd, &w->events, &w->data, &w->pos, &w->ino, &w->dev) == 6
+		       ? 0
+		       : -EBADMSG;
+}
+
+int fdinfo_parse_epoll(const char *text, struct fdinfo_watch **list, size_t *n)
+{
+	size_t room = 0;
+	int err = 0;
+
+	*list = NULL;
+	*n = 0;
+	for (const char *line = text; line && !err; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, "tfd:", 4))
+			continue;
+		if (*n == room) {
+			room = room ? 2 * room : 16;
+			struct fdinfo_watch *larger = realloc(*list, room * sizeof(*larger));
+
+			if (!larger) {
+				err = -ENOMEM;
+				break;
+			}
+			*list = larger;
+		}
+		err = parse_watch(line, &(*list)[*n]);
+		*n += !err;
+	}
+	if (err) {
+		free(*list);
+		*list = NULL;
+		*n = 0;
+	}
+	return err;
+}

@@ -1,0 +1,39 @@
+/*
+ * What /proc/PID/fdinfo/N says about descriptors of the kernel's event kinds (fs/eventfd.c and others document it
+ * by writing it; man 5 proc). Parsers take the whole text. They return 0, or -EBADMSG (not logged).
+ */
+#ifndef CKPT_PROC_FDINFO_H
+#define CKPT_PROC_FDINFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct fdinfo_eventfd {
+	uint64_t count;
+	bool semaphore; /* EFD_SEMAPHORE; told since 6.6 */
+};
+int fdinfo_parse_eventfd(const char *text, struct fdinfo_eventfd *e);
+
+struct fdinfo_timerfd {
+	int clock;
+	uint64_t ticks; /* expirations that nobody has read */
+	unsigned int flags; /* TFD_TIMER_* of timerfd_settime(2) */
+	uint64_t value_sec, value_nsec; /* what is left; 0: disarmed */
+	uint64_t interval_sec, interval_nsec;
+};
+int fdinfo_parse_timerfd(const char *text, struct fdinfo_timerfd *t);
+
+int fdinfo_parse_signalfd(const char *text, uint64_t *mask);
+
+/* What an epoll descriptor watches. */
+struct fdinfo_watch {
+	int fd; /* the number under which it was added */
+	uint32_t events;
+	uint64_t data, ino, pos;
+	uint32_t dev; /* as the kernel counts: major << 20 | minor */
+};
+/* *list is the caller's to free. */
+int fdinfo_parse_epoll(const char *text, struct fdinfo_watch **list, size_t *n);
+
+#endif

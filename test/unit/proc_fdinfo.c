@@ -1,0 +1,109 @@
+/* Parsers of fdinfo: what the kernel writes, and the same cut off at every byte. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "proc_fdinfo.h"
+
+#define HEAD "pos:\t0\nflags:\t02\nmnt_id:\t16\nino:\t1057\n"
+
+static const char eventfd_text[] = HEAD "eventfd-count:                a\neventfd-id: 7\neventfd-semaphore: 1\n";
+static const char timerfd_text[] = HEAD
+	"clockid: 1\nticks: 3\nsettime flags: 01\nit_value: (5, 6000)\nit_interval: (7, 80)\n";
+static const char signalfd_text[] = HEAD "sigmask:\t0000000000004002\n";
+static const char epoll_text[] = HEAD "tfd:        5 events:       1d data: ffffffffffffffff  pos:12 ino:421 sdev:f\n"
+				      "tfd:        7 events: 40000019 data:                7  pos:0 ino:4a sdev:10\n";
+
+START_TEST(eventfd)
+{
+	struct fdinfo_eventfd e;
+
+	ck_assert_int_eq(fdinfo_parse_eventfd(eventfd_text, &e), 0);
+	ck_assert_uint_eq(e.count, 10);
+	ck_assert(e.semaphore);
+	ck_assert_int_eq(fdinfo_parse_eventfd(HEAD "eventfd-count: 0\n", &e), 0);
+	ck_assert(!e.semaphore); /* before 6.6 nobody knows */
+	ck_assert_int_eq(fdinfo_parse_eventfd(HEAD, &e), -EBADMSG);
+	ck_assert_int_eq(fdinfo_parse_eventfd("eventfd-count:", &e), -EBADMSG);
+}
+END_TEST
+
+START_TEST(timerfd)
+{
+	struct fdinfo_timerfd t;
+
+	ck_assert_int_eq(fdinfo_parse_timerfd(timerfd_text, &t), 0);
+	ck_assert_int_eq(t.clock, 1);
+	ck_assert_uint_eq(t.ticks, 3);
+	ck_assert_uint_eq(t.flags, 1);
+	ck_assert_uint_eq(t.value_sec, 5);
+	ck_assert_uint_eq(t.value_nsec, 6000);
+	ck_assert_uint_eq(t.interval_sec, 7);
+	ck_assert_uint_eq(t.interval_nsec, 80);
+	/* The last ")" and the end of the line are not needed. */
+	for (size_t len = 0; len < sizeof(timerfd_text) - 5; len++) {
+		_cleanup_free_ char *cut = strndup(timerfd_text, len);
+
+		ck_assert_int_eq(fdinfo_parse_timerfd(cut, &t), -EBADMSG);
+	}
+}
+END_TEST
+
+START_TEST(signalfd)
+{
+	uint64_t mask;
+
+	ck_assert_int_eq(fdinfo_parse_signalfd(signalfd_text, &mask), 0);
+	ck_assert_uint_eq(mask, 0x4002);
+	ck_assert_int_eq(fdinfo_parse_signalfd(HEAD "sigmask:\tx", &mask), -EBADMSG);
+	ck_assert_int_eq(fdinfo_parse_signalfd(HEAD, &mask), -EBADMSG);
+}
+END_TEST
+
+START_TEST(epoll)
+{
+	struct fdinfo_watch *list;
+	size_t n;
+
+	ck_assert_int_eq(fdinfo_parse_epoll(epoll_text, &list, &n), 0);
+	ck_assert_uint_eq(n, 2);
+	ck_assert_int_eq(list[0].fd, 5);
+	ck_assert_uint_eq(list[0].events, 0x1d);
+	ck_assert_uint_eq(list[0].data, ~0ull);
+	ck_assert_uint_eq(list[0].pos, 12);
+	ck_assert_uint_eq(list[0].ino, 0x421);
+	ck_assert_uint_eq(list[0].dev, 0xf);
+	ck_assert_int_eq(list[1].fd, 7);
+	ck_assert_uint_eq(list[1].events, 0x40000019);
+	free(list);
+	ck_assert_int_eq(fdinfo_parse_epoll(HEAD, &list, &n), 0);
+	ck_assert_uint_eq(n, 0);
+	for (size_t len = 0; len < sizeof(epoll_text); len++) {
+		_cleanup_free_ char *cut = strndup(epoll_text, len);
+		int err = fdinfo_parse_epoll(cut, &list, &n);
+
+		ck_assert(err == 0 || err == -EBADMSG);
+		ck_assert(err == 0 || !list);
+		free(list);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("proc_fdinfo");
+	TCase *c = tcase_create("proc_fdinfo");
+
+	tcase_add_test(c, eventfd);
+	tcase_add_test(c, timerfd);
+	tcase_add_test(c, signalfd);
+	tcase_add_test(c, epoll);
+	suite_add_tcase(s, c);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? 1 : 0;
+}
