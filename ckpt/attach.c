@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "kernel_abi.h"
 #include "log.h"
 #include "opts.h"
 
@@ -24,6 +26,7 @@
 #define SEIZE_OPTIONS PTRACE_O_TRACESYSGOOD
 #define KERNEL_THREAD 0x00200000 /* PF_KTHREAD of flags in /proc/PID/stat */
 #define ATTACH_TRIES 50 /* a millisecond apart */
+#define EXEC_TRIES 5 /* until one that executes a program has taken the place of its dead main thread */
 
 static pid_t tracer_of(struct dump_task *t, pid_t tid)
 {
@@ -81,8 +84,8 @@ static int cannot_seize(struct dump_task *t, pid_t tid, int err)
 
 /*
  * Whether a thread that cannot be attached to is dead: 1, 0 or -errno. A dead main thread makes the task a
- * zombie; one whose other threads live on is a blocker, and they run on until the refusal. -EAGAIN when one of them
- * may be about to execute a program and so to become the main thread.
+ * zombie, unless its other threads live on. -EAGAIN when one of them may be about to execute a program and so to become
+ * the main thread.
  */
 static int is_dead(struct dump_task *t, pid_t tid, bool last_try)
 {
@@ -99,12 +102,10 @@ static int is_dead(struct dump_task *t, pid_t tid, bool last_try)
 		return 1;
 	if (!err && st.threads > 1 && !last_try)
 		return -EAGAIN;
-	t->state = TASK_DEAD;
-	if (err || st.threads < 2)
-		return 1;
-	err = blocker_add(t->dump, t->pid, "dead main thread", "its main thread has exited while others run on",
-			  "not supported yet; keep the main thread waiting (pthread_join)", "thread %d", t->pid);
-	return err ? err : 1;
+	t->main_exited = !err && st.threads > 1;
+	if (!t->main_exited)
+		t->state = TASK_DEAD;
+	return 1;
 }
 
 /* The task that a thread of is being seized: a signal handler has no argument. */
@@ -157,7 +158,7 @@ int attach(struct dump_task *t, pid_t tid)
 		int err = seize(t, tid);
 		if (!err || is_ours(t, tid))
 			return 1;
-		int dead = is_dead(t, tid, tries == ATTACH_TRIES);
+		int dead = is_dead(t, tid, tries >= EXEC_TRIES);
 		if (dead > 0 || (dead < 0 && dead != -EAGAIN))
 			return dead > 0 ? 0 : dead;
 		if (tries == ATTACH_TRIES)
@@ -177,7 +178,7 @@ static pid_t vfork_child(const struct dump_task *t, pid_t tid)
 	if (proc_numbers(t->proc, name, &pids, &n))
 		return 0;
 	for (size_t i = 0; i < n; i++)
-		if (!syscall(SYS_kcmp, t->pid, pids[i], KCMP_VM, 0, 0))
+		if (!syscall(SYS_kcmp, tid, pids[i], KCMP_VM, 0, 0))
 			return pids[i];
 	return 0;
 }
@@ -195,6 +196,51 @@ void say_why_it_runs(const struct dump_task *t, pid_t tid)
 		log_err("task %d: thread %d did not stop within %u s: it may wait for a device, or be frozen by its "
 			"cgroup. Try again later, or with a larger --timeout",
 			t->pid, tid, t->dump->opts->timeout);
+}
+
+bool main_is_dead(const struct dump_task *t)
+{
+	struct proc_stat st;
+
+	return !proc_stat(t->proc, "stat", &st) && st.state == 'Z';
+}
+
+int open_pidfd(pid_t pid)
+{
+	int fd = pidfd_open(pid, 0);
+
+	if (fd < 0 && (errno == EINVAL || errno == ENOENT)) /* it is no main thread */
+		fd = pidfd_open(pid, PIDFD_THREAD);
+	return fd < 0 ? -errno : fd;
+}
+
+int take_other_member(struct dump_task *t)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "task/%d/stat", t->pid);
+	int err = proc_stat(t->proc, name, &t->main_stat);
+
+	if (err || t->state == TASK_DEAD)
+		return err;
+	int proc = proc_open(t->threads[0].tid), pidfd = open_pidfd(t->threads[0].tid);
+	if (proc >= 0 && pidfd >= 0) {
+		close(t->proc);
+		close(t->pidfd);
+		t->proc = proc;
+		t->pidfd = pidfd;
+		t->member = t->threads[0].tid;
+		return 0;
+	}
+	if (proc >= 0)
+		close(proc);
+	if (pidfd >= 0)
+		close(pidfd);
+	t->untouchable = true;
+	return blocker_add(t->dump, t->pid, "dead main thread",
+			   "its main thread has exited while others run on, whose descriptors cannot be reached",
+			   "use Linux 6.9 or later, or keep the main thread waiting (pthread_join)", "thread %d",
+			   t->pid);
 }
 
 int refuse_root(pid_t root)

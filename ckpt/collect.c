@@ -214,7 +214,7 @@ static int each_thread(struct dump *d, int (*fn)(struct dump_thread *th))
 static int prepare_thread(struct dump_task *t, size_t i)
 {
 	struct dump_thread *th = &t->threads[i];
-	struct remote_space space = { &t->gadgets, &t->vmas, &t->slots, i == 0 };
+	struct remote_space space = { &t->gadgets, &t->vmas, &t->slots, th->tid == t->pid };
 	int err = remote_prepare(&th->remote, &space, i ? SCRATCH : PARASITE_STACK);
 
 	if (err != -ENOSPC)
@@ -227,7 +227,7 @@ static int prepare_thread(struct dump_task *t, size_t i)
 
 static int prepare_task(struct dump_task *t)
 {
-	int err = remote_find_gadgets(t->pid, &t->vmas, &t->dump->gadget_cache, &t->gadgets);
+	int err = remote_find_gadgets(t->member, &t->vmas, &t->dump->gadget_cache, &t->gadgets);
 
 	if (err == -ENOEXEC)
 		return blocker_add(t->dump, t->pid, "code",

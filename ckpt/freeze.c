@@ -133,7 +133,7 @@ static int seize_new_threads(struct dump_task *t)
 			known++;
 			continue;
 		}
-		if (has_thread(t, tids[i]))
+		if (has_thread(t, tids[i]) || (t->main_exited && tids[i] == t->pid))
 			continue;
 		err = seize_thread(t, tids[i]);
 		if (err > 0) {
@@ -166,7 +166,7 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 	if (!t)
 		return log_errno(ENOMEM, "task %d", pid);
 	t->dump = d;
-	t->pid = pid;
+	t->pid = t->member = pid;
 	t->parent = parent;
 	t->state = TASK_ALIVE;
 	t->pidfd = -1;
@@ -266,6 +266,19 @@ static void look_again(struct dump_task *t)
 }
 
 /*
+ * There was no main thread: it had exited, or was the last. Now all may have, or another one has executed a program and
+ * takes its place.
+ */
+static int find_main_thread(struct dump_task *t)
+{
+	t->main_exited = false;
+	int seized = seize_thread(t, t->pid);
+	if (!seized && !t->main_exited)
+		t->state = TASK_DEAD;
+	return seized < 0 ? seized : 0;
+}
+
+/*
  * A thread that is gone is forgotten. Its children have a new parent, which may be one whose children were read
  * before. When it is gone because another one executed a program, the main thread is not the one that stopped. The last
  * thread takes the task along, unless it was one that we do not know yet that executed a program.
@@ -279,10 +292,7 @@ static int forget_thread(struct dump_task *t, size_t i)
 	look_for_children(t->dump);
 	if (t->n_threads)
 		return 0;
-	int seized = seize_thread(t, t->pid);
-	if (!seized)
-		t->state = TASK_DEAD;
-	return seized < 0 ? seized : 0;
+	return find_main_thread(t);
 }
 
 /* Reads the state of a thread that stands. */
@@ -377,7 +387,9 @@ static int complete_task(struct dump *d, struct dump_task *t)
 	if (found != 0)
 		return found < 0 ? found : 0;
 	/* one that was not known yet may have executed a program: then it is the main thread now */
-	int stop = tracee_poll(t->pid, false, NULL);
+	if (t->main_exited && (!t->n_threads || !main_is_dead(t)))
+		return find_main_thread(t);
+	int stop = tracee_poll(t->main_exited ? t->threads[0].tid : t->pid, false, NULL);
 	if (stop != STOP_EVENT && stop != STOP_GROUP) {
 		look_again(t);
 		return 0;
@@ -417,6 +429,8 @@ static int read_stats(struct dump *d)
 	d->n_threads = 0;
 	for (size_t i = 0; i < d->n_tasks; i++) {
 		struct dump_task *t = d->tasks[i];
+		if (!err && t->main_exited)
+			err = take_other_member(t);
 		int gone = err ? 0 : proc_stat(t->proc, "stat", &t->stat);
 
 		if (gone == -ESRCH) {

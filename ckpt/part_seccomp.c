@@ -163,6 +163,8 @@ static int collect(struct dump_task *t)
 {
 	const struct seccomp_filters *list = t->dump->filters;
 
+	if (t->main_exited) /* it has none, and cannot get any */
+		return 0;
 	for (size_t i = 0; i < t->n_threads; i++)
 		if (t->threads[i].status.seccomp != FILTER || t->threads[i].seccomp_error ||
 		    t->threads[i].seccomp_filter != t->threads[0].seccomp_filter)

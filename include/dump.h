@@ -89,6 +89,13 @@ struct run_list {
 struct dump_task {
 	struct dump *dump;
 	pid_t pid;
+	/*
+	 * Whom the kernel tells about memory and descriptors: pid, or another thread when the main thread has exited
+	 * while others run. Then threads[0] is that one, and the main thread is in no list.
+	 */
+	pid_t member;
+	bool main_exited;
+	struct proc_stat main_stat; /* then: of the main thread */
 	struct dump_task *parent; /* NULL: the root */
 	bool complete; /* stopped, and all its threads and children are known */
 	bool untouchable; /* it would be harmed if its threads worked for us; there is a blocker that says why */
@@ -97,7 +104,7 @@ struct dump_task {
 	int proc; /* descriptor of /proc/PID */
 	int pidfd;
 	struct proc_stat stat;
-	struct dump_thread *threads; /* [0] is the leader; none for a zombie */
+	struct dump_thread *threads; /* [0] is the leader, if it lives; none for a zombie */
 	size_t n_threads;
 	struct vma_list vmas;
 	struct run_list guards; /* MADV_GUARD_INSTALL; found with the pages */
@@ -174,7 +181,7 @@ struct fd_info {
 struct dump_file {
 	uint32_t id;
 	const struct dump_fd_kind *kind; /* NULL: nobody knows it; it is a blocker */
-	pid_t pid; /* a holder */
+	pid_t pid, member; /* a holder, and the number that the kernel takes for it: see struct dump_task */
 	int number; /* its descriptor; -1: none */
 	char where[48]; /* how a user finds it in the holder: "fd 3", "area 7f00-7f10", "cwd" */
 	struct stat st;
@@ -258,6 +265,10 @@ void blockers_log(const struct dump *d);
 /* Tells them on stdout, as text or as opts->json asks, of a tree that had so many tasks and threads. */
 void blockers_print(const struct dump *d, size_t tasks, size_t threads);
 
+/* A pidfd of a process or, since 6.9, of a single thread. Returns it or -errno (not logged). */
+int open_pidfd(pid_t pid);
+/* A pidfd of a process or, since 6.9, of a single thread. Returns it or -errno (not logged). */
+int open_pidfd(pid_t pid);
 /* The task of the tree that has the number, or NULL. */
 struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
 /* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */

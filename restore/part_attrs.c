@@ -17,6 +17,7 @@
 #include "opts.h"
 #include "plan.h"
 #include "privileges.h"
+#include "task.h"
 
 /* MEMBARRIER_CMD_REGISTER_*: global, private, private with core sync, private with rseq. */
 #define MEMBARRIER_REGISTER (1u << 2 | 1u << 4 | 1u << 6 | 1u << 8)
@@ -144,6 +145,11 @@ static int attrs_prepare(struct plan *plan, struct plan_task *task)
 	return 0;
 }
 
+uint32_t task_pdeath_signal(const struct plan *plan, const struct plan_task *task, const ThreadCoreEntry *e)
+{
+	return e->has_pdeath_sig && !loses_parent(plan, task) ? e->pdeath_sig : 0;
+}
+
 static int attrs_fill(struct plan *plan, struct plan_task *task, struct block *block)
 {
 	struct restorer_args *args = block->args;
@@ -167,7 +173,9 @@ static int attrs_fill(struct plan *plan, struct plan_task *task, struct block *b
 		const char *comm = e->comm ? e->comm : tc->comm;
 
 		snprintf(t->comm, sizeof(t->comm), "%s", comm);
-		t->pdeath_sig = e->has_pdeath_sig && !loses_parent(plan, task) ? e->pdeath_sig : 0;
+		t->pdeath_sig = task_pdeath_signal(plan, task, e);
+		if (task->parent && task->parent->main_exited) /* that would set it off: later */
+			t->pdeath_sig = 0;
 	}
 	return 0;
 }

@@ -186,6 +186,7 @@ struct plan_task {
 	uint32_t state; /* TASK_* */
 	struct plan_task *parent, *children, *last_child, *next; /* next: of the same parent */
 	unsigned int depth;
+	bool main_exited; /* while other threads run: it does once more, when they exist; its registers mean nothing */
 	int stop_signal; /* by which it ends stopped, or 0 */
 	bool early; /* forked before its parent calls setsid() */
 	struct plan_task *born_by; /* who leads the session and forks it, a sibling if not adopted; NULL: its parent */

@@ -358,6 +358,9 @@ static void teardown(void)
 	X(code_32_bit, s.regs.general.cs = 0x23)                                                                       \
 	X(kernel_fs_base, s.regs.general.fs_base = 0xffff800000000000)                                                 \
 	X(few_xmm, s.regs.fp.n_xmm_space = 3)                                                                          \
+	X(main_thread_exited_alone, s.tc.task_state = 0x6)                                                             \
+	X(stopped_without_threads, s.tc.task_state = TASK_STOPPED; s.tc.has_main_thread_exited = true;                 \
+	  s.tc.main_thread_exited = true)                                                                              \
 	X(dead_root, s.tc.task_state = TASK_DEAD)                                                                      \
 	X(unknown_state, s.tc.task_state = 0x55)                                                                       \
 	X(seccomp_mode, use_filters(0); s.thread.seccomp_mode = 7)                                                     \
