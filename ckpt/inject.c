@@ -45,6 +45,21 @@ static uint64_t find_hole(const struct vma_list *vmas, size_t size)
 	return best & ~4095ul;
 }
 
+bool parasite_is_in(pid_t tid)
+{
+	size_t len = parasite_blob_end - parasite_blob;
+	struct user_regs_struct regs;
+	uint8_t bytes[64];
+
+	if (tracee_get_regs(tid, &regs) || len < sizeof(bytes))
+		return false;
+	/* It begins at a page. */
+	for (uint64_t at = regs.rip & ~4095ul; regs.rip - at < len; at -= 4096)
+		if (!tracee_read(tid, at, bytes, sizeof(bytes)) && !memcmp(bytes, parasite_blob, sizeof(bytes)))
+			return true;
+	return false;
+}
+
 /* Step 1: the thread is on its way into mmap. */
 static int map_begin(struct parasite *p)
 {

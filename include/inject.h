@@ -48,6 +48,8 @@ int parasite_open(struct parasite *p, struct remote *thread, int proc, pid_t pid
  * undoes whatever was done up to then.
  */
 extern int (*const parasite_steps[])(struct parasite *p);
+/* Whether a stopped thread runs a parasite: one that lost its dumper and has not undone itself yet. */
+bool parasite_is_in(pid_t tid);
 /* Asks for what only the inside shows; the answer is fetched later. Return 0 or -errno (logged). */
 int parasite_ask_task(struct parasite *p);
 int parasite_hear_task(struct parasite *p, struct parasite_task *task);
