@@ -30,7 +30,6 @@ static const struct {
 	{ "uffd", "lazy restores" },
 	{ "uffd-noncoop", "lazy restores" },
 	{ "sk_ns", "sockets of several network namespaces" },
-	{ "sk_unix_file", "unix sockets" },
 	{ "net_diag_raw", "raw sockets" },
 	{ "nsid", "network namespaces" },
 	{ "link_nsid", "network namespaces" },

@@ -21,6 +21,7 @@
 #include "fault.h"
 #include "log.h"
 #include "opts.h"
+#include "sk_queue.h"
 #include "time_us.h"
 
 #define LEFTOVER_SECONDS 5 /* for a parasite that lost its dumper to undo itself */
@@ -232,6 +233,9 @@ static void free_dump(struct dump *d)
 	shmem_free(d);
 	seccomp_free(d);
 	ghosts_free(d);
+	sk_queues_free(d);
+	if (d->sock_diag > 0)
+		close(d->sock_diag);
 	sysv_free(d);
 	free_blockers(d);
 }

@@ -55,14 +55,14 @@ static int compare_descriptions(const void *a, const void *b)
 
 	LESS_MORE(x->st.st_ino, y->st.st_ino);
 	LESS_MORE(x->st.st_dev, y->st.st_dev);
-	if (x->pid == y->pid && x->number == y->number)
+	if (x->member == y->member && x->number == y->number)
 		return 0;
 	long order = syscall(SYS_kcmp, x->member, y->member, KCMP_FILE, x->number, y->number);
 	if (order == 0 || order == 1)
 		return -order;
 	if (order == 2)
 		return 1;
-	LESS_MORE(x->pid, y->pid);
+	LESS_MORE(x->member, y->member);
 	LESS_MORE(x->number, y->number);
 	return 0;
 }
@@ -77,12 +77,9 @@ static int compare_links(const void *a, const void *b)
 	return strcmp(x->link, y->link);
 }
 
-/* Makes a file from the probe, whose link is copied. Returns NULL without memory. */
-static struct dump_file *add(struct dump *d, void **tree, int (*compare)(const void *, const void *),
-			     const struct dump_file *probe)
+/* Room for one more in the list. */
+static struct dump_file *new_file(struct files *files, const struct dump_file *probe)
 {
-	struct files *files = d->files;
-
 	if (!(files->n & (files->n - 1))) {
 		struct dump_file **list = realloc(files->list, (files->n ? files->n * 2 : 1) * sizeof(*list));
 
@@ -95,14 +92,42 @@ static struct dump_file *add(struct dump *d, void **tree, int (*compare)(const v
 		return NULL;
 	*f = *probe;
 	f->link = strdup(probe->link);
-	if (!f->link || !tsearch(f, tree, compare)) {
+	if (f->link)
+		return f;
+	free(f);
+	return NULL;
+}
+
+/* Makes a file from the probe, whose link is copied. Returns NULL without memory. */
+static struct dump_file *add(struct dump *d, void **tree, int (*compare)(const void *, const void *),
+			     const struct dump_file *probe)
+{
+	struct dump_file *f = new_file(d->files, probe);
+
+	if (!f)
+		return NULL;
+	if (!tsearch(f, tree, compare)) {
 		free(f->link);
 		free(f);
 		return NULL;
 	}
-	files->list[files->n++] = f;
-	f->id = files->n;
+	d->files->list[d->files->n++] = f;
+	f->id = d->files->n;
 	return f;
+}
+
+int files_add_made(struct dump *d, const struct dump_fd_kind *kind, pid_t pid, const char *where, void *data)
+{
+	struct dump_file probe = { .pid = pid, .member = pid, .kind = kind, .number = -1, .data = data, .link = "" };
+
+	snprintf(probe.where, sizeof(probe.where), "%s", where);
+	fown_entry__init(&probe.fown);
+	struct dump_file *f = new_file(d->files, &probe);
+	if (!f)
+		return log_errno(ENOMEM, "%s of task %d", where, pid);
+	d->files->list[d->files->n++] = f;
+	f->id = d->files->n;
+	return 0;
 }
 
 static int collect_owner(struct dump_file *f, int fd)
@@ -139,18 +164,18 @@ static int describe(struct dump *d, struct dump_file *f, const struct fd_info *i
 }
 
 /* Position, flags and FD_CLOEXEC as fdinfo shows them; FD_CLOEXEC belongs to the descriptor and is nowhere else. */
-static int read_fdinfo(struct dump_task *t, int number, struct fd_info *info, char **text, bool *cloexec)
+static int read_fdinfo(int proc, int number, struct fd_info *info, char **text, bool *cloexec)
 {
 	unsigned long pos;
 	unsigned int flags;
 	char name[32];
 
 	snprintf(name, sizeof(name), "fdinfo/%d", number);
-	int err = proc_read(t->proc, name, text, NULL);
+	int err = proc_read(proc, name, text, NULL);
 	if (err)
-		return log_errno(-err, "can't read fdinfo of fd %d of task %d", number, t->pid);
+		return log_errno(-err, "can't read fdinfo of fd %d of task %d", number, info->task->pid);
 	if (sscanf(*text, "pos: %lu flags: %o", &pos, &flags) != 2)
-		return log_errno(EBADMSG, "fdinfo of fd %d of task %d", number, t->pid);
+		return log_errno(EBADMSG, "fdinfo of fd %d of task %d", number, info->task->pid);
 	info->text = *text;
 	info->pos = pos;
 	info->flags = flags & ~O_CLOEXEC;
@@ -188,7 +213,7 @@ static int collect_fd(struct dump_task *t, int number, struct dump_fd *entry)
 	snprintf(name, sizeof(name), "fd/%d", number);
 	if (fstatat(t->proc, name, &info.st, 0))
 		return log_errno(errno, "can't look at fd %d of task %d", number, t->pid);
-	int err = read_fdinfo(t, number, &info, &text, &entry->cloexec);
+	int err = read_fdinfo(t->proc, number, &info, &text, &entry->cloexec);
 	if (err)
 		return err;
 	struct dump_file probe = { .pid = t->pid,
@@ -219,6 +244,49 @@ static int collect_fds(struct dump_task *t)
 		t->n_fds += !err;
 	}
 	return err;
+}
+
+int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, struct dump_file **file)
+{
+	_cleanup_free_ char *text = NULL;
+	struct dump_task *t = dump_task_by_pid(d, socket->pid);
+	struct fd_info info = { .task = t, .number = fd, .fd = fd };
+	_cleanup_close_ int own = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char link[PATH_MAX], name[32];
+	bool cloexec;
+
+	*file = NULL;
+	snprintf(name, sizeof(name), "fd/%d", fd);
+	int err = own < 0 || fstat(fd, &info.st) ? -errno : proc_link(own, name, link, sizeof(link));
+	if (!err)
+		err = read_fdinfo(own, fd, &info, &text, &cloexec);
+	if (err) {
+		close(fd);
+		return log_errno(-err, "can't look at a descriptor in the queue of %s of task %d", socket->where,
+				 socket->pid);
+	}
+	struct dump_file probe = { .pid = socket->pid,
+				   .member = getpid(),
+				   .number = fd,
+				   .st = info.st,
+				   .link = link,
+				   .flags = info.flags,
+				   .pos = info.pos,
+				   .in_flight = true };
+	struct dump_file **known = tfind(&probe, &d->files->descriptions, compare_descriptions);
+	if (known) {
+		*file = *known;
+		close(fd);
+		return 0;
+	}
+	info.link = link;
+	snprintf(probe.where, sizeof(probe.where), "in the queue of %.60s", socket->where);
+	*file = add(d, &d->files->descriptions, compare_descriptions, &probe);
+	if (!*file) {
+		close(fd);
+		return log_errno(ENOMEM, "%s of task %d", probe.where, socket->pid);
+	}
+	return describe(d, *file, &info);
 }
 
 static int get_registry(struct dump *d)
@@ -454,6 +522,8 @@ void files_free(struct dump *d)
 	tdestroy(d->files->links, free_nothing);
 	tdestroy(d->files->mappings, free);
 	for (size_t i = 0; i < d->files->n; i++) {
+		if (d->files->list[i]->in_flight)
+			close(d->files->list[i]->number);
 		free(d->files->list[i]->data);
 		free(d->files->list[i]->link);
 		free(d->files->list[i]);

@@ -260,6 +260,12 @@ static int set_option(struct opts *opts, const char *place, const struct option_
 			return bad_value(place, def, value, "a name");
 		*(const char **)((char *)opts + def->offset) = value;
 		return 0;
+	case TYPE_EXT_UNIX:
+		if (value && strspn(value, "0123456789,") != strlen(value))
+			return bad_value(place, def, value, "numbers of inodes");
+		opts->ext_unix_any |= !value || !*value;
+		opts->ext_unix = value && *value ? value : opts->ext_unix;
+		return 0;
 	case TYPE_VERBOSITY:
 		return set_verbosity(opts, value) ? 0 : bad_value(place, def, value, "a level: 0 to 4");
 	case TYPE_ACTION:

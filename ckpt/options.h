@@ -22,6 +22,7 @@ enum option_type {
 	TYPE_FD, /* int, not below 0 */
 	TYPE_VERBOSITY,
 	TYPE_CLOSE,
+	TYPE_EXT_UNIX, /* --ext-unix-sk: numbers of inodes, or none for all */
 	TYPE_ACTION, /* --help, --version */
 	TYPE_NOOP, /* accepted: ignoring it loses nothing that was asked for */
 	TYPE_LATER, /* an option of CRIU that is not supported yet */

@@ -23,7 +23,7 @@ static void fill_ids(TaskKobjIdsEntry *e, uint32_t own)
 	e->has_pid_ns_id = e->has_net_ns_id = e->has_ipc_ns_id = e->has_uts_ns_id = true;
 	e->has_mnt_ns_id = e->has_user_ns_id = e->has_cgroup_ns_id = e->has_time_ns_id = true;
 	e->pid_ns_id = 1;
-	e->net_ns_id = 2;
+	e->net_ns_id = IDS_NET_NS;
 	e->ipc_ns_id = 3;
 	e->uts_ns_id = 4;
 	e->time_ns_id = 5;

@@ -164,6 +164,8 @@ struct dump {
 	char own_namespaces[NAMESPACES][NAMESPACE_LINK]; /* of ckpt */
 	struct files *files;
 	struct shmem *shmem;
+	struct sk_queue *queues; /* of sockets; owned */
+	int sock_diag; /* netlink socket; 0: not open yet */
 	struct seccomp_filters *filters; /* NULL: no thread has any */
 	struct ghosts *ghosts;
 	struct sysv *sysv;
@@ -193,7 +195,8 @@ struct dump_file {
 	const struct dump_fd_kind *kind; /* NULL: nobody knows it; it is a blocker */
 	pid_t pid, member; /* a holder, and the number that the kernel takes for it: see struct dump_task */
 	int number; /* its descriptor; -1: none */
-	char where[48]; /* how a user finds it in the holder: "fd 3", "area 7f00-7f10", "cwd" */
+	char where[96]; /* how a user finds it in the holder: "fd 3", "area 7f00-7f10", "cwd", "in the queue of fd 3" */
+	bool in_flight; /* nobody in the tree holds it: it is in a packet, and number is our own descriptor */
 	struct stat st;
 	char *link; /* owned */
 	unsigned int flags;
@@ -325,6 +328,16 @@ bool files_has_inode(const struct dump *d, const struct stat *st, int access_mod
 /* Calls fn for each file of a kind, in the order of their inodes. Stops at the first error. */
 int files_each(struct dump *d, const struct dump_fd_kind *kind,
 	       int (*fn)(struct dump *d, struct dump_file *f, void *arg), void *arg);
+/*
+ * Makes a file known that was received from the queue of a socket of the tree, through our own descriptor, which now
+ * belongs to the registry. Returns 0 or -errno (logged).
+ */
+int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, struct dump_file **file);
+/*
+ * Makes a file of the kind known that no descriptor of the tree refers to; data becomes its own. Returns 0 or -errno
+ * (logged).
+ */
+int files_add_made(struct dump *d, const struct dump_fd_kind *kind, pid_t pid, const char *where, void *data);
 /* The file that was found after this one, the first after NULL; NULL at the end. */
 struct dump_file *files_next(const struct dump *d, const struct dump_file *f);
 /* Our own duplicate of a file of the tree. Returns the descriptor or -errno (logged). */

@@ -30,6 +30,9 @@ enum {
 	PE_PRESENT = 0x4, /* the pages are in pages-N.img */
 };
 
+/* task_kobj_ids_entry.net_ns_id of a tree in the network namespace of the caller */
+enum { IDS_NET_NS = 2 };
+
 /* task_core_entry.task_state */
 enum {
 	TASK_ALIVE = 0x1,

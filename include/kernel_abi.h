@@ -64,4 +64,18 @@ struct pm_scan_arg {
 #define TFD_IOC_SET_TICKS _IOW('T', 0, __u64)
 #endif
 
+/* Sockets: asm-generic/socket.h, 5.14 and 6.5; linux/socket.h, 6.5; linux/un.h, 4.10 (libc hides it) */
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4
+#endif
+#ifndef SIOCUNIXFILE
+#define SIOCUNIXFILE 0x89e0
+#endif
+
 #endif

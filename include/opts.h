@@ -50,6 +50,8 @@ struct opts {
 	bool fault_points; /* ckpt check --fault-points */
 	const char *config; /* --config */
 	bool no_default_config;
+	bool ext_unix_any; /* --ext-unix-sk without inodes */
+	const char *ext_unix; /* with: numbers, separated by commas; NULL: none */
 	int *close_fds; /* --close: descriptors to close before anything else; owned */
 	size_t close_count;
 	char **args; /* what follows the action: files of ckpt show; NULL-terminated, owned */

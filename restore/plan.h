@@ -57,6 +57,8 @@ struct restore_fd_kind {
 	int (*finish)(struct plan *plan, struct plan_file *file);
 	/* In the coordinator, when nothing can fail any more but this. */
 	int (*last)(struct plan *plan, struct plan_file *file);
+	/* In the coordinator, after a failure, when all tasks are gone: removes what outlives them. */
+	void (*undo)(struct plan *plan, struct plan_file *file);
 };
 
 /* What a task has: restore/part_NAME.c defines restore_part_NAME. Hooks may be NULL. */
@@ -247,7 +249,7 @@ struct plan {
 	int sysv_sock;
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
-	void *pipes, *ttys; /* of the kinds */
+	void *pipes, *ttys, *queues; /* of the kinds */
 	struct vdso_layout *vdso; /* of this kernel */
 	struct privileges *privileges; /* ours */
 	struct inherited inherited; /* read before the first fork */
@@ -347,6 +349,8 @@ int reg_open(struct plan *plan, struct plan_file *file, int flags);
  * F_SETFL knows. Returns 0 or -errno (logged).
  */
 int fd_take(struct plan *plan, struct plan_file *file, int fd);
+/* From now on the two files, and all that are opened together with them, are opened together. */
+void plan_join_files(struct plan_file *a, struct plan_file *b);
 /* Keeps a number free of temporary descriptors. Returns 0 or -ENOMEM. */
 int plan_reserve_fd(struct plan *plan, int fd);
 /* Moves a descriptor to a temporary number, close on exec. Returns it or -errno (logged). Closes fd in any case. */

@@ -211,6 +211,20 @@ int plan_reserve_fd(struct plan *plan, int fd)
 	return 0;
 }
 
+void plan_join_files(struct plan_file *a, struct plan_file *b)
+{
+	struct plan_file *first = a->with, *others = b->with, *last = first;
+
+	if (first == others)
+		return;
+	first->owner = plan_common_ancestor(first->owner, others->owner);
+	while (last->with_next)
+		last = last->with_next;
+	last->with_next = others;
+	for (struct plan_file *f = others; f; f = f->with_next)
+		f->with = first;
+}
+
 /* Lets files find those that they refer to, and have these where they need them. */
 static int resolve_files(struct plan *plan)
 {
@@ -218,8 +232,7 @@ static int resolve_files(struct plan *plan)
 
 	for (size_t i = 0; i < plan->n_files; i++) {
 		const struct restore_fd_kind *kind = plan->files[i].kind;
-		int err = kind && kind->resolve && plan->files[i].with->owner ? kind->resolve(plan, &plan->files[i])
-									      : 0;
+		int err = kind && kind->resolve ? kind->resolve(plan, &plan->files[i]) : 0;
 
 		if (err)
 			return err;
@@ -318,7 +331,8 @@ int plan_choose_fd_range(struct plan *plan)
 		fds[used++] = plan->reserved[i];
 	qsort(fds, used, sizeof(*fds), compare_ints);
 	int max = limit.rlim_max < INT32_MAX ? limit.rlim_max : INT32_MAX;
-	int count = plan->n_files + plan->n_segments + 2 * plan->n_ghost_names + count_mapped(plan) + SPARE_FDS;
+	/* Twice: a socket may need another end for a moment. */
+	int count = 2 * plan->n_files + plan->n_segments + 2 * plan->n_ghost_names + count_mapped(plan) + SPARE_FDS;
 	if (used && fds[used - 1] >= max)
 		plan_refuse(plan, "descriptor %d is above the hard limit of open files (%d): raise it with ulimit -Hn",
 			    fds[used - 1], max);

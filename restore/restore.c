@@ -222,6 +222,9 @@ static void clean_up(struct plan *plan)
 			kill(plan->tasks[i].pid, SIGKILL);
 	for (size_t i = 0; i < plan->n_tasks; i++)
 		reap_task(&plan->tasks[i]);
+	for (size_t i = 0; i < plan->n_files; i++)
+		if (plan->files[i].with->owner && plan->files[i].kind && plan->files[i].kind->undo)
+			plan->files[i].kind->undo(plan, &plan->files[i]);
 	ghosts_clean_up(plan);
 	if (plan->opts->restore_sibling)
 		await_sibling(plan);

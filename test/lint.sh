@@ -95,7 +95,8 @@ names() { # names MACRO FILE: the first arguments
 }
 for name in $(names FD_KIND include/fd_kinds.def); do
 	need_halves fd "$name"
-	[ -f "images/$name.proto" ] || [ -f "images/${name}file.proto" ] || problem "fd_$name: there is no images/$name.proto"
+	proto=$(echo "$name" | tr _ -)
+	[ -f "images/$proto.proto" ] || [ -f "images/${name}file.proto" ] || problem "fd_$name: there is no images/$name.proto"
 done
 for name in $(names TASK_PART include/task_parts.def); do # their messages are parts of core.proto
 	need_halves part "$name"

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -21,6 +22,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -29,6 +32,7 @@
 #include "aio_ring_abi.h"
 #include "cleanup.h"
 #include "kernel_abi.h"
+#include "sock_diag.h"
 
 #ifndef PTRACE_GET_RSEQ_CONFIGURATION /* 5.13 */
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
@@ -308,6 +312,25 @@ static bool probe_timerfd(void)
 	return fd >= 0 && !ioctl(fd, TFD_IOC_SET_TICKS, &ticks);
 }
 
+/* A socket without a file says that there is none; an older kernel does not know the question. */
+static bool probe_sk_unix_file(void)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 && ioctl(fd, SIOCUNIXFILE) < 0 && errno == ENOENT;
+}
+
+static bool probe_unix_diag(void)
+{
+	struct unix_diag *diag = malloc(sizeof(*diag));
+	_cleanup_close_ int ask = sock_diag_open(), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stat st;
+	bool ok = diag && ask >= 0 && fd >= 0 && !fstat(fd, &st) && !sock_diag_unix(ask, st.st_ino, diag);
+
+	free(diag);
+	return ok;
+}
+
 static bool probe_kcmp_epoll(void)
 {
 	_cleanup_close_ int epoll = epoll_create1(EPOLL_CLOEXEC), fd = eventfd(0, EFD_CLOEXEC);
@@ -337,6 +360,9 @@ const struct kernel_feature kernel_features[] = {
 
 	{ "timerfd", "CONFIG_CHECKPOINT_RESTORE", false, probe_timerfd,
 	  "expirations of timer descriptors that nobody has read can't be restored" },
+	{ "unix_diag", "CONFIG_UNIX_DIAG", false, probe_unix_diag, "UNIX sockets can't be looked at" },
+	{ "sk_unix_file", "Linux 4.10 and CAP_NET_ADMIN", false, probe_sk_unix_file,
+	  "where the files of UNIX sockets are can't be seen" },
 	{ "kcmp_epoll", "Linux 4.13 with CONFIG_KCMP", false, probe_kcmp_epoll,
 	  "what an epoll descriptor watches can't be seen" },
 	{ "pagemap_scan", "Linux 6.7", false, probe_pagemap_scan,

@@ -84,6 +84,22 @@
 	X(timerfd_nsec, s.timerfd.vnsec = 1000000000)                                                                  \
 	X(timerfd_sec, s.timerfd.isec = 1ul << 63)                                                                     \
 	X(signalfd_without_entry, s.files[5].sgfd = NULL)                                                              \
+	X(unix_without_entry, s.files[7].usk = NULL)                                                                   \
+	X(unix_type, s.usk[0].type = s.usk[1].type = 3)                                                                \
+	X(unix_state, s.usk[0].state = 5)                                                                              \
+	X(unix_listens_nameless, s.usk[0].state = 10)                                                                  \
+	X(unix_datagram_listens, s.usk[0].state = 10; s.usk[0].type = 2)                                               \
+	X(unix_long_name, s.usk[0].name.len = 200; s.usk[0].name.data = s.mask)                                        \
+	X(unix_relative_dir, s.usk[0].name_dir = "tmp")                                                                \
+	X(unix_relative_path, s.usk[0].path = "tmp")                                                                   \
+	X(unix_unknown_peer, s.usk[0].peer = 77)                                                                       \
+	X(unix_own_peer, s.usk[0].peer = 100)                                                                          \
+	X(unix_peer_of_another, s.usk[1].peer = 0)                                                                     \
+	X(unix_peer_of_other_type, s.usk[1].type = 5)                                                                  \
+	X(unix_external_stream, s.usk[0].uflags = 1)                                                                   \
+	X(unix_unknown_uflags, s.usk[0].uflags = 16)                                                                   \
+	X(unix_huge_buffer, s.sk_opts.so_sndbuf = 0xffffffff)                                                          \
+	X(unix_timeout, s.sk_opts.so_rcv_tmo_usec = 1000000)                                                           \
 	X(epoll_without_entry, s.files[6].epfd = NULL)                                                                 \
 	X(epoll_unknown_number, s.watch.tfd = 77)                                                                      \
 	X(epoll_unknown_file, s.watch.has_file_id = true; s.watch.file_id = 99)                                        \

@@ -40,14 +40,16 @@ static struct set {
 	GhostFileEntry ghost;
 	GhostChunkEntry chunk;
 	size_t n_remaps, n_ghosts, ghost_bytes;
-	FileEntry files[7];
+	FileEntry files[9];
 	EventfdFileEntry eventfd;
 	TimerfdEntry timerfd;
 	SignalfdEntry signalfd;
 	EventpollFileEntry epoll;
 	EventpollTfdEntry watch, *watches[1];
 	size_t n_files;
-	FdinfoEntry fds[6];
+	FdinfoEntry fds[8];
+	UnixSkEntry usk[2];
+	SkOptsEntry sk_opts;
 	size_t n_fds;
 	FsEntry fs;
 	MmEntry mm;
@@ -166,6 +168,28 @@ static void fill_events(void)
 	s.files[6].epfd = &s.epoll;
 }
 
+/* Descriptors 6 and 7, files 8 and 9: a pair. */
+static void fill_sockets(void)
+{
+	sk_opts_entry__init(&s.sk_opts);
+	for (size_t i = 0; i < 2; i++) {
+		UnixSkEntry *e = &s.usk[i];
+
+		unix_sk_entry__init(e);
+		e->id = 8 + i;
+		e->ino = 100 + i;
+		e->peer = 101 - i;
+		e->type = 1; /* SOCK_STREAM */
+		e->state = 1; /* TCP_ESTABLISHED */
+		e->fown = &s.fown;
+		e->opts = &s.sk_opts;
+		file_entry__init(&s.files[7 + i]);
+		s.files[7 + i].id = s.fds[6 + i].id = 8 + i;
+		s.files[7 + i].type = s.fds[6 + i].type = FD_TYPES__UNIXSK;
+		s.files[7 + i].usk = e;
+	}
+}
+
 static void fill_files(void)
 {
 	static char *const names[] = { "/proc/self/exe", "/", "/dev/null" };
@@ -189,7 +213,7 @@ static void fill_files(void)
 	s.chunk.len = s.ghost_bytes = 100;
 	s.n_ghosts = 1;
 	s.memfd.fown = &s.fown;
-	s.n_files = 7;
+	s.n_files = 9;
 	for (size_t i = 0; i < 3; i++) {
 		reg_file_entry__init(&s.reg[i]);
 		file_entry__init(&s.files[i]);
@@ -199,14 +223,15 @@ static void fill_files(void)
 		s.files[i].type = FD_TYPES__REG;
 		s.files[i].reg = &s.reg[i];
 	}
-	s.n_fds = 6;
-	for (size_t i = 0; i < 6; i++) {
+	s.n_fds = 8;
+	for (size_t i = 0; i < 8; i++) {
 		fdinfo_entry__init(&s.fds[i]);
 		s.fds[i].id = 3;
 		s.fds[i].fd = i;
 		s.fds[i].type = FD_TYPES__REG;
 	}
 	fill_events();
+	fill_sockets();
 	fs_entry__init(&s.fs);
 	s.fs.cwd_id = s.fs.root_id = 2;
 }

@@ -1,0 +1,385 @@
+/*
+ * UNIX sockets (man 7 unix): addresses, peers, queues with the descriptors in them, clients that wait to be accepted.
+ * What the socket itself does not tell comes from sock_diag(7); where its file is, which may have been renamed
+ * since, from SIOCUNIXFILE.
+ *
+ * A peer outside the tree is refused, unless --ext-unix-sk permits that a SOCK_DGRAM socket is connected again by the
+ * name of its peer. Not kept: which process SO_PEERCRED names.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "dump.h"
+#include "kernel_abi.h"
+#include "log.h"
+#include "opts.h"
+#include "sk-unix.pb-c.h"
+#include "sk_opts.h"
+#include "sk_queue.h"
+#include "sock_diag.h"
+
+#define STATE_ESTABLISHED 1 /* of the kernel's TCP_*, which it uses for all sockets */
+#define STATE_LISTEN 10
+#define UFLAG_EXTERN 1 /* unix_sk_entry.uflags: outside the tree */
+#define DELETED " (deleted)"
+
+struct unix_state {
+	uint8_t type, state, shutdown;
+	uint32_t ino, peer; /* peer: of who waits to be accepted, the listening socket */
+	uint32_t backlog;
+	bool waits; /* to be accepted, behind so many others: */
+	uint32_t place;
+	int unread; /* bytes that it has sent and nobody has read */
+	int peek_off;
+	bool pass_pidfd;
+	bool external; /* outside the tree; --ext-unix-sk permits it */
+	bool deleted; /* its file */
+	struct stat file; /* its file: st_ino 0 when it has none */
+	size_t name_len;
+	char name[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+	char path[PATH_MAX]; /* of its file now */
+	char dir[PATH_MAX]; /* what a relative name is relative to */
+	SkOptsEntry opts;
+	size_t n_icons;
+	uint32_t icons[];
+};
+
+static bool match(const struct fd_info *info)
+{
+	int family = 0;
+	socklen_t size = sizeof(family);
+
+	return S_ISSOCK(info->st.st_mode) && info->number >= 0 && !(info->flags & O_PATH) &&
+	       !getsockopt(info->fd, SOL_SOCKET, SO_DOMAIN, &family, &size) && family == AF_UNIX;
+}
+
+static int ask_diag(struct dump *d, uint32_t ino, struct unix_diag *diag)
+{
+	if (!d->sock_diag) {
+		int fd = sock_diag_open();
+
+		if (fd < 0)
+			return fd;
+		d->sock_diag = fd;
+	}
+	return sock_diag_unix(d->sock_diag, ino, diag);
+}
+
+/* Where the file of a socket with a path is. */
+static void find_file(struct unix_state *u, const struct fd_info *info)
+{
+	_cleanup_close_ int fd = ioctl(info->fd, SIOCUNIXFILE);
+	char link[64];
+
+	if (fd < 0 || fstat(fd, &u->file)) {
+		u->file.st_ino = 0;
+		return;
+	}
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, u->path, sizeof(u->path) - 1);
+	size_t tail = strlen(DELETED);
+
+	u->path[n < 0 ? 0 : n] = 0;
+	if (u->file.st_nlink && n > 0 &&
+	    !(strlen(u->path) > tail && !strcmp(u->path + strlen(u->path) - tail, DELETED)))
+		return;
+	u->deleted = true;
+	u->path[0] = 0;
+}
+
+/*
+ * A relative name is relative to where the task was: where its file is now, less the name. When it was renamed since,
+ * most likely it was there; else we can only take where the task is now.
+ */
+static void find_dir(struct unix_state *u, const struct fd_info *info)
+{
+	size_t name = strlen(u->name), path = strlen(u->path);
+
+	if (!u->name_len || !u->name[0] || u->name[0] == '/')
+		return;
+	if (path > name + 1 && !strcmp(u->path + path - name, u->name) && u->path[path - name - 1] == '/')
+		snprintf(u->dir, sizeof(u->dir), "%.*s", (int)(path - name - 1), u->path);
+	else if (!strchr(u->name, '/') && path)
+		snprintf(u->dir, sizeof(u->dir), "%.*s", (int)(strrchr(u->path, '/') - u->path), u->path);
+	else if (proc_link(info->task->proc, "cwd", u->dir, sizeof(u->dir)))
+		u->dir[0] = 0;
+}
+
+static int read_options(struct unix_state *u, int fd)
+{
+	int value = 0;
+	socklen_t size = sizeof(value);
+
+	u->peek_off = -1;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &u->peek_off, &size))
+		u->peek_off = -1;
+	size = sizeof(value);
+	u->pass_pidfd = !getsockopt(fd, SOL_SOCKET, SO_PASSPIDFD, &value, &size) && value;
+	return sk_opts_get(fd, &u->opts);
+}
+
+static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
+{
+	struct unix_diag *diag = malloc(sizeof(*diag));
+
+	if (!diag)
+		return log_errno(ENOMEM, "%s of task %d", f->where, f->pid);
+	int err = ask_diag(d, info->st.st_ino, diag);
+	struct unix_state *u = err ? NULL : calloc(1, sizeof(*u) + diag->n_icons * sizeof(*u->icons));
+	if (u) {
+		u->type = diag->type;
+		u->state = diag->state;
+		u->shutdown = diag->shutdown;
+		u->ino = diag->ino;
+		u->peer = diag->peer;
+		u->backlog = diag->state == STATE_LISTEN ? diag->wqueue : 0;
+		u->name_len = diag->name_len;
+		memcpy(u->name, diag->name, diag->name_len);
+		u->n_icons = diag->n_icons;
+		memcpy(u->icons, diag->icons, diag->n_icons * sizeof(*u->icons));
+	}
+	free(diag);
+	f->data = u;
+	if (err == -ENOENT)
+		return log_errno(ENOENT,
+				 "sock_diag does not know the UNIX socket of %s of task %d: is it of another network "
+				 "namespace, or does the kernel lack CONFIG_UNIX_DIAG?",
+				 f->where, f->pid);
+	if (err || !u)
+		return log_errno(err ? -err : ENOMEM, "can't look at the UNIX socket of %s of task %d", f->where,
+				 f->pid);
+	if (ioctl(info->fd, SIOCOUTQ, &u->unread))
+		u->unread = 0;
+	if (u->name_len && u->name[0]) {
+		find_file(u, info);
+		find_dir(u, info);
+	}
+	err = read_options(u, info->fd);
+	if (err)
+		return log_errno(-err, "can't read the options of the socket of %s of task %d", f->where, f->pid);
+	return u->state == STATE_LISTEN ? 0 : sk_queue_collect(d, f, info->fd, u->type);
+}
+
+static struct unix_state *next_socket(const struct dump *d, const struct dump_file **f)
+{
+	do
+		*f = files_next(d, *f);
+	while (*f && (*f)->kind != &dump_fd_sk_unix);
+	return *f ? (*f)->data : NULL;
+}
+
+static const struct dump_file *find_socket(const struct dump *d, uint32_t ino)
+{
+	const struct dump_file *f = NULL;
+
+	for (const struct unix_state *u; ino && (u = next_socket(d, &f));)
+		if (u->ino == ino)
+			return f;
+	return NULL;
+}
+
+/* The listening socket that the client waits at, or 0. *place gets how many wait before it. */
+static uint32_t find_listener(const struct dump *d, uint32_t client, uint32_t *place)
+{
+	const struct dump_file *f = NULL;
+
+	for (const struct unix_state *u; (u = next_socket(d, &f));)
+		for (size_t i = 0; i < u->n_icons; i++)
+			if (u->icons[i] == client) {
+				*place = i;
+				return u->ino;
+			}
+	return 0;
+}
+
+static bool holds(const char *pid, uint32_t ino)
+{
+	char path[300], link[64], wanted[64];
+	bool found = false;
+
+	snprintf(wanted, sizeof(wanted), "socket:[%u]", ino);
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	DIR *dir = opendir(path);
+	for (struct dirent *e; dir && !found && (e = readdir(dir));) {
+		ssize_t n = readlinkat(dirfd(dir), e->d_name, link, sizeof(link) - 1);
+
+		link[n < 0 ? 0 : n] = 0;
+		found = !strcmp(link, wanted);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* Who outside the tree holds a socket; in words. */
+static void name_holder(uint32_t ino, char *buf, size_t size)
+{
+	DIR *dir = opendir("/proc");
+
+	snprintf(buf, size, "a process that can't be seen, or is in flight");
+	for (struct dirent *e; dir && ino && (e = readdir(dir));) {
+		char path[280], name[32] = "?";
+
+		if (!isdigit(e->d_name[0]) || atoi(e->d_name) == getpid() || !holds(e->d_name, ino))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/comm", e->d_name);
+		_cleanup_fclose_ FILE *comm = fopen(path, "re");
+		if (comm && fscanf(comm, "%31[^\n]", name) != 1)
+			name[0] = 0;
+		snprintf(buf, size, "process %d (%s)", atoi(e->d_name), name);
+		break;
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static int refuse_peer(struct dump *d, const struct dump_file *f, uint32_t ino)
+{
+	char reason[256], holder[128];
+
+	name_holder(ino, holder, sizeof(holder));
+	snprintf(reason, sizeof(reason), "its other end is held by %s, which is outside the tree", holder);
+	return blocker_add(d, f->pid, "unix socket", reason,
+			   "dump that process, too, or close the connection before the dump; --ext-unix-sk permits a "
+			   "SOCK_DGRAM socket whose peer has a name",
+			   "%s", f->where);
+}
+
+/* Whether --ext-unix-sk names the inode, or names none. */
+static bool is_permitted(const struct dump *d, const struct unix_state *u)
+{
+	bool found = d->opts->ext_unix_any;
+
+	for (const char *at = d->opts->ext_unix; at && *at && !found;) {
+		char *end;
+
+		found = strtoul(at, &end, 10) == u->ino;
+		at = end + strspn(end, ",");
+	}
+	return found && u->type == SOCK_DGRAM;
+}
+
+/* The peer outside becomes an entry without a descriptor: a restore connects to its name. */
+static int add_external(struct dump *d, const struct dump_file *f, const struct unix_state *u)
+{
+	struct unix_diag *diag = malloc(sizeof(*diag));
+	struct unix_state *peer = calloc(1, sizeof(*peer));
+
+	if (!diag || !peer || ask_diag(d, u->peer, diag) || !diag->name_len) {
+		free(diag);
+		free(peer);
+		return refuse_peer(d, f, u->peer);
+	}
+	peer->external = true;
+	peer->type = diag->type;
+	peer->state = diag->state;
+	peer->ino = diag->ino;
+	peer->peek_off = -1;
+	peer->name_len = diag->name_len;
+	memcpy(peer->name, diag->name, diag->name_len);
+	sk_opts_entry__init(&peer->opts);
+	free(diag);
+	return files_add_made(d, &dump_fd_sk_unix, f->pid, f->where, peer);
+}
+
+static int judge_unix(struct dump *d, const struct dump_file *f)
+{
+	struct unix_state *u = f->data;
+
+	if (u->external)
+		return 0;
+	for (size_t i = 0; i < u->n_icons; i++)
+		if (u->icons[i] && !find_socket(d, u->icons[i]))
+			return refuse_peer(d, f, u->icons[i]);
+	if (!u->peer && u->type != SOCK_DGRAM && u->state == STATE_ESTABLISHED && !u->shutdown) {
+		u->peer = find_listener(d, u->ino, &u->place);
+		u->waits = u->peer != 0;
+		if (!u->peer)
+			return blocker_add(d, f->pid, "unix socket",
+					   "it waits to be accepted by a process outside the tree",
+					   "dump that process, too, or wait until it accepts", "%s", f->where);
+		if (u->unread)
+			return blocker_add(d, f->pid, "unix socket",
+					   "it has sent data into a connection that is not accepted yet: nobody can "
+					   "read that without taking it",
+					   "try again when the server has accepted", "%s", f->where);
+	}
+	if (!u->peer || find_socket(d, u->peer))
+		return 0;
+	return is_permitted(d, u) ? add_external(d, f, u) : refuse_peer(d, f, u->peer);
+}
+
+static void fill_file(const struct unix_state *u, UnixSkEntry *e, FilePermsEntry *perms)
+{
+	file_perms_entry__init(perms);
+	perms->mode = u->file.st_mode;
+	perms->uid = u->file.st_uid;
+	perms->gid = u->file.st_gid;
+	e->file_perms = perms;
+	e->has_deleted = u->deleted;
+	e->deleted = u->deleted;
+	if (u->dir[0])
+		e->name_dir = (char *)u->dir;
+	size_t dir = strlen(u->dir);
+	bool same = u->dir[0] ? !strncmp(u->path, u->dir, dir) && u->path[dir] == '/' &&
+					!strcmp(u->path + dir + 1, u->name)
+			      : !strcmp(u->path, u->name);
+	if (!u->deleted && !same)
+		e->path = (char *)u->path;
+}
+
+static int fill(struct dump *d, const struct dump_file *f, FileEntry *file, struct arena *arena)
+{
+	const struct unix_state *u = f->data;
+	UnixSkEntry *e = arena_get(arena, sizeof(*e));
+	FilePermsEntry *perms = arena_get(arena, sizeof(*perms));
+
+	if (!e || !perms)
+		return -ENOMEM;
+	unix_sk_entry__init(e);
+	e->id = f->id;
+	e->ino = u->ino;
+	e->type = u->type;
+	e->state = u->state;
+	e->flags = f->flags;
+	e->uflags = u->external ? UFLAG_EXTERN : 0;
+	e->backlog = u->backlog;
+	e->peer = u->peer;
+	e->fown = (FownEntry *)&f->fown;
+	e->opts = (SkOptsEntry *)&u->opts;
+	e->name = (ProtobufCBinaryData){ u->name_len, (uint8_t *)u->name };
+	e->has_shutdown = u->shutdown != 0;
+	e->shutdown = u->shutdown;
+	e->has_ns_id = true;
+	e->ns_id = IDS_NET_NS;
+	if (u->file.st_ino)
+		fill_file(u, e, perms);
+	e->has_place = u->waits;
+	e->place = u->place;
+	e->has_peek_off = u->peek_off >= 0;
+	e->peek_off = u->peek_off;
+	e->has_pass_pidfd = e->pass_pidfd = u->pass_pidfd;
+	file->usk = e;
+	return 0;
+}
+
+const struct dump_fd_kind dump_fd_sk_unix = {
+	.name = "unix socket",
+	.type = FD_TYPES__UNIXSK,
+	.match = match,
+	.collect = collect,
+	.judge = judge_unix,
+	.fill = fill,
+	.write = sk_queues_write,
+};

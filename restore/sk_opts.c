@@ -1,0 +1,82 @@
+/* Socket options: only those that are not as they should be are set. */
+#include "sk_opts.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "kernel_abi.h"
+
+#include "log.h"
+#include "plan.h"
+
+void sk_opts_check(struct plan *plan, const struct plan_file *file, const SkOptsEntry *e)
+{
+	if (e->n_so_filter)
+		plan_refuse(plan, "files.img: socket 0x%x has a packet filter: not supported yet; restore with CRIU",
+			    file->id);
+	if (e->so_bound_dev && *e->so_bound_dev)
+		plan_refuse(plan, "files.img: socket 0x%x is bound to the device %s: not supported yet", file->id,
+			    e->so_bound_dev);
+	if (e->so_sndbuf > INT32_MAX || e->so_rcvbuf > INT32_MAX || e->so_snd_tmo_usec >= 1000000 ||
+	    e->so_rcv_tmo_usec >= 1000000 || e->so_snd_tmo_sec > INT64_MAX || e->so_rcv_tmo_sec > INT64_MAX)
+		plan_refuse(plan, "files.img: buffer sizes or timeouts of socket 0x%x are out of range", file->id);
+}
+
+static int set_int(const struct plan_file *file, int option, int set_by, int wanted, int value, const char *name)
+{
+	int now = 0;
+	socklen_t size = sizeof(now);
+
+	if (!getsockopt(file->fd, SOL_SOCKET, option, &now, &size) && now == wanted)
+		return 0;
+	if (setsockopt(file->fd, SOL_SOCKET, set_by, &value, sizeof(value)))
+		return log_errno(errno, "can't set %s of socket 0x%x to %d", name, file->id, wanted);
+	return 0;
+}
+
+static int set_time(const struct plan_file *file, int option, uint64_t sec, uint64_t usec)
+{
+	struct timeval wanted = { sec, usec }, now;
+	socklen_t size = sizeof(now);
+
+	if (!getsockopt(file->fd, SOL_SOCKET, option, &now, &size) && now.tv_sec == wanted.tv_sec &&
+	    now.tv_usec == wanted.tv_usec)
+		return 0;
+	if (setsockopt(file->fd, SOL_SOCKET, option, &wanted, sizeof(wanted)))
+		return log_errno(errno, "can't set a timeout of socket 0x%x", file->id);
+	return 0;
+}
+
+int sk_opts_set(const struct plan_file *file, const SkOptsEntry *e)
+{
+	/* The kernel doubles what it is given; see man 7 socket. */
+	int err = set_int(file, SO_SNDBUF, SO_SNDBUFFORCE, e->so_sndbuf, e->so_sndbuf / 2, "SO_SNDBUF");
+
+	if (!err)
+		err = set_int(file, SO_RCVBUF, SO_RCVBUFFORCE, e->so_rcvbuf, e->so_rcvbuf / 2, "SO_RCVBUF");
+	if (!err)
+		err = set_time(file, SO_SNDTIMEO, e->so_snd_tmo_sec, e->so_snd_tmo_usec);
+	if (!err)
+		err = set_time(file, SO_RCVTIMEO, e->so_rcv_tmo_sec, e->so_rcv_tmo_usec);
+#define SET(field, option)                                                                                             \
+	if (!err && e->has_##field)                                                                                    \
+	err = set_int(file, option, option, e->field, e->field, #option)
+	SET(reuseaddr, SO_REUSEADDR);
+	SET(so_priority, SO_PRIORITY);
+	SET(so_rcvlowat, SO_RCVLOWAT);
+	SET(so_mark, SO_MARK);
+	SET(so_passcred, SO_PASSCRED);
+	SET(so_passsec, SO_PASSSEC);
+	SET(so_dontroute, SO_DONTROUTE);
+	SET(so_no_check, SO_NO_CHECK);
+	SET(so_reuseport, SO_REUSEPORT);
+	SET(so_broadcast, SO_BROADCAST);
+	SET(so_keepalive, SO_KEEPALIVE);
+	SET(so_oobinline, SO_OOBINLINE);
+	/* Last: setting the sizes locks them. */
+	SET(so_buf_lock, SO_BUF_LOCK);
+#undef SET
+	return err;
+}

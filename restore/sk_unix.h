@@ -1,0 +1,41 @@
+/* UNIX sockets, between fd_sk_unix.c (what belongs together) and sk_unix_bind.c (names). */
+#ifndef CKPT_RESTORE_SK_UNIX_H
+#define CKPT_RESTORE_SK_UNIX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "sk-unix.pb-c.h"
+
+struct plan;
+struct plan_file;
+
+struct sk_unix {
+	const UnixSkEntry *entry;
+	struct plan_file *peer; /* NULL: none; of who waits to be accepted, the listening socket */
+	struct plan_file *listener; /* whose name it got when it was accepted; itself when it is bound on its own */
+	bool absent; /* its file was not there when we looked */
+	bool external; /* outside the images: others connect to its name */
+	int other; /* the end of a connection whose holder is gone; -1 */
+};
+
+/* The address of the socket. Returns its length. */
+socklen_t sk_unix_address(const UnixSkEntry *e, struct sockaddr_un *addr);
+/* Whether the name is the path of a file. */
+bool sk_unix_has_path(const UnixSkEntry *e);
+/* Looks whether the socket can be bound again: its file may not belong to somebody else now. */
+void sk_unix_check_name(struct plan *plan, const struct plan_file *file, struct sk_unix *u);
+/* Gives fd the name of the entry. A path gets its file, but that of a socket whose file was deleted, or when hidden,
+ * is nowhere to be seen. Returns 0 or -errno (logged). */
+int sk_unix_bind(const struct plan_file *file, const struct sk_unix *u, int fd, bool hidden);
+/* Owner, mode and place of its file, when nobody has to find it by its name any more. Returns 0 or -errno (logged). */
+int sk_unix_place_file(const struct plan_file *file, const struct sk_unix *u);
+/* An address by which fd can be reached wherever its file is. *hold is to be closed afterwards. Returns its length, or
+ * -errno (logged). */
+int sk_unix_reach_address(const struct plan_file *file, int fd, struct sockaddr_un *addr, int *hold);
+/* After a failed restore: removes its file, if there was none before. */
+void sk_unix_remove_file(const struct sk_unix *u);
+
+#endif
