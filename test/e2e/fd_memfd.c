@@ -18,7 +18,7 @@ static const int seals[SEALS] = {
 	F_SEAL_FUTURE_WRITE | F_SEAL_SEAL | F_SEAL_GROW,
 	F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL,
 };
-static int sealed[SEALS];
+static int sealed[SEALS], not_executable;
 static char *shared, *future;
 static int data;
 
@@ -95,6 +95,7 @@ int main(int argc, char **argv)
 			future = mmap(NULL, E2E_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, sealed[i], 0);
 		must(!fcntl(sealed[i], F_ADD_SEALS, seals[i]));
 	}
+	not_executable = memfd_create("data", 8 /* MFD_NOEXEC_SEAL, 6.3 */);
 	pid_t pid = e2e_fork(child, NULL);
 
 	e2e_wait();
@@ -124,6 +125,11 @@ int main(int argc, char **argv)
 	must(!strcmp(only + E2E_PAGE, "no descriptor"));
 	must(future[1] == 'c');
 	future[1] = 'o';
+	if (not_executable >= 0) {
+		must(!fstat(not_executable, &st) && (st.st_mode & 0777) == 0666);
+		must(fchmod(not_executable, 0777) == -1 && errno == EPERM);
+		same(fcntl(not_executable, F_GET_SEALS), F_SEAL_EXEC);
+	}
 	check_seals();
 	return 0;
 }
