@@ -66,6 +66,17 @@ static void check_seals(void)
 	}
 }
 
+static void check_not_executable(void)
+{
+	struct stat st;
+
+	if (not_executable < 0)
+		return;
+	must(!fstat(not_executable, &st) && (st.st_mode & 0777) == 0666);
+	must(fchmod(not_executable, 0777) == -1 && errno == EPERM);
+	same(fcntl(not_executable, F_GET_SEALS), F_SEAL_EXEC);
+}
+
 int main(int argc, char **argv)
 {
 	struct stat st;
@@ -124,12 +135,7 @@ int main(int argc, char **argv)
 	expect_link(plain, "/memfd: (deleted)");
 	must(!strcmp(only + E2E_PAGE, "no descriptor"));
 	must(future[1] == 'c');
-	future[1] = 'o';
-	if (not_executable >= 0) {
-		must(!fstat(not_executable, &st) && (st.st_mode & 0777) == 0666);
-		must(fchmod(not_executable, 0777) == -1 && errno == EPERM);
-		same(fcntl(not_executable, F_GET_SEALS), F_SEAL_EXEC);
-	}
+	check_not_executable();
 	check_seals();
 	return 0;
 }
