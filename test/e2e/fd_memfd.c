@@ -54,6 +54,8 @@ static void child(void *arg)
 
 static void check_seals(void)
 {
+	must(future[1] == 'c');
+	future[1] = 'o';
 	for (int i = 0; i < SEALS; i++) {
 		char word[16] = "";
 
@@ -134,7 +136,6 @@ int main(int argc, char **argv)
 	expect_link(data, "/memfd:some data (deleted)");
 	expect_link(plain, "/memfd: (deleted)");
 	must(!strcmp(only + E2E_PAGE, "no descriptor"));
-	must(future[1] == 'c');
 	check_not_executable();
 	check_seals();
 	return 0;
