@@ -60,6 +60,25 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	return f->st.st_nlink || r->fs.f_type == PROC_SUPER_MAGIC ? 0 : ghost_add(d, f, info->fd, &r->ghost);
 }
 
+/* Files of tasks of the tree come back with them; those of threads would be opened before these exist. */
+static int judge_proc(struct dump *d, const struct dump_file *f)
+{
+	char reason[PATH_MAX + 128], *end;
+	const struct dump_task *t = dump_task_by_pid(d, strtol(f->link + 6, &end, 10));
+	struct stat st;
+
+	if (!t || t->state == TASK_DEAD)
+		snprintf(reason, sizeof(reason), "%s belongs to a process %s", f->link,
+			 t ? "that is dead" : "outside the tree, or one that is gone");
+	else if (!strncmp(end, "/task/", 6) && atoi(end + 6) != t->pid)
+		snprintf(reason, sizeof(reason), "%s belongs to a thread: not supported yet", f->link);
+	else if (stat(f->link, &st) || st.st_ino != f->st.st_ino)
+		snprintf(reason, sizeof(reason), "%s is now another file", f->link);
+	else
+		return 0;
+	return blocker_add(d, f->pid, "proc file", reason, "close it before the dump", "%s", f->where);
+}
+
 static int judge_file(struct dump *d, const struct dump_file *f)
 {
 	const struct reg *r = f->data;
@@ -67,11 +86,8 @@ static int judge_file(struct dump *d, const struct dump_file *f)
 	struct stat st;
 
 	if (r->fs.f_type == PROC_SUPER_MAGIC && !strncmp(f->link, "/proc/", 6) && f->link[6] >= '0' &&
-	    f->link[6] <= '9') {
-		snprintf(reason, sizeof(reason), "%s belongs to a process", f->link);
-		return blocker_add(d, f->pid, "proc file", reason, "not supported yet; close it before the dump", "%s",
-				   f->where);
-	}
+	    f->link[6] <= '9')
+		return judge_proc(d, f);
 	if (r->ghost)
 		return ghost_judge(d, f, r->ghost);
 	int missing = stat(f->link, &st) ? errno : 0;

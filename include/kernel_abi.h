@@ -13,9 +13,13 @@
 #define MAP_DROPPABLE 0x08
 #endif
 
-/* A memfd that may be executed, whatever vm.memfd_noexec says of others: linux/memfd.h, 6.3 */
+/* A memfd that may be executed, or never, whatever vm.memfd_noexec says of others: linux/memfd.h, 6.3 */
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
 #endif
 
 /* A pidfd of a single thread, linux/pidfd.h, 6.9; before, it is EINVAL. */

@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "log.h"
 #include "plan.h"
+#include "proc_files.h"
 
 /* Flags that make sense once only, or that open(2) does not know. */
 #define NOT_FOR_OPEN (O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC | FASYNC | O_TMPFILE)
@@ -46,6 +47,8 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 	if (file->checked || file->ghost || file->entry->type != FD_TYPES__REG)
 		return;
 	file->checked = true;
+	if (proc_task(plan, e->name)) /* it does not exist yet */
+		return;
 	if (e->has_ext && e->ext) {
 		plan_refuse(plan, "%s is external to the images: not supported yet", e->name);
 		return;
@@ -88,6 +91,12 @@ int reg_open(struct plan *plan, struct plan_file *file, int flags)
 	return fd;
 }
 
+static int reg_resolve(struct plan *plan, struct plan_file *file)
+{
+	proc_find_late(plan, file);
+	return 0;
+}
+
 static void reg_used_by(struct plan *plan, struct plan_file *file, struct plan_task *ancestor)
 {
 	struct plan_ghost *g = file->ghost ? file->ghost->ghost : NULL;
@@ -128,6 +137,7 @@ const struct restore_fd_kind restore_fd_reg = {
 	.name = "regular file",
 	.type = FD_TYPES__REG,
 	.read = reg_read,
+	.resolve = reg_resolve,
 	.used_by = reg_used_by,
 	.open = reg_open_file,
 	.map = reg_open,

@@ -273,7 +273,7 @@ bool plan_files_wait(const struct plan *plan)
 	for (size_t i = 0; i < plan->n_files; i++) {
 		const struct plan_file *file = &plan->files[i];
 
-		if (file->with->owner && ((file->fown && file->fown->pid) || file->kind->finish))
+		if (file->with->owner && ((file->fown && file->fown->pid) || file->late || file->kind->finish))
 			return true;
 	}
 	return false;

@@ -103,9 +103,10 @@ static int create_anonymous(struct plan *plan, struct plan_segment *s)
 static int new_memfd(const struct plan_segment *s)
 {
 	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | s->huge;
-	int fd = memfd_create(s->memfd->name, flags | MFD_EXEC);
+	bool never = s->memfd->seals & F_SEAL_EXEC && s->memfd->has_mode && !(s->memfd->mode & 0111);
+	int fd = memfd_create(s->memfd->name, flags | (never ? MFD_NOEXEC_SEAL : MFD_EXEC));
 
-	if (fd < 0 && errno == EINVAL) /* MFD_EXEC came with 6.3 */
+	if (fd < 0 && errno == EINVAL && !never) /* these came with 6.3 */
 		fd = memfd_create(s->memfd->name, flags);
 	if (fd < 0)
 		return log_errno(errno, "can't make the memfd \"%s\"%s", s->memfd->name,

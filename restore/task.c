@@ -86,7 +86,7 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 	for (size_t i = 0; !err && i < plan->n_files; i++) {
 		struct plan_file *file = &plan->files[i];
 
-		if (file->with == file && file->owner == task)
+		if (file->with == file && file->owner == task && !file->late)
 			err = file->kind->open(plan, file);
 		for (int writes = 0; !err && writes < 2; writes++)
 			if (file->map[writes].owner == task)
@@ -125,8 +125,11 @@ static int finish_files(struct plan *plan, struct plan_task *task)
 	for (size_t i = 0; i < plan->n_files; i++) {
 		struct plan_file *file = &plan->files[i];
 
-		if (file->with->owner != task || file->fd < 0)
+		if (file->with->owner != task || (file->fd < 0 && !file->late))
 			continue;
+		int late = file->late ? file->kind->open(plan, file) : 0;
+		if (late)
+			return late;
 		int err = file->fown ? set_owner(file, file->fown) : 0;
 		if (!err && file->kind->finish)
 			err = file->kind->finish(plan, file);

@@ -18,7 +18,7 @@ static const int seals[SEALS] = {
 	F_SEAL_FUTURE_WRITE | F_SEAL_SEAL | F_SEAL_GROW,
 	F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL,
 };
-static int sealed[SEALS];
+static int sealed[SEALS], not_executable;
 static char *shared, *future;
 static int data;
 
@@ -54,6 +54,8 @@ static void child(void *arg)
 
 static void check_seals(void)
 {
+	must(future[1] == 'c');
+	future[1] = 'o';
 	for (int i = 0; i < SEALS; i++) {
 		char word[16] = "";
 
@@ -64,6 +66,17 @@ static void check_seals(void)
 		must((ftruncate(sealed[i], 3) == 0) == !(seals[i] & F_SEAL_SHRINK));
 		must((fcntl(sealed[i], F_ADD_SEALS, F_SEAL_SHRINK) == 0) == !(seals[i] & F_SEAL_SEAL));
 	}
+}
+
+static void check_not_executable(void)
+{
+	struct stat st;
+
+	if (not_executable < 0)
+		return;
+	must(!fstat(not_executable, &st) && (st.st_mode & 0777) == 0666);
+	must(fchmod(not_executable, 0777) == -1 && errno == EPERM);
+	same(fcntl(not_executable, F_GET_SEALS), F_SEAL_EXEC);
 }
 
 int main(int argc, char **argv)
@@ -95,6 +108,7 @@ int main(int argc, char **argv)
 			future = mmap(NULL, E2E_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, sealed[i], 0);
 		must(!fcntl(sealed[i], F_ADD_SEALS, seals[i]));
 	}
+	not_executable = memfd_create("data", 8 /* MFD_NOEXEC_SEAL, 6.3 */);
 	pid_t pid = e2e_fork(child, NULL);
 
 	e2e_wait();
@@ -122,8 +136,7 @@ int main(int argc, char **argv)
 	expect_link(data, "/memfd:some data (deleted)");
 	expect_link(plain, "/memfd: (deleted)");
 	must(!strcmp(only + E2E_PAGE, "no descriptor"));
-	must(future[1] == 'c');
-	future[1] = 'o';
+	check_not_executable();
 	check_seals();
 	return 0;
 }

@@ -9,10 +9,12 @@
 
 #define HUGE (2ul << 20)
 
-static char *shared;
+static char *mine, *shared, *copy;
 
 static void child(void *arg)
 {
+	/* There are few huge pages, and each private mapping wants its own. */
+	must(!munmap(mine, 2 * HUGE) && !munmap(copy, HUGE));
 	e2e_child_ready();
 	e2e_wait();
 	strcpy(shared + HUGE, "child");
@@ -32,11 +34,12 @@ static char *map(size_t pages, int flags, int fd)
 int main(int argc, char **argv)
 {
 	e2e_begin(argc, argv);
-	char *mine = map(2, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | 21 << MAP_HUGE_SHIFT, -1);
+	mine = map(2, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | 21 << MAP_HUGE_SHIFT, -1);
 	shared = map(2, MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB | 21 << MAP_HUGE_SHIFT, -1);
 	int memfd = memfd_create("huge", MFD_HUGETLB | MFD_HUGE_2MB | MFD_ALLOW_SEALING);
 	must(memfd >= 0 && !ftruncate(memfd, 2 * HUGE));
-	char *file = map(2, MAP_SHARED, memfd), *copy = map(1, MAP_PRIVATE, memfd);
+	char *file = map(2, MAP_SHARED, memfd);
+	copy = map(1, MAP_PRIVATE, memfd);
 	e2e_fill(mine, HUGE, 1);
 	strcpy(shared, "parent");
 	e2e_fill(file + HUGE, HUGE, 2);

@@ -47,6 +47,8 @@ int main(int argc, char **argv)
 	strcpy(area, "parent");
 	e2e_fill(area + 8 * E2E_PAGE, 4 * E2E_PAGE, 1);
 	must(!munmap(area + 4 * E2E_PAGE, 2 * E2E_PAGE) && !mprotect(area + 12 * E2E_PAGE, E2E_PAGE, PROT_READ));
+	int deleted = open("deleted", O_CREAT | O_RDWR, 0600); /* so that all fault points are reached */
+	must(deleted >= 0 && !unlink("deleted"));
 	pid_t pid = e2e_fork(child, NULL);
 
 	e2e_wait();

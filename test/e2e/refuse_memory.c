@@ -4,6 +4,8 @@
  */
 #include "e2e.h"
 
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
 
@@ -30,6 +32,19 @@ static void attach_outside(int id)
 	close(p[0]);
 }
 
+static void watch_memory(void)
+{
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	char *at = mmap(NULL, 4 * E2E_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register area = { { (uint64_t)at, 4 * E2E_PAGE }, UFFDIO_REGISTER_MODE_MISSING, 0 };
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &area))
+		return; /* this kernel has none */
+	e2e_expect("%d %lx userfaultfd", getpid(), (long)at);
+	e2e_expect("%d fd %d userfaultfd", getpid(), fd);
+}
+
 int main(int argc, char **argv)
 {
 	e2e_begin(argc, argv);
@@ -47,6 +62,7 @@ int main(int argc, char **argv)
 	char *deleted = mmap(NULL, 4 * E2E_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
 	must(deleted != MAP_FAILED && !close(file));
 	must(linked >= 0 && !link("linked", "other") && !unlink("linked"));
+	watch_memory();
 	strcpy(shm, "shm");
 	strcpy(deleted, "deleted");
 	e2e_expect("%d %lx SysV outside the tree", getpid(), (long)shm);

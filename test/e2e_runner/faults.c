@@ -178,12 +178,25 @@ static void list_directory(struct lines *lines, const char *path)
 		closedir(dir);
 }
 
+/* Segments of System V shared memory, by key and number. */
+static void list_segments(struct lines *lines)
+{
+	char *text = read_text("/proc/sysvipc/shm"), *rest = text;
+	int key, id;
+
+	for (char *line; (line = strsep(&rest, "\n"));)
+		if (sscanf(line, "%d %d", &key, &id) == 2)
+			add_line(lines, "segment %d with the key %d", id, key);
+	free(text);
+}
+
 static void list_surroundings(struct run *r, struct lines *lines)
 {
 	list_directory(lines, r->work);
 	list_directory(lines, image_dir(r));
 	list_directory(lines, "/run");
 	list_directory(lines, "/dev/shm");
+	list_segments(lines);
 	if (settings.own_tmp)
 		list_directory(lines, "/tmp");
 	char *mounts = read_text("/proc/self/mountinfo"), *rest = mounts;

@@ -148,6 +148,9 @@ static void start_case(struct test_case *c)
 	snprintf(path, sizeof(path), "%s/report", r.dir);
 	r.report = fopen(path, "we");
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	/* Of its own: numbers of IPC objects are chosen by a restore, and objects stay when their processes end. */
+	if (unshare(CLONE_NEWIPC))
+		_exit(1);
 	setsid();
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
