@@ -22,6 +22,7 @@
 #include "log.h"
 #include "pagemap.pb-c.h"
 #include "time_us.h"
+#include "vdso_elf.h"
 
 #define BATCH_BYTES (64ul << 20) /* written at once; between batches the user can interrupt us */
 #define ADDRESS_END ((1ul << 47) - 4096) /* TASK_SIZE of 4-level paging */
@@ -47,7 +48,23 @@ int run_add(struct run_list *list, struct run run)
 	return 0;
 }
 
-/* Cuts a range of private pages at the borders of areas. *area moves along: ranges ascend. */
+static bool is_vdso(const struct vma *v)
+{
+	return !strcmp(v->name, "[vdso]");
+}
+
+/*
+ * Pages of the vDSO belong to the kernel, but are written so that a restore elsewhere can tell what it was: all of
+ * them, whether they were changed or not.
+ */
+static int add_vdso(struct run_list *list, const struct vma *v)
+{
+	bool added = list->n && list->r[list->n - 1].end >= v->end;
+
+	return added ? 0 : run_add(list, (struct run){ v->start, v->end, .readable = v->prot & PROT_READ });
+}
+
+/* Cuts a range of private pages at the borders of areas. *area moves along, from area to area: ranges ascend. */
 static int add_range(struct run_list *list, const struct dump_task *t, size_t *area, uint64_t start, uint64_t end)
 {
 	for (; *area < t->vmas.n && t->vmas.v[*area].start < end; ++*area) {
@@ -58,30 +75,12 @@ static int add_range(struct run_list *list, const struct dump_task *t, size_t *a
 			.lazy = !v->ino,
 			.readable = v->prot & PROT_READ,
 		};
-		int err = memory_is_private(v) ? run_add(list, run) : 0;
+		int err = is_vdso(v) ? add_vdso(list, v) : memory_is_private(v) ? run_add(list, run) : 0;
 
 		if (err || v->end > end)
 			return err;
 	}
 	return 0;
-}
-
-/* Pages of the vDSO belong to the kernel, but are written so that a restore elsewhere can tell what it was. */
-static const struct vma *find_vdso(const struct dump_task *t)
-{
-	for (size_t i = 0; i < t->vmas.n; i++)
-		if (!strcmp(t->vmas.v[i].name, "[vdso]"))
-			return &t->vmas.v[i];
-	return NULL;
-}
-
-static int add_vdso_before(struct run_list *list, const struct vma **vdso, uint64_t end)
-{
-	if (!*vdso || (*vdso)->start >= end)
-		return 0;
-	struct run run = { .start = (*vdso)->start, .end = (*vdso)->end, .readable = true };
-	*vdso = NULL;
-	return run_add(list, run);
 }
 
 static int scan_new(int fd, const struct dump_task *t, bool with_guards, struct run_list *list)
@@ -98,7 +97,6 @@ static int scan_new(int fd, const struct dump_task *t, bool with_guards, struct 
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | (with_guards ? PAGE_IS_GUARD : 0),
 	};
-	const struct vma *vdso = find_vdso(t);
 	size_t area = 0;
 	int err = 0;
 
@@ -110,27 +108,25 @@ static int scan_new(int fd, const struct dump_task *t, bool with_guards, struct 
 		for (long i = 0; i < n && !err; i++) {
 			if (regions[i].categories & PAGE_IS_GUARD)
 				continue;
-			err = add_vdso_before(list, &vdso, regions[i].start);
-			err = err ? err : add_range(list, t, &area, regions[i].start, regions[i].end);
+			err = add_range(list, t, &area, regions[i].start, regions[i].end);
 		}
 		arg.start = arg.walk_end;
 	} while (!err && arg.walk_end < ADDRESS_END);
-	return err ? err : add_vdso_before(list, &vdso, ADDRESS_END);
+	return err ? err : add_range(list, t, &area, ADDRESS_END, ADDRESS_END);
 }
 
 /* Before 6.7: one word a page. */
 static int scan_old(int fd, const struct dump_task *t, struct run_list *list)
 {
 	_cleanup_free_ uint64_t *words = malloc(65536);
-	const struct vma *vdso = find_vdso(t);
 	int err = words ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < t->vmas.n && !err; i++) {
 		const struct vma *v = &t->vmas.v[i];
 
-		if (v == vdso)
-			err = run_add(list, (struct run){ .start = v->start, .end = v->end, .readable = true });
-		if (!memory_is_private(v) || v == vdso)
+		if (is_vdso(v))
+			err = add_vdso(list, v);
+		if (!memory_is_private(v) || is_vdso(v))
 			continue;
 		for (uint64_t at = v->start; at < v->end && !err;) {
 			size_t pages = (v->end - at) / 4096 < 8192 ? (v->end - at) / 4096 : 8192;
@@ -281,6 +277,25 @@ static int begin_job(struct job *j)
 	return begin_batch(j);
 }
 
+/* A vDSO that another tool has marked goes into the image as the kernel made it: that is what a restore maps. */
+static int unmark_vdso(const struct job *j)
+{
+	uint8_t head[VDSO_MARK];
+	off_t at = 0;
+
+	for (size_t i = 0; i < j->list.n; i++) {
+		const struct run *r = &j->list.r[i];
+		const struct vma *v = vma_find(&j->t->vmas, r->start);
+
+		if (v && is_vdso(v) &&
+		    (pread(j->out, head, sizeof(head), at) != sizeof(head) ||
+		     (vdso_unmark(head) && pwrite(j->out, head, sizeof(head), at) != sizeof(head))))
+			return log_errno(errno ?: EIO, "can't put the vDSO of task %d into the image", j->t->pid);
+		at += r->end - r->start;
+	}
+	return 0;
+}
+
 /* Waits for the batch that the task works on and goes on until all its pages are written. */
 static int end_job(struct job *j)
 {
@@ -301,6 +316,8 @@ static int end_job(struct job *j)
 		if (!err)
 			err = interrupted();
 	}
+	if (!err)
+		err = unmark_vdso(j);
 	d->stats.memwrite_time += time_us() - j->write_start;
 	d->stats.memdump_time += time_us() - j->start;
 	for (size_t i = 0; i < j->list.n; i++)

@@ -46,6 +46,7 @@ struct dump_thread {
 	struct remote remote; /* registers, mask, rseq */
 	struct user_desc tls[TLS_ENTRIES];
 	bool answering; /* at work on its queries */
+	unsigned int vdso_tries; /* how often it was let out of the vDSO */
 	struct proc_status status; /* credentials */
 	struct signal_queue pending;
 	uint64_t clear_child_tid, robust_list, robust_len;

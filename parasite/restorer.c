@@ -15,14 +15,10 @@
 #include <linux/uio.h>
 #include <linux/userfaultfd.h>
 
-#include "runtime.h"
-#include "restorer_abi.h"
+#include "restorer_stage.h"
 
 void blob_main(struct restorer_args *args);
 
-#ifndef ARCH_MAP_VDSO_64
-#define ARCH_MAP_VDSO_64 0x2003
-#endif
 #define MADV_GUARD_INSTALL_ 102 /* 6.13 */
 #define PR_TIMER_CREATE_RESTORE_IDS_ 77 /* 6.16 */
 #define PR_SET_MDWE_ 65 /* 6.3 */
@@ -34,72 +30,6 @@ void blob_main(struct restorer_args *args);
 #define SIGNALS 64
 #define SA_NOCLDSTOP_ 1
 #define NO_ID 0xffffffffu
-
-static _Noreturn void leave(void)
-{
-	for (;;)
-		sys(exit_group, 1);
-}
-
-/* Tells the coordinator what failed and ends the task. err is a positive errno. */
-static _Noreturn void fail(struct restorer_args *args, enum blob_step step, uint64_t subject, long err)
-{
-	struct restorer_shared *shared = args->shared;
-	uint32_t none = 0;
-
-	if (__atomic_compare_exchange_n(&shared->failed, &none, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-		shared->step = step;
-		shared->pid = sys(getpid);
-		shared->subject = subject;
-		shared->error = err;
-		__atomic_store_n(&shared->failed, 2, __ATOMIC_SEQ_CST);
-	}
-	sys6(futex, &shared->arrived, FUTEX_WAKE, 1, 0, 0, 0);
-	leave();
-}
-
-/* Ends the task when the system call of the step failed. */
-static long must(struct restorer_args *args, enum blob_step step, uint64_t subject, long ret)
-{
-	if (ret < 0)
-		fail(args, step, subject, -ret);
-	return ret;
-}
-
-static void fault(struct restorer_args *args, enum blob_fault point)
-{
-	if (args->fault_step != point)
-		return;
-	if (!args->fault_signal)
-		fail(args, STEP_FAULT, point, 5 /* EIO */);
-	sys(kill, args->fault_target, args->fault_signal);
-}
-
-/* Tells the coordinator that this thread has done its part of the stage that has begun. */
-static void arrive(struct restorer_shared *shared)
-{
-	uint32_t arrived = __atomic_add_fetch(&shared->arrived, 1, __ATOMIC_SEQ_CST);
-
-	if (arrived == __atomic_load_n(&shared->expected, __ATOMIC_SEQ_CST))
-		sys6(futex, &shared->arrived, FUTEX_WAKE, 1, 0, 0, 0);
-}
-
-static void wait_stage(struct restorer_shared *shared, uint32_t stage)
-{
-	for (;;) {
-		uint32_t now = __atomic_load_n(&shared->stage, __ATOMIC_SEQ_CST);
-
-		if (now >= stage)
-			return;
-		sys6(futex, &shared->stage, FUTEX_WAIT, now, 0, 0, 0);
-	}
-}
-
-static _Noreturn void wait_forever(struct restorer_shared *shared)
-{
-	for (;;)
-		sys6(futex, &shared->never, FUTEX_WAIT, 0, 0, 0, 0);
-}
 
 /* Address space */
 
@@ -261,15 +191,35 @@ static void finish_area(struct restorer_args *args, const struct restorer_area *
 		must(args, STEP_LOCK, a->start, sys(mlock, a->start, len));
 }
 
+/* First, while all is free: the kernel takes the address as a hint only. */
+static void map_vdso(struct restorer_args *args)
+{
+	if (!args->vdso_hint)
+		return;
+	must(args, STEP_VDSO, args->vdso_hint, sys(arch_prctl, args->vdso_command, args->vdso_hint));
+	for (uint32_t i = 0; i < args->n_vdso_moves; i++) {
+		const struct restorer_vdso_move *m = &args->vdso_moves[i];
+		uint64_t from = args->vdso_hint + m->from;
+
+		if (m->to)
+			must(args, STEP_VDSO, m->to,
+			     sys(mremap, from, m->len, m->len, MREMAP_MAYMOVE | MREMAP_FIXED, m->to));
+		else
+			must(args, STEP_VDSO, from, sys(munmap, from, m->len));
+		if (m->prot)
+			must(args, STEP_VDSO, m->to, sys(mprotect, m->to, m->len, m->prot));
+	}
+}
+
 static void build_memory(struct restorer_args *args)
 {
-	/* First, while all is free: the kernel takes the address as a hint only. */
-	if (args->vdso_hint)
-		must(args, STEP_VDSO, args->vdso_hint, sys(arch_prctl, ARCH_MAP_VDSO_64, args->vdso_hint));
+	map_vdso(args);
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		map_area(args, &args->areas[i]);
 	fault(args, BLOB_FAULT_MAPPED);
 	load_pages(args);
+	if (args->old_vdso)
+		memcpy((void *)args->old_vdso_at, args->old_vdso, args->old_vdso_size);
 	fault(args, BLOB_FAULT_READ);
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		finish_area(args, &args->areas[i]);

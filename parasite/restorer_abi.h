@@ -122,6 +122,16 @@ struct restorer_range {
 	uint64_t start, len;
 };
 
+#define VDSO_PARTS 4 /* areas of the kernel's that belong to a vDSO: code, and at most three of data */
+
+/* From where the kernel has put an area of the vDSO to where the task had it. */
+struct restorer_vdso_move {
+	uint64_t from; /* offset behind vdso_hint */
+	uint64_t len, to; /* bytes; address, 0: the task has unmapped it */
+	uint32_t prot; /* 0: as it is */
+	uint32_t unused;
+};
+
 struct restorer_creds {
 	uint32_t uid, euid, suid, fsuid;
 	uint32_t gid, egid, sgid, fsgid;
@@ -194,6 +204,11 @@ struct restorer_args {
 	uint64_t vdso_hint; /* where the kernel shall put vvar and vdso; 0: nowhere */
 	uint64_t n_unmaps;
 	const struct restorer_range *unmaps; /* the old address space without the block and what is kept of it */
+	uint32_t vdso_command; /* ARCH_MAP_VDSO_*: which */
+	uint32_t n_vdso_moves;
+	struct restorer_vdso_move vdso_moves[VDSO_PARTS];
+	const void *old_vdso; /* what is to stand at old_vdso_at; NULL: nothing */
+	uint64_t old_vdso_at, old_vdso_size;
 	uint64_t n_areas, n_reads, n_guards;
 	const struct restorer_area *areas; /* ascending */
 	struct restorer_read *reads;

@@ -20,6 +20,7 @@
 #include "inherited.h"
 #include "log.h"
 #include "restorer_abi.h"
+#include "vdso.h"
 
 struct opts;
 struct plan;
@@ -164,7 +165,8 @@ struct plan_task {
 	size_t n_guards;
 	struct restorer_range *guards;
 	struct plan_pages pages;
-	uint64_t vdso_hint; /* where vvar begins; 0: no vdso */
+	uint64_t space_end; /* nothing of it lies at or above */
+	struct plan_vdso vdso;
 	struct plan_file *exe, *cwd, *root;
 };
 
@@ -257,6 +259,12 @@ bool plan_files_wait(const struct plan *plan);
 int plan_read_memory(struct plan *plan, struct plan_task *task); /* plan_memory.c */
 int plan_read_segments(struct plan *plan);
 void plan_share_memory(struct plan *plan); /* plan_cow.c */
+/* Whether the area belongs to the vDSO of the task, which then has it (plan_vdso.c). */
+bool plan_vdso_takes(struct plan_task *task, const VmaEntry *v);
+/* Reads pages of the vDSO's code, which stand at offset in the page image. */
+int plan_vdso_read(struct plan *plan, struct plan_task *task, uint64_t start, uint64_t end, uint64_t offset);
+/* Decides what becomes of it, when all areas and pages were read. */
+int plan_vdso_place(struct plan *plan, struct plan_task *task);
 /*
  * Looks at pages from start to end, which stand at offset in the page image. Sets *skip when they shall not be
  * read. Returns 0 or -errno (logged).

@@ -327,6 +327,11 @@ static void teardown(void)
 	X(mdwe_inherit_alone, s.tc.has_mdwe = true; s.tc.mdwe = 2)                                                     \
 	X(io_class, s.thread.has_io_priority = true; s.thread.io_priority = 4 << 13)                                   \
 	X(io_level_of_none, s.thread.has_io_priority = true; s.thread.io_priority = 1)                                 \
+	X(vdso_in_part, s.vma[0].status |= VMA_AREA_VDSO)                                                              \
+	X(vdso_no_elf, s.vma[0].status |= VMA_AREA_VDSO; s.vma[0].end = AREA + 0x2000)                                 \
+	X(vdso_in_pieces, s.vma[0].status |= VMA_AREA_VDSO; s.vma[1] = s.vma[0]; s.vma[1].start += 0x10000;            \
+	  s.vma[1].end += 0x10000)                                                                                     \
+	X(vdso_huge, s.vma[0].status |= VMA_AREA_VDSO; s.vma[0].end = AREA + 0x11000)                                  \
 	X(two_files_one_id, s.files[1].id = 1)                                                                         \
 	X(relative_path, s.reg[2].name = "dev/null")                                                                   \
 	X(missing_file, s.reg[2].name = "/nowhere/at/all")                                                             \
