@@ -20,6 +20,7 @@ enum action {
 	ACTION_EXPLAIN,
 	ACTION_SHOW,
 	ACTION_CHECK,
+	ACTION_CPUINFO,
 	ACTION_LATER, /* an action of CRIU that is not supported yet: always an error */
 };
 
@@ -43,6 +44,8 @@ struct opts {
 	int status_fd; /* gets one zero byte when the program is ready; -1: none */
 	bool json;
 	const char *feature; /* ckpt check --feature */
+	unsigned int cpu_caps; /* --cpu-cap: CPU_CAP_* of cpuinfo.h */
+	bool cpu_cap_given;
 	bool all; /* ckpt check --all */
 	bool extra; /* ckpt check --extra */
 	bool fault_points; /* ckpt check --fault-points */
@@ -50,7 +53,8 @@ struct opts {
 	bool no_default_config;
 	int *close_fds; /* --close: descriptors to close before anything else; owned */
 	size_t close_count;
-	char **args; /* what follows the action: files of ckpt show; NULL-terminated, owned */
+	char **args; /* what follows the action: files of ckpt show, what ckpt cpuinfo shall do; NULL-terminated, owned
+		      */
 	size_t arg_count;
 	void *owned; /* strings that came from configuration files */
 };

@@ -247,6 +247,7 @@ struct plan_task *plan_forker(const struct plan_task *task);
 bool plan_may_share(const struct plan_area *a, const struct plan_area *b);
 
 /* Steps of plan_open, in this order. Return 0 or -errno (logged); what the image merely gets wrong is refused. */
+int plan_check_cpu(struct plan *plan); /* plan_cpu.c */
 int plan_read_tree(struct plan *plan); /* plan_tree.c */
 int plan_read_task(struct plan *plan, struct plan_task *task); /* plan_task.c */
 int plan_order_sessions(struct plan *plan); /* plan_sessions.c; sets plan->in_step */

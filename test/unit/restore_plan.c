@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../../restore/plan.h"
+#include "cpuinfo.h"
 #include "image_consts.h"
 #include "opts.h"
 #include "regs.h"
@@ -23,6 +24,8 @@
 static struct set {
 	pid_t pid;
 	InventoryEntry inventory;
+	struct cpuinfo cpu;
+	bool has_cpu; /* there is a cpuinfo.img */
 	TaskKobjIdsEntry root_ids, ids;
 	PstreeEntry pstree[2];
 	size_t n_pstree;
@@ -194,6 +197,7 @@ static void fill(void)
 {
 	s = (struct set){ .pid = free_pid() };
 	inventory_entry__init(&s.inventory);
+	cpuinfo_own(&s.cpu, true);
 	task_kobj_ids_entry__init(&s.root_ids);
 	task_kobj_ids_entry__init(&s.ids);
 	s.inventory.img_version = IMAGE_VERSION;
@@ -232,6 +236,8 @@ static void write_set(void)
 	ck_assert_int_eq(image_dir_open(&dir, path), 0);
 	ck_assert_int_eq(image_dir_begin(&dir), 0);
 	put_many(&dir, IMG_INVENTORY, 0, &s.inventory, 0, 1);
+	if (s.has_cpu)
+		put_many(&dir, IMG_CPUINFO, 0, &s.cpu.entry, 0, 1);
 	put_many(&dir, IMG_PSTREE, 0, s.pstree, sizeof(s.pstree[0]), s.n_pstree);
 	put_many(&dir, IMG_FILES, 0, s.files, sizeof(s.files[0]), s.n_files);
 	put_many(&dir, IMG_FDINFO, FILES_ID, s.fds, sizeof(s.fds[0]), s.n_fds);
@@ -252,7 +258,7 @@ static void write_set(void)
 
 static int try_plan(void)
 {
-	const struct opts opts = { .images_dir = path, .status_fd = -1 };
+	const struct opts opts = { .images_dir = path, .status_fd = -1, .cpu_caps = CPU_CAP_DEFAULT };
 	struct plan plan;
 	int err = plan_open(&plan, &opts);
 
@@ -280,6 +286,8 @@ static void teardown(void)
 	X(version, s.inventory.img_version = 9)                                                                        \
 	X(no_root_ids, s.inventory.root_ids = NULL)                                                                    \
 	X(namespace, s.ids.has_net_ns_id = true; s.ids.net_ns_id = 77)                                                 \
+	X(other_cpu, s.has_cpu = true; s.cpu.words[9] = s.cpu.words[11] = ~0u)                                         \
+	X(cpu_of_unknown_version, s.has_cpu = true; s.cpu.x86.capability_ver = 9)                                      \
 	X(no_task, s.n_pstree = 0)                                                                                     \
 	X(same_pid_twice, s.n_pstree = 2; s.pstree[1].ppid = s.pid)                                                    \
 	X(own_parent, s.n_pstree = 2; s.pstree[1].pid = s.pstree[1].ppid = s.pid + 1)                                  \
