@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "compat.h"
 #include "dump.h"
 #include "fault.h"
 #include "kernel_abi.h"
@@ -283,6 +284,8 @@ static int unmark_vdso(const struct job *j)
 	uint8_t head[VDSO_MARK];
 	off_t at = 0;
 
+	if (regs_compat(&j->t->threads[0].remote.regs)) /* none is known */
+		return 0;
 	for (size_t i = 0; i < j->list.n; i++) {
 		const struct run *r = &j->list.r[i];
 		const struct vma *v = vma_find(&j->t->vmas, r->start);

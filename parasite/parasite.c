@@ -182,12 +182,30 @@ static void serve(struct parasite *p)
 	}
 }
 
+#define COMPAT_MUNMAP 91
+#define COMPAT_CS 0x23
+#define USER_SS 0x2b
+#define INTERRUPTS 0x202
+
+/* Back into 32-bit code in the middle of a munmap: by iret, which takes the instruction, the stack and the mode. */
+static void __attribute__((noreturn)) go_home_compat(const struct parasite_arg *arg)
+{
+	__asm__ volatile("pushq %[ss]\n\tpushq %[home]\n\tpushq %[flags]\n\tpushq %[cs]\n\tpushq %[call]\n\tiretq"
+			 :
+			 : [ss] "i"(USER_SS), [home] "r"(arg->home), [flags] "i"(INTERRUPTS), [cs] "i"(COMPAT_CS),
+			   [call] "r"(arg->call), "a"(COMPAT_MUNMAP), "b"(arg->base), "c"(arg->size)
+			 : "memory");
+	__builtin_unreachable();
+}
+
 /* The last instruction of the parasite is the munmap of itself, made by code of the target, with home behind it. */
 static void __attribute__((noreturn)) go_home(const struct parasite_arg *arg)
 {
+	if (arg->compat)
+		go_home_compat(arg);
 	__asm__ volatile("movq %[home], %%rsp\n\tjmpq *%[call]"
 			 :
-			 : [home] "r"(arg->home), [call] "r"(arg->syscall_ret), "a"(__NR_munmap), "D"(arg->base),
+			 : [home] "r"(arg->home), [call] "r"(arg->call), "a"(__NR_munmap), "D"(arg->base),
 			   "S"(arg->size)
 			 : "memory");
 	__builtin_unreachable();

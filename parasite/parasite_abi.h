@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#define PARASITE_ABI 2 /* raised when anything in here changes its meaning */
+#define PARASITE_ABI 3 /* raised when anything in here changes its meaning */
 #define PARASITE_MAX 16384 /* bytes of the blob */
 #define PARASITE_RANGES 1024 /* struct iovec: IOV_MAX of writev(2) */
 #define PARASITE_STACK 8192 /* bytes of the thread's stack that it may use */
@@ -24,8 +24,10 @@ struct parasite_arg {
 	int32_t sockets[2]; /* out: [0] is its own, [1] is fetched by the dumper and closed in the target */
 	uint32_t reserved;
 	uint64_t base, size; /* its mapping */
-	uint64_t syscall_ret; /* where it leaves by munmap */
+	uint64_t call; /* where it leaves by munmap: a system call instruction of the target */
 	uint64_t home; /* stack pointer of the way home */
+	uint32_t compat; /* the instruction is 32-bit code, and so is the target */
+	uint32_t unused;
 };
 
 enum parasite_command {

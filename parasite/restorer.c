@@ -28,6 +28,8 @@ void blob_main(struct restorer_args *args);
 #define SIGNAL_CHLD 17
 #define SIGSTACK_DISABLE 2
 #define SIGNALS 64
+#define COMPAT_RT_SIGACTION 174 /* of 32-bit programs */
+#define COMPAT_SET_ROBUST_LIST 311
 #define SA_NOCLDSTOP_ 1
 #define NO_ID 0xffffffffu
 
@@ -253,7 +255,10 @@ static void set_actions(struct restorer_args *args)
 
 	for (int sig = 1; sig <= SIGNALS; sig++)
 		if (args->actions_set >> (sig - 1) & 1)
-			must(args, STEP_SIGACTION, sig, sys(rt_sigaction, sig, &args->actions[sig - 1], 0, 8));
+			must(args, STEP_SIGACTION, sig,
+			     args->compat_actions
+				     ? raw_compat4(COMPAT_RT_SIGACTION, sig, (long)&args->compat_actions[sig - 1], 0, 8)
+				     : sys(rt_sigaction, sig, &args->actions[sig - 1], 0, 8));
 	if (args->mute_sigchld)
 		must(args, STEP_SIGACTION, SIGNAL_CHLD, sys(rt_sigaction, SIGNAL_CHLD, &mute, 0, 8));
 }
@@ -387,7 +392,9 @@ static void set_thread(struct restorer_args *args, const struct restorer_thread 
 		must(args, STEP_ALTSTACK, t->altstack_sp, sys(sigaltstack, &altstack, 0));
 	if (is_leader)
 		sys(set_tid_address, t->clear_child_tid);
-	must(args, STEP_ROBUST, t->robust_list, sys(set_robust_list, t->robust_list, t->robust_len));
+	must(args, STEP_ROBUST, t->robust_list,
+	     args->compat_actions ? raw_compat4(COMPAT_SET_ROBUST_LIST, t->robust_list, t->robust_len, 0, 0)
+				  : sys(set_robust_list, t->robust_list, t->robust_len));
 	if (t->rseq)
 		must(args, STEP_RSEQ, t->rseq, sys(rseq, t->rseq, t->rseq_size, 0, t->rseq_signature));
 	set_sched(args, t);

@@ -149,6 +149,11 @@ struct restorer_action {
 	uint64_t handler, flags, restorer, mask;
 };
 
+/* The same for the rt_sigaction of 32-bit programs. */
+struct restorer_compat_action {
+	uint32_t handler, flags, restorer, mask_low, mask_high;
+};
+
 /* The kernel's siginfo_t, opaque. */
 struct restorer_siginfo {
 	uint8_t bytes[128];
@@ -227,6 +232,7 @@ struct restorer_args {
 	uint32_t io_flusher, mdwe; /* PR_SET_IO_FLUSHER, PR_SET_MDWE; 0: not */
 
 	const struct restorer_action *actions; /* of signals 1 to 64 */
+	const struct restorer_compat_action *compat_actions; /* the same of a 32-bit program, below 4 GiB; else NULL */
 	uint64_t actions_set; /* those that differ from the restorer's, one bit each */
 	uint32_t mute_sigchld; /* while children are stopped no SIGCHLD shall tell it */
 	uint32_t unused2;

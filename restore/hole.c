@@ -12,7 +12,6 @@
 #include "vdso.h"
 
 #define LOWEST 0x100000ul
-#define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
 
 /* The start of a hole of size bytes in what is mapped and what will be, 0 when there is none. */
 static uint64_t find_hole(const struct plan *plan, const struct plan_task *task, size_t size)
@@ -20,7 +19,7 @@ static uint64_t find_hole(const struct plan *plan, const struct plan_task *task,
 	const struct inherited *in = &plan->inherited;
 	uint64_t at = LOWEST, vdso_end;
 
-	for (size_t area = 0, map = 0; at < SPACE_END - size;) {
+	for (size_t area = 0, map = 0; at < task->space_end - size;) {
 		while (area < task->n_areas && task->areas[area].vma->end <= at)
 			area++;
 		while (map < in->n_maps && in->maps[map].start + in->maps[map].len <= at)

@@ -19,6 +19,7 @@
 #include "image_messages.h"
 #include "inherited.h"
 #include "log.h"
+#include "regs.h"
 #include "restorer_abi.h"
 #include "vdso.h"
 
@@ -126,6 +127,7 @@ struct plan_area {
 /* Registers, ready for ptrace: of use to the coordinator only, so not inherited by the tasks (MADV_DONTFORK). */
 struct plan_regs {
 	struct user_regs_struct general;
+	struct user_desc tls[TLS_ENTRIES]; /* as PTRACE_SET_THREAD_AREA takes them */
 	size_t xstate_len;
 	uint8_t xstate[];
 };
@@ -145,6 +147,7 @@ struct plan_task {
 	struct plan_task *parent, *children, *last_child, *next; /* next: of the same parent */
 	unsigned int depth;
 	int stop_signal; /* by which it ends stopped, or 0 */
+	bool compat; /* it is a 32-bit program */
 	bool early; /* forked before its parent calls setsid() */
 	struct plan_task *born_by; /* a sibling that leads its session and forks it; NULL: its parent does */
 	pid_t orphan_session; /* its session's leader is gone: a helper makes the session for it; or 0 */
@@ -192,7 +195,7 @@ struct plan {
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
 	void *pipes, *ttys; /* of the kinds */
-	struct vdso_layout *vdso; /* of this kernel */
+	struct vdso_layout *vdso[2]; /* of this kernel: for 64-bit, for 32-bit programs */
 	struct privileges *privileges; /* ours */
 	struct inherited inherited; /* read before the first fork */
 	pid_t old_sid, old_pgid; /* with a shell job: those of the root that ours replace */

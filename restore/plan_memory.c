@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "compat.h"
 #include "kernel_abi.h"
 #include "log.h"
 
@@ -247,7 +248,7 @@ int plan_read_memory(struct plan *plan, struct plan_task *task)
 	task->guards = plan_alloc_fixed(plan, (task->mm->n_vmas + 1) * sizeof(*task->guards));
 	if (!task->areas || !task->guards)
 		return -ENOMEM;
-	task->space_end = SPACE_END;
+	task->space_end = task->compat ? COMPAT_SPACE_END : SPACE_END;
 	check_mm(plan, task);
 	int err = sort_areas(plan, task);
 	for (size_t i = 0; !err && i < task->n_areas; i++)

@@ -141,6 +141,8 @@ int plan_read_task(struct plan *plan, struct plan_task *task)
 		return err;
 	task->core = task->threads[0].core->tc;
 	task->state = task->core->task_state;
+	const ThreadInfoX86 *info = task->threads[0].core->thread_info;
+	task->compat = info && info->gpregs->has_mode && info->gpregs->mode == USER_X86_REGS_MODE__COMPAT;
 	check_state(plan, task);
 	if (!plan_lives(task))
 		return 0;

@@ -154,7 +154,7 @@ static bool match_data(struct plan_vdso *vdso, const struct vdso_layout *here)
 static bool place_same(struct plan *plan, struct plan_task *task)
 {
 	struct plan_vdso *vdso = &task->vdso;
-	const struct vdso_layout *here = plan->vdso;
+	const struct vdso_layout *here = plan->vdso[task->compat];
 
 	if (is_whole(vdso, here)) {
 		vdso->hint = vdso->code->start - here->code;
@@ -232,7 +232,8 @@ static int keep_old(struct plan *plan, struct plan_task *task)
 		return 0;
 	}
 	struct vdso_code old = { vdso->bytes, vdso->size, vdso->code->start };
-	struct vdso_code new = { (uint8_t *)plan->vdso->bytes, plan->vdso->code_size, vdso->hint + plan->vdso->code };
+	const struct vdso_layout *here = plan->vdso[task->compat];
+	struct vdso_code new = { (uint8_t *)here->bytes, here->code_size, vdso->hint + here->code };
 	int err = vdso_redirect(&old, &new, &lacking);
 	if (err == -ENOTSUP)
 		plan_refuse(plan,
@@ -249,17 +250,24 @@ static int keep_old(struct plan *plan, struct plan_task *task)
 	return 0;
 }
 
-static int find_own(struct plan *plan)
+static int find_own(struct plan *plan, bool compat)
 {
-	plan->vdso = plan_alloc(plan, sizeof(*plan->vdso));
-	return plan->vdso ? vdso_find(plan->vdso) : -ENOMEM;
+	struct vdso_layout *layout = plan_alloc(plan, sizeof(*layout));
+
+	plan->vdso[compat] = layout;
+	if (!layout)
+		return -ENOMEM;
+	if (!compat)
+		return vdso_find(layout);
+	uint8_t *bytes = plan_alloc(plan, VDSO_MAX);
+	return bytes ? vdso_find_compat(layout, bytes) : -ENOMEM;
 }
 
 int plan_vdso_place(struct plan *plan, struct plan_task *task)
 {
 	struct plan_vdso *vdso = &task->vdso;
-	int err = plan->vdso ? 0 : find_own(plan);
-	const struct vdso_layout *here = plan->vdso;
+	int err = plan->vdso[task->compat] ? 0 : find_own(plan, task->compat);
+	const struct vdso_layout *here = plan->vdso[task->compat];
 
 	if (err || (!vdso->code && !vdso->n_data))
 		return err;
@@ -270,10 +278,12 @@ int plan_vdso_place(struct plan *plan, struct plan_task *task)
 		return 0;
 	}
 	if (!here->code_size) {
-		plan_refuse(plan, "task %d has a vDSO, but this kernel gives none: boot it without vdso=0", task->pid);
+		plan_refuse(plan, "task %d has a vDSO, but this kernel gives none: %s", task->pid,
+			    task->compat ? "it runs no 32-bit programs (CONFIG_IA32_EMULATION)"
+					 : "boot it without vdso=0");
 		return 0;
 	}
-	if (vdso->size >= VDSO_MARK)
+	if (vdso->size >= VDSO_MARK && !task->compat)
 		vdso_unmark(vdso->bytes);
 	/* data alone serves nobody, but is there to be seen */
 	bool same = !vdso->code ||

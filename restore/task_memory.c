@@ -107,7 +107,7 @@ static int fill_vdso(const struct plan_task *task, struct block *block)
 	struct restorer_args *args = block->args;
 
 	args->vdso_hint = vdso->hint;
-	args->vdso_command = ARCH_MAP_VDSO_64;
+	args->vdso_command = task->compat ? ARCH_MAP_VDSO_32 : ARCH_MAP_VDSO_64;
 	args->n_vdso_moves = vdso->n_moves;
 	memcpy(args->vdso_moves, vdso->moves, sizeof(args->vdso_moves));
 	if (!vdso->kept)

@@ -33,6 +33,11 @@ struct plan_vdso {
 
 /* Finds the vDSO of this process in /proc/self/maps. Returns 0 or -errno (logged). */
 int vdso_find(struct vdso_layout *layout);
+/*
+ * The same of the one that 32-bit programs get: it takes the place of ours for a moment, and is copied into bytes
+ * (VDSO_MAX of them), which must live as long as the layout. A kernel without: code_size is 0.
+ */
+int vdso_find_compat(struct vdso_layout *layout, uint8_t *bytes);
 
 /* Whether [start, start + size) meets what the vDSO of the task occupies at any time; then *end is behind that. */
 bool vdso_occupies(const struct plan_vdso *vdso, uint64_t start, uint64_t size, uint64_t *end);
