@@ -281,6 +281,20 @@ static void teardown(void)
 	ck_assert_int_eq(system(command), 0);
 }
 
+/* Makes it a 32-bit program. */
+static void narrow(void)
+{
+	s.regs.general.cs = 0x23;
+	s.regs.general.has_mode = true;
+	s.regs.general.mode = USER_X86_REGS_MODE__COMPAT;
+	s.regs.general.gs = 0x63;
+	s.regs.tls[0].entry_number = 12;
+	s.regs.tls[0].base_addr = AREA;
+	s.regs.tls[0].usable = true;
+	s.action.has_compat_sigaction = s.action.compat_sigaction = true;
+	s.thread.futex_rla_len = 12;
+}
+
 /* What can be wrong: each change alone must be refused. */
 #define CHANGES(X)                                                                                                     \
 	X(version, s.inventory.img_version = 9)                                                                        \
@@ -301,6 +315,15 @@ static void teardown(void)
 	X(no_state, s.core.tc = NULL)                                                                                  \
 	X(no_registers, s.core.thread_info = NULL)                                                                     \
 	X(code_32_bit, s.regs.general.cs = 0x23)                                                                       \
+	X(narrow_high_area, narrow(); s.vma[1].end = s.vma[1].start = 1ul << 32; s.vma[1].end += 0x1000)               \
+	X(narrow_last_page, narrow(); s.vma[1].start = 0xffffe000; s.vma[1].end = 0xfffff000)                          \
+	X(narrow_code_is_wide, narrow(); s.regs.general.cs = 0x33)                                                     \
+	X(narrow_robust_length, narrow(); s.thread.futex_rla = AREA; s.thread.futex_rla_len = 24)                      \
+	X(narrow_wide_handler, narrow(); s.action.compat_sigaction = false; s.action.sigaction = AREA)                 \
+	X(wide_narrow_handler, s.action.has_compat_sigaction = s.action.compat_sigaction = true;                       \
+	  s.action.sigaction = AREA)                                                                                   \
+	X(selector, s.regs.general.gs = 0x7b)                                                                          \
+	X(thread_area, s.regs.tls[0].usable = true; s.regs.tls[0].entry_number = 11)                                   \
 	X(kernel_fs_base, s.regs.general.fs_base = 0xffff800000000000)                                                 \
 	X(few_xmm, s.regs.fp.n_xmm_space = 3)                                                                          \
 	X(dead_root, s.tc.task_state = TASK_DEAD)                                                                      \
@@ -387,6 +410,15 @@ static void teardown(void)
 
 START_TEST(good)
 {
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+START_TEST(good_narrow)
+{
+	narrow();
+	s.thread.futex_rla = AREA;
 	write_set();
 	ck_assert_int_eq(try_plan(), 0);
 }
@@ -481,6 +513,7 @@ int main(void)
 	tcase_set_timeout(refuse, 60); /* only against hangs */
 	tcase_add_checked_fixture(refuse, setup, teardown);
 	tcase_add_test(refuse, good);
+	tcase_add_test(refuse, good_narrow);
 	tcase_add_test(refuse, takes_foreign_affinity);
 #define X(name, change) tcase_add_test(refuse, refuses_##name);
 	CHANGES(X)
