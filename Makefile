@@ -114,6 +114,17 @@ $(B)/test/e2e/%: test/e2e/%.c $(wildcard test/e2e/*.h)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(TARGET_CFLAGS) -o $@ $< -lpthread
+$(B)/test/e2e/%_static: test/e2e/%_static.c test/e2e/%.c $(wildcard test/e2e/*.h)
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(TARGET_CFLAGS) -static -o $@ $<
+# Kernel headers come from where gcc has them. Without musl the program says so.
+MUSL := $(shell command -v musl-gcc)
+$(B)/test/e2e/%_musl: test/e2e/%_musl.c test/e2e/%.c $(wildcard test/e2e/*.h)
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(or $(MUSL),$(CC) -DNO_MUSL) $(TARGET_CFLAGS) $(if $(MUSL),-static -idirafter /usr/include \
+		-idirafter /usr/include/x86_64-linux-gnu) -o $@ $<
 $(B)/test/bin/e2e_runner: $(wildcard test/e2e_runner/*.c test/e2e_runner/*.h test/e2e_runner/*.def include/fault_points.def)
 	@mkdir -p $(@D)
 	@echo "  CC    $@"

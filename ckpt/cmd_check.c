@@ -19,7 +19,6 @@ static const struct {
 	const char *name, *why;
 } not_yet[] = {
 	{ "mem_dirty_track", "incremental dumps" },
-	{ "aio_remap", "asynchronous I/O contexts" },
 	{ "tun", "TUN and TAP devices" },
 	{ "tun_ns", "TUN and TAP devices in network namespaces" },
 	{ "userns", "user namespaces" },
@@ -46,14 +45,12 @@ static const struct {
 	{ "apparmor_stacking", "AppArmor namespaces" },
 	{ "network_lock_nftables", "TCP connections" },
 	{ "sockopt_buf_lock", "sockets" },
-	{ "memfd_hugetlb", "huge pages of memfd" },
 	{ "move_mount_set_group", "mount namespaces" },
 	{ "openat2", "mount namespaces" },
 	{ "ipv6_freebind", "IPv6 sockets" },
 	{ "timer_cr_ids", "POSIX timers" },
 	{ "overlayfs_maps", "mappings of files on overlayfs" },
 	{ "breakpoints", "hardware breakpoints" },
-	{ "pagemap_scan_guard_pages", "guard pages" },
 };
 #define NOT_YET (sizeof(not_yet) / sizeof(not_yet[0]))
 

@@ -12,14 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "cmd.h"
 #include "dump.h"
 #include "fault.h"
 #include "log.h"
 #include "opts.h"
 #include "time_us.h"
+
+#define LEFTOVER_SECONDS 5 /* for a parasite that lost its dumper to undo itself */
 
 static void block_signals(void)
 {
@@ -46,10 +50,62 @@ static void raise_descriptor_limit(void)
 	}
 }
 
+static void free_blockers(struct dump *d)
+{
+	for (size_t i = 0; i < d->n_blockers; i++) {
+		free(d->blockers[i].where);
+		free(d->blockers[i].kind);
+		free(d->blockers[i].reason);
+		free(d->blockers[i].remedy);
+	}
+	free(take_ptr(d->blockers));
+	d->n_blockers = 0;
+}
+
+/* The task in which a parasite of another dumper still works, or NULL. */
+static const struct dump_task *find_parasite(const struct dump *d)
+{
+	for (size_t i = 0; i < d->n_tasks; i++)
+		if (d->tasks[i]->n_threads && parasite_is_in(d->tasks[i]->threads[0].tid))
+			return d->tasks[i];
+	return NULL;
+}
+
+/*
+ * Stops the tree. When another dumper was killed a moment ago, its parasites may still be on their way out: then they
+ * get the time that they need.
+ */
+static int freeze_without_parasites(struct dump *d)
+{
+	static const struct timespec nap = { .tv_nsec = 10000000 };
+	uint64_t deadline = time_us() + LEFTOVER_SECONDS * 1000000ull;
+	size_t mark = d->undo.n;
+
+	for (;;) {
+		int err = freeze_tree(d);
+		const struct dump_task *t = err ? NULL : find_parasite(d);
+
+		if (!t)
+			return err;
+		if (time_us() > deadline)
+			return log_errno(EBUSY,
+					 "a dump of task %d was killed, and its parasite is still there: if the task "
+					 "is stopped, let it go on (kill -CONT), then try again",
+					 t->pid);
+		log_info("task %d still has the parasite of a dump that was killed: waiting", t->pid);
+		undo_to(&d->undo, mark);
+		free_blockers(d);
+		nanosleep(&nap, NULL);
+		err = interrupted();
+		if (err)
+			return err;
+	}
+}
+
 /* Stops the tree, learns all about it and judges it. */
 static int examine(struct dump *d)
 {
-	int err = freeze_tree(d);
+	int err = freeze_without_parasites(d);
 
 	if (!err)
 		err = collect_tree_outside(d);
@@ -79,6 +135,20 @@ static int write_memory(struct dump *d)
 	return err ? err : fault_point(FAULT_dump_memory_written);
 }
 
+/* Guards are found with the pages, which is when most areas are described already. */
+static int write_guards(struct dump *d)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < d->n_tasks && !err; i++) {
+		if (!d->tasks[i]->guards.n)
+			continue;
+		d->tasks[i]->guards_known = true;
+		err = memory_write(d->tasks[i]);
+	}
+	return err;
+}
+
 static int write_images(struct dump *d)
 {
 	struct writing w = { .d = d };
@@ -98,6 +168,8 @@ static int write_images(struct dump *d)
 		pthread_join(helper, NULL);
 	if (!err)
 		err = w.err;
+	if (!err)
+		err = write_guards(d);
 	return err ? err : fault_point(FAULT_dump_images_written);
 }
 
@@ -158,13 +230,9 @@ static void free_dump(struct dump *d)
 	undo_free(&d->undo);
 	files_free(d);
 	shmem_free(d);
-	for (size_t i = 0; i < d->n_blockers; i++) {
-		free(d->blockers[i].where);
-		free(d->blockers[i].kind);
-		free(d->blockers[i].reason);
-		free(d->blockers[i].remedy);
-	}
-	free(d->blockers);
+	ghosts_free(d);
+	sysv_free(d);
+	free_blockers(d);
 }
 
 static void show_stats(const struct dump *d)

@@ -225,6 +225,8 @@ static int prepare_task(struct dump_task *t)
 		return blocker_add(t->dump, t->pid, "code",
 				   "no system call instruction followed by a return was found in it",
 				   "none known; please report the program", "%zu areas", t->vmas.n);
+	for (size_t i = 1; i < t->n_threads; i++)
+		remote_slots_spare(&t->slots, &t->vmas, t->threads[i].remote.regs.rsp);
 	for (size_t i = 0; i < t->n_threads && !err; i++)
 		err = prepare_thread(t, i);
 	if (!err && t->threads[0].remote.home)

@@ -2,7 +2,10 @@
  * Regular files, directories and plain devices (null, zero, full, random, urandom, kmsg is not one): kept as
  * the path that leads to them. Also what tasks map, execute, and have as working and root directory.
  *
- * Does not handle: deleted files, and paths that now lead to something else (both judged); O_TMPFILE.
+ * What has no name any more is a ghost (ghost.c).
+ *
+ * Does not handle: files that have another name than that by which they were opened, and paths that now lead to
+ * something else (both judged).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +18,11 @@
 
 #include "dump.h"
 #include "log.h"
+
+struct reg {
+	struct statfs fs;
+	const struct ghost *ghost; /* NULL: it has its name */
+};
 
 static bool is_plain_device(const struct stat *st)
 {
@@ -42,60 +50,93 @@ static bool match(const struct fd_info *info)
 
 static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
 {
-	struct statfs *fs = malloc(sizeof(*fs));
+	struct reg *r = calloc(1, sizeof(*r));
 
-	if (!fs)
+	if (!r)
 		return log_errno(ENOMEM, "%s", f->link);
-	f->data = fs;
-	if (fstatfs(info->fd, fs))
+	f->data = r;
+	if (fstatfs(info->fd, &r->fs))
 		return log_errno(errno, "can't tell the file system of %s", f->link);
-	return 0;
+	return f->st.st_nlink || r->fs.f_type == PROC_SUPER_MAGIC ? 0 : ghost_add(d, f, info->fd, &r->ghost);
 }
 
 static int judge_file(struct dump *d, const struct dump_file *f)
 {
-	const struct statfs *fs = f->data;
+	const struct reg *r = f->data;
 	char reason[PATH_MAX + 128];
 	struct stat st;
 
-	if (fs->f_type == PROC_SUPER_MAGIC && !strncmp(f->link, "/proc/", 6) && f->link[6] >= '0' &&
+	if (r->fs.f_type == PROC_SUPER_MAGIC && !strncmp(f->link, "/proc/", 6) && f->link[6] >= '0' &&
 	    f->link[6] <= '9') {
 		snprintf(reason, sizeof(reason), "%s belongs to a process", f->link);
 		return blocker_add(d, f->pid, "proc file", reason, "not supported yet; close it before the dump", "%s",
 				   f->where);
 	}
+	if (r->ghost)
+		return ghost_judge(d, f, r->ghost);
 	int missing = stat(f->link, &st) ? errno : 0;
 	if (!missing && st.st_ino == f->st.st_ino && st.st_dev == f->st.st_dev)
 		return 0;
-	if (f->st.st_nlink == 0)
-		snprintf(reason, sizeof(reason), "%s: its contents would be lost", f->link);
-	else
-		snprintf(reason, sizeof(reason), "%s %s", f->link,
-			 missing ? "is not reachable by this path" : "is now another file");
-	return blocker_add(d, f->pid, f->st.st_nlink == 0 ? "deleted file" : "renamed file", reason,
-			   f->st.st_nlink == 0 ? "not supported yet; close it, or link it again before the dump"
-					       : "not supported yet; move the file back before the dump",
+	snprintf(reason, sizeof(reason), "%s %s", f->link,
+		 missing ? "is not reachable by this path" : "is now another file");
+	return blocker_add(d, f->pid, "renamed file", reason, "not supported yet; move the file back before the dump",
 			   "%s", f->where);
 }
 
 static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena)
 {
 	RegFileEntry *r = arena_get(arena, sizeof(*r));
+	char *name = arena_strdup(arena, f->link);
 
-	if (!r)
+	if (!r || !name)
 		return -ENOMEM;
+	if (((const struct reg *)f->data)->ghost)
+		name[ghost_name_length(name)] = 0;
 	reg_file_entry__init(r);
 	r->id = f->id;
 	r->flags = f->number >= 0 ? f->flags : f->flags & O_ACCMODE;
 	r->pos = f->pos;
 	r->fown = (FownEntry *)&f->fown;
-	r->name = f->link;
+	r->name = name;
 	r->has_mode = true;
 	r->mode = f->st.st_mode;
 	r->has_size = S_ISREG(f->st.st_mode);
 	r->size = f->st.st_size;
 	e->reg = r;
 	return 0;
+}
+
+struct remaps {
+	struct image_writer w;
+	bool any;
+	bool directories; /* are meant, all others are written: CRIU removes them in this order */
+};
+
+static int put_remap(struct dump *d, struct dump_file *f, void *arg)
+{
+	const struct reg *r = f->data;
+	struct remaps *all = arg;
+
+	if (!r->ghost || !S_ISDIR(f->st.st_mode) == all->directories)
+		return 0;
+	if (!all->any)
+		image_create(&all->w, &d->images, IMG_REMAP_FPATH, 0);
+	all->any = true;
+	ghost_put_remap(&all->w, f, r->ghost);
+	return 0;
+}
+
+static int write_ghosts(struct dump *d)
+{
+	struct remaps all = {};
+	int err = files_each(d, &dump_fd_reg, put_remap, &all);
+
+	all.directories = true;
+	if (!err)
+		err = files_each(d, &dump_fd_reg, put_remap, &all);
+	int closed = all.any ? image_close(&all.w) : 0;
+
+	return err ? err : closed ? closed : ghosts_write(d);
 }
 
 const struct dump_fd_kind dump_fd_reg = {
@@ -105,4 +146,5 @@ const struct dump_fd_kind dump_fd_reg = {
 	.collect = collect,
 	.judge = judge_file,
 	.fill = fill,
+	.write = write_ghosts,
 };

@@ -321,6 +321,7 @@ static int compare_inodes(const void *a, const void *b)
 	const struct dump_file *const *x = a, *const *y = b;
 
 	LESS_MORE((*x)->st.st_ino, (*y)->st.st_ino);
+	LESS_MORE((*x)->st.st_dev, (*y)->st.st_dev);
 	LESS_MORE((*x)->id, (*y)->id);
 	return 0;
 }

@@ -58,6 +58,8 @@ static void task_free(struct dump_task *t)
 	free(t->vma_files);
 	free(t->fds);
 	vma_list_free(&t->vmas);
+	free(t->guards.r);
+	free(t->rings);
 	if (t->proc >= 0)
 		close(t->proc);
 	if (t->pidfd >= 0)

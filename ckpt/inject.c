@@ -46,6 +46,21 @@ static uint64_t find_hole(const struct vma_list *vmas, uint64_t limit, size_t si
 	return best & ~4095ul;
 }
 
+bool parasite_is_in(pid_t tid)
+{
+	size_t len = parasite_blob_end - parasite_blob;
+	struct user_regs_struct regs;
+	uint8_t bytes[64];
+
+	if (tracee_get_regs(tid, &regs) || len < sizeof(bytes))
+		return false;
+	/* It begins at a page. */
+	for (uint64_t at = regs.rip & ~4095ul; regs.rip - at < len; at -= 4096)
+		if (!tracee_read(tid, at, bytes, sizeof(bytes)) && !memcmp(bytes, parasite_blob, sizeof(bytes)))
+			return true;
+	return false;
+}
+
 /* Step 1: the thread is on its way into mmap. */
 static int map_begin(struct parasite *p)
 {
@@ -251,6 +266,19 @@ int parasite_get_timers(struct parasite *p, const int32_t *ids, unsigned int n, 
 		return log_errno(errno, "can't hand timer ids to the parasite in thread %d", p->thread->tid);
 	int err = ask(p, (struct parasite_request){ .command = PARASITE_GET_TIMERS, .count = n }, -1);
 	return err ? err : hear(p, timers, sizeof(*timers));
+}
+
+int parasite_check_aio(struct parasite *p, uint64_t context, bool *alive)
+{
+	struct parasite_reply reply;
+
+	if (pwrite(p->mem, &context, sizeof(context), p->base + PARASITE_MAX) != sizeof(context))
+		return log_errno(errno, "can't hand an AIO context to the parasite in thread %d", p->thread->tid);
+	int err = ask(p, (struct parasite_request){ .command = PARASITE_CHECK_AIO }, -1);
+	if (!err)
+		err = hear(p, &reply, sizeof(reply));
+	*alive = !err && !reply.result;
+	return err;
 }
 
 int parasite_hold(struct parasite *p)

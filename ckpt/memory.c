@@ -1,6 +1,6 @@
 /*
  * Memory areas: what each is, from /proc/PID/smaps and map_files, and mm-PID.img.
- * Does not handle (judged): SysV segments, memfd, hugetlb, device and AIO mappings, userfaultfd.
+ * Does not handle (judged): device mappings, userfaultfd, protection keys.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,11 +30,23 @@ static bool is_shared_anonymous(const struct vma *v)
 	return v->shared && (!strcmp(v->name, "/dev/zero (deleted)") || !strncmp(v->name, "[anon_shmem:", 12));
 }
 
+/* Private anonymous memory of huge pages has a file in the kernel, which is nobody else's. */
+static bool is_private_huge(const struct vma *v)
+{
+	return v->hugetlb && !v->shared && !strncmp(v->name, "/anon_hugepage", 14);
+}
+
+static bool is_memfd(const struct vma *v)
+{
+	return !strncmp(v->name, "/memfd:", 7) || (v->hugetlb && !strncmp(v->name, "/anon_hugepage", 14)) ||
+	       (!v->shared && !strcmp(v->name, "/dev/zero (deleted)"));
+}
+
 static bool is_file(const struct vma *v)
 {
-	static const char *const others[] = { "/memfd:", "/SYSV", "/[aio]", "/anon_hugepage", "/[uprobes]" };
+	static const char *const others[] = { "/SYSV", "/[aio]", "/[uprobes]" };
 
-	if (!v->ino || v->name[0] != '/' || is_shared_anonymous(v))
+	if (!v->ino || v->name[0] != '/' || is_shared_anonymous(v) || is_private_huge(v))
 		return false;
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (!strncmp(v->name, others[i], strlen(others[i])))
@@ -60,7 +72,9 @@ int memory_collect(struct dump_task *t)
 	if (!t->vma_files)
 		return log_errno(ENOMEM, "areas of task %d", t->pid);
 	for (size_t i = 0; i < t->vmas.n && !err; i++) {
-		if (is_shared_anonymous(&t->vmas.v[i]))
+		if (sysv_is_shm(&t->vmas.v[i]))
+			err = sysv_collect(t, &t->vmas.v[i]);
+		else if (is_shared_anonymous(&t->vmas.v[i]))
 			err = shmem_collect(t, &t->vmas.v[i]);
 		else if (is_file(&t->vmas.v[i]))
 			err = files_add_mapping(t, &t->vmas.v[i], file_flags(&t->vmas.v[i]), &t->vma_files[i]);
@@ -73,9 +87,6 @@ static int judge_area(struct dump_task *t, const struct vma *v)
 	static const struct {
 		const char *prefix, *kind;
 	} named[] = {
-		{ "/memfd:", "memfd" },
-		{ "/SYSV", "SysV shared memory" },
-		{ "/[aio]", "AIO ring" },
 		{ "/[uprobes]", "uprobes area" },
 		{ "[uprobes]", "uprobes area" },
 		{ "socket:", "packet socket ring" },
@@ -86,16 +97,16 @@ static int judge_area(struct dump_task *t, const struct vma *v)
 	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]) && !kind; i++)
 		if (!strncmp(v->name, named[i].prefix, strlen(named[i].prefix)))
 			kind = named[i].kind;
-	if (v->hugetlb)
-		kind = "huge page mapping";
-	else if (v->uffd)
+	if (v->uffd)
 		kind = "userfaultfd area";
-	else if (v->lock_on_fault)
-		kind = "memory locked on fault";
 	else if (!kind && v->io && !is_kernel_area(v))
 		kind = "device memory";
 	else if (!kind && v->start >= 1ul << 47 && strcmp(v->name, "[vsyscall]"))
 		kind = "address above 47 bits";
+	if (!kind && sysv_is_shm(v))
+		return sysv_judge(t, v);
+	if (v->protection_key)
+		kind = "memory with a protection key";
 	if (!kind)
 		return 0;
 	return blocker_add(t->dump, t->pid, kind, "memory of this kind is not supported yet",
@@ -115,18 +126,23 @@ static uint32_t area_status(const struct vma *v)
 {
 	if (!strcmp(v->name, "[vsyscall]"))
 		return VMA_AREA_VSYSCALL | VMA_ANON_PRIVATE;
+	if (aio_is_ring(v))
+		return VMA_AREA_AIORING;
 	if (!strcmp(v->name, "[vdso]"))
 		return VMA_AREA_REGULAR | VMA_AREA_VDSO | VMA_ANON_PRIVATE;
 	if (is_vvar(v))
 		return VMA_AREA_REGULAR | VMA_AREA_VVAR | VMA_ANON_PRIVATE;
+	if (sysv_is_shm(v))
+		return VMA_AREA_REGULAR | VMA_AREA_SYSVIPC | VMA_ANON_SHARED;
 	if (is_shared_anonymous(v))
 		return VMA_AREA_REGULAR | VMA_ANON_SHARED;
-	if (v->ino)
-		return VMA_AREA_REGULAR | (v->shared ? VMA_FILE_SHARED : VMA_FILE_PRIVATE);
+	if (v->ino && !is_private_huge(v))
+		return VMA_AREA_REGULAR | (v->shared ? VMA_FILE_SHARED : VMA_FILE_PRIVATE) |
+		       (is_memfd(v) ? VMA_AREA_MEMFD : 0);
 	return VMA_AREA_REGULAR | VMA_ANON_PRIVATE | (!strcmp(v->name, "[heap]") ? VMA_AREA_HEAP : 0);
 }
 
-static void fill_area(VmaEntry *e, const struct vma *v, const struct dump_file *file)
+static void fill_area(const struct dump *d, VmaEntry *e, const struct vma *v, const struct dump_file *file)
 {
 	vma_entry__init(e);
 	e->start = v->start;
@@ -142,6 +158,9 @@ static void fill_area(VmaEntry *e, const struct vma *v, const struct dump_file *
 		e->flags |= MAP_NORESERVE;
 	if (v->locked)
 		e->flags |= MAP_LOCKED;
+	if (v->hugetlb && is_memfd(v))
+		e->flags |= MAP_HUGETLB | (uint32_t)__builtin_ctzl(v->page_size) << MAP_HUGE_SHIFT;
+	e->has_lock_on_fault = e->lock_on_fault = v->lock_on_fault;
 	e->fd = -1;
 	if (file) {
 		e->pgoff = v->pgoff;
@@ -150,7 +169,9 @@ static void fill_area(VmaEntry *e, const struct vma *v, const struct dump_file *
 		e->fdflags = file_flags(v);
 	} else if (e->status & VMA_ANON_SHARED) {
 		e->pgoff = v->pgoff;
-		e->shmid = v->ino;
+		e->shmid = e->status & VMA_AREA_SYSVIPC ? v->ino : shmem_id(d, v->dev, v->ino);
+		e->has_fdflags = true;
+		e->fdflags = file_flags(v);
 	}
 	e->has_madv = v->madv != 0;
 	e->madv = v->madv;
@@ -158,9 +179,10 @@ static void fill_area(VmaEntry *e, const struct vma *v, const struct dump_file *
 
 static int fill_areas(const struct dump_task *t, MmEntry *mm, struct arena *arena)
 {
-	VmaEntry *e = arena_get(arena, t->vmas.n * sizeof(*e) + 1);
+	size_t guards = t->guards_known ? t->guards.n : 0;
+	VmaEntry *e = arena_get(arena, (t->vmas.n + guards) * sizeof(*e) + 1);
 
-	mm->vmas = arena_get(arena, t->vmas.n * sizeof(*mm->vmas) + 1);
+	mm->vmas = arena_get(arena, (t->vmas.n + guards) * sizeof(*mm->vmas) + 1);
 	if (!e || !mm->vmas)
 		return -ENOMEM;
 	for (size_t i = 0; i < t->vmas.n; i++) {
@@ -171,7 +193,16 @@ static int fill_areas(const struct dump_task *t, MmEntry *mm, struct arena *aren
 			last->end = v->end; /* one area in the image, however many the kernel shows */
 			continue;
 		}
-		fill_area(&e[i], v, t->vma_files[i]);
+		fill_area(t->dump, &e[i], v, t->vma_files[i]);
+		mm->vmas[mm->n_vmas++] = &e[i];
+	}
+	e += t->vmas.n;
+	for (size_t i = 0; i < guards; i++) {
+		vma_entry__init(&e[i]);
+		e[i].start = t->guards.r[i].start;
+		e[i].end = t->guards.r[i].end;
+		e[i].status = VMA_AREA_GUARD;
+		e[i].fd = -1;
 		mm->vmas[mm->n_vmas++] = &e[i];
 	}
 	return 0;
@@ -197,6 +228,8 @@ static void fill_numbers(const struct dump_task *t, MmEntry *mm)
 	mm->dumpable = t->inside.dumpable;
 	mm->has_thp_disabled = true;
 	mm->thp_disabled = t->inside.thp_disable > 0;
+	mm->has_lock_future = t->inside.lock_future != 0;
+	mm->lock_future = t->inside.lock_future;
 }
 
 int memory_write(struct dump_task *t)
@@ -210,6 +243,8 @@ int memory_write(struct dump_task *t)
 	if (err)
 		return log_errno(-err, "can't read the auxiliary vector of task %d", t->pid);
 	err = fill_areas(t, &mm, &arena);
+	if (!err)
+		err = aio_fill(t, &mm, &arena);
 	if (err)
 		return log_errno(-err, "areas of task %d", t->pid);
 	fill_numbers(t, &mm);

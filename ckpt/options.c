@@ -135,6 +135,22 @@ static bool parse_number(const char *text, unsigned long max, unsigned long *num
 	return !errno && !*end && *number <= max;
 }
 
+/* A number of bytes, kibibytes (K), mebibytes (M) or gibibytes (G). */
+static bool parse_size(const char *text, uint64_t *size)
+{
+	static const char units[] = "KMG";
+	char number[32];
+	size_t len = strlen(text);
+	const char *unit = len ? strchr(units, text[len - 1] & ~0x20) : NULL;
+	unsigned int shift = unit && *unit ? 10 * (unit - units + 1) : 0;
+
+	snprintf(number, sizeof(number), "%.*s", (int)(len - !!shift), text);
+	if (len >= sizeof(number) || !parse_number(number, UINT64_MAX >> shift, size))
+		return false;
+	*size <<= shift;
+	return true;
+}
+
 /*
  * -v and --verbosity count up; -vvv too; -v4 and --verbosity=4 set; -verbosity=0, with one dash, is what CRIU's
  * own test suite writes, and what getopt makes of it, -v with the argument "erbosity=0", works in CRIU.
@@ -235,13 +251,17 @@ static int bad_value(const char *place, const struct option_def *def, const char
 	return -EINVAL;
 }
 
-/* Sets a number: of a process, of a descriptor, of seconds. */
+/* Sets a number: of a process, of a descriptor, of seconds, of bytes. */
 static int set_number(struct opts *opts, const char *place, const struct option_def *def, const char *value)
 {
 	void *to = (char *)opts + def->offset;
 	unsigned long number;
 
 	switch (def->type) {
+	case TYPE_SIZE:
+		if (!parse_size(value, (uint64_t *)to))
+			return bad_value(place, def, value, "a number of bytes, or one with K, M or G behind it");
+		return 0;
 	case TYPE_PID:
 		if (!parse_number(value, INT_MAX, &number) || !number)
 			return bad_value(place, def, value, "the number of a process");

@@ -17,6 +17,7 @@ enum option_type {
 	TYPE_FLAG, /* bool */
 	TYPE_STRING, /* const char * */
 	TYPE_UINT, /* unsigned int */
+	TYPE_SIZE, /* uint64_t, bytes; K, M or G may follow */
 	TYPE_PID, /* pid_t, above 0 */
 	TYPE_FD, /* int, not below 0 */
 	TYPE_VERBOSITY,

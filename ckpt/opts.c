@@ -26,6 +26,7 @@ void opts_init(struct opts *opts)
 		.images_dir = ".",
 		.verbosity = LOG_WARN,
 		.timeout = 10,
+		.ghost_limit = 1 << 20,
 		.status_fd = -1,
 		.cpu_caps = CPU_CAP_DEFAULT,
 	};

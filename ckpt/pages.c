@@ -49,16 +49,16 @@ int run_add(struct run_list *list, struct run run)
 	return 0;
 }
 
-static bool is_vdso(const struct vma *v)
+/*
+ * Pages of the vDSO belong to the kernel, but are written so that a restore elsewhere can tell what it was; those of
+ * AIO rings are a file's, but nobody else's. All of them, whether they were changed or not.
+ */
+static bool is_written_whole(const struct vma *v)
 {
-	return !strcmp(v->name, "[vdso]");
+	return !strcmp(v->name, "[vdso]") || aio_is_ring(v);
 }
 
-/*
- * Pages of the vDSO belong to the kernel, but are written so that a restore elsewhere can tell what it was: all of
- * them, whether they were changed or not.
- */
-static int add_vdso(struct run_list *list, const struct vma *v)
+static int add_whole(struct run_list *list, const struct vma *v)
 {
 	bool added = list->n && list->r[list->n - 1].end >= v->end;
 
@@ -76,7 +76,7 @@ static int add_range(struct run_list *list, const struct dump_task *t, size_t *a
 			.lazy = !v->ino,
 			.readable = v->prot & PROT_READ,
 		};
-		int err = is_vdso(v) ? add_vdso(list, v) : memory_is_private(v) ? run_add(list, run) : 0;
+		int err = is_written_whole(v) ? add_whole(list, v) : memory_is_private(v) ? run_add(list, run) : 0;
 
 		if (err || v->end > end)
 			return err;
@@ -84,7 +84,7 @@ static int add_range(struct run_list *list, const struct dump_task *t, size_t *a
 	return 0;
 }
 
-static int scan_new(int fd, const struct dump_task *t, bool with_guards, struct run_list *list)
+static int scan_new(int fd, struct dump_task *t, bool with_guards, struct run_list *list)
 {
 	struct page_region regions[512];
 	struct pm_scan_arg arg = {
@@ -107,8 +107,10 @@ static int scan_new(int fd, const struct dump_task *t, bool with_guards, struct 
 		if (n < 0)
 			return -errno;
 		for (long i = 0; i < n && !err; i++) {
-			if (regions[i].categories & PAGE_IS_GUARD)
+			if (regions[i].categories & PAGE_IS_GUARD) {
+				err = run_add(&t->guards, (struct run){ regions[i].start, regions[i].end });
 				continue;
+			}
 			err = add_range(list, t, &area, regions[i].start, regions[i].end);
 		}
 		arg.start = arg.walk_end;
@@ -125,9 +127,9 @@ static int scan_old(int fd, const struct dump_task *t, struct run_list *list)
 	for (size_t i = 0; i < t->vmas.n && !err; i++) {
 		const struct vma *v = &t->vmas.v[i];
 
-		if (is_vdso(v))
-			err = add_vdso(list, v);
-		if (!memory_is_private(v) || is_vdso(v))
+		if (is_written_whole(v))
+			err = add_whole(list, v);
+		if (!memory_is_private(v) || is_written_whole(v))
 			continue;
 		for (uint64_t at = v->start; at < v->end && !err;) {
 			size_t pages = (v->end - at) / 4096 < 8192 ? (v->end - at) / 4096 : 8192;
@@ -290,7 +292,7 @@ static int unmark_vdso(const struct job *j)
 		const struct run *r = &j->list.r[i];
 		const struct vma *v = vma_find(&j->t->vmas, r->start);
 
-		if (v && is_vdso(v) &&
+		if (v && !strcmp(v->name, "[vdso]") &&
 		    (pread(j->out, head, sizeof(head), at) != sizeof(head) ||
 		     (vdso_unmark(head) && pwrite(j->out, head, sizeof(head), at) != sizeof(head))))
 			return log_errno(errno ?: EIO, "can't put the vDSO of task %d into the image", j->t->pid);

@@ -34,6 +34,14 @@ static void fill_ids(TaskKobjIdsEntry *e, uint32_t own)
 	e->cgroup_ns_id = 8;
 }
 
+static int write_ipc(struct dump *d)
+{
+	TaskKobjIdsEntry ids;
+
+	fill_ids(&ids, 1);
+	return sysv_write(d, ids.ipc_ns_id);
+}
+
 static int write_inventory(struct dump *d)
 {
 	InventoryEntry e = INVENTORY_ENTRY__INIT;
@@ -180,6 +188,7 @@ static int write_task(struct dump_task *t)
 static int write_piece(struct dump *d, size_t i)
 {
 	static int (*const tree[])(struct dump * d) = { files_write, write_pstree, write_clocks, write_cpuinfo,
+						write_ipc,
 							write_inventory };
 	const size_t n_tree = sizeof(tree) / sizeof(tree[0]);
 

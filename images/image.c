@@ -54,7 +54,7 @@ void image_create(struct image_writer *w, const struct image_dir *dir, enum imag
 {
 	uint32_t common = image_first_magic(kind);
 
-	*w = (struct image_writer){ .dir = dir, .kind = kind, .id = id };
+	*w = (struct image_writer){ .dir = dir, .kind = kind, .id = id, .fd = -1 };
 	if (kind != IMG_INVENTORY)
 		image_put_bytes(w, &common, sizeof(common));
 	image_put_bytes(w, &image_info[kind].magic, sizeof(uint32_t));
@@ -114,19 +114,30 @@ static int write_all(int fd, const uint8_t *buf, size_t len)
 	return 0;
 }
 
-int image_close(struct image_writer *w)
+int image_flush(struct image_writer *w)
 {
 	char name[64];
-	_cleanup_free_ uint8_t *buf = take_ptr(w->buf);
 
 	image_name(name, sizeof(name), w->kind, w->id);
 	if (w->error)
 		return log_errno(-w->error, "no memory for %s", name);
-	_cleanup_close_ int fd = image_create_raw(w->dir, w->kind, w->id);
-	if (fd < 0)
-		return fd;
-	int err = write_all(fd, buf, w->len);
-	return err ? log_errno(-err, "can't write %s/%s", w->dir->path, name) : 0;
+	if (w->fd < 0)
+		w->fd = image_create_raw(w->dir, w->kind, w->id);
+	if (w->fd < 0)
+		return w->fd;
+	int err = write_all(w->fd, w->buf, w->len);
+	w->len = 0;
+	return err ? log_errno(-err, "can't write %s/%s", w->dir->path, name) : w->fd;
+}
+
+int image_close(struct image_writer *w)
+{
+	int fd = image_flush(w);
+
+	free(take_ptr(w->buf));
+	cleanup_close(&w->fd);
+	w->fd = -1;
+	return fd < 0 ? fd : 0;
 }
 
 int image_write_one(const struct image_dir *dir, enum image_kind kind, unsigned long id,

@@ -32,6 +32,13 @@ struct signal_queue {
 	size_t n;
 };
 
+/* A context of asynchronous I/O. */
+struct aio_context {
+	uint64_t id, len; /* address of its ring, and bytes */
+	uint32_t requests; /* that io_setup(2) needs to be asked for to get a ring like that */
+	bool alive;
+};
+
 /* A timer of timer_create(2). */
 struct posix_timer {
 	int32_t id, clock, signal, notify; /* as in struct sigevent */
@@ -69,6 +76,18 @@ struct dump_fd {
 	struct dump_file *file;
 };
 
+/* A stretch of pages that goes into an image. */
+struct run {
+	uint64_t start, end;
+	bool lazy; /* anonymous: may be restored later */
+	bool readable; /* by the task itself */
+};
+
+struct run_list {
+	struct run *r; /* owned */
+	size_t n;
+};
+
 struct dump_task {
 	struct dump *dump;
 	pid_t pid;
@@ -83,6 +102,10 @@ struct dump_task {
 	struct dump_thread *threads; /* [0] is the leader; none for a zombie */
 	size_t n_threads;
 	struct vma_list vmas;
+	struct run_list guards; /* MADV_GUARD_INSTALL; found with the pages */
+	bool guards_known;
+	struct aio_context *rings; /* owned */
+	size_t n_rings;
 	struct dump_file **vma_files; /* the file behind vmas.v[i], or NULL */
 	struct gadgets gadgets;
 	struct remote_slots slots; /* of threads whose way home cannot lie on their own stack */
@@ -129,6 +152,8 @@ struct dump {
 	char own_namespaces[NAMESPACES][NAMESPACE_LINK]; /* of ckpt */
 	struct files *files;
 	struct shmem *shmem;
+	struct ghosts *ghosts;
+	struct sysv *sysv;
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
 	struct gadget_cache gadget_cache;
 	struct undo undo;
@@ -281,20 +306,12 @@ int sharing_judge(struct dump_task *t);
 int memory_collect(struct dump_task *t);
 int memory_judge(struct dump_task *t);
 int memory_write(struct dump_task *t); /* mm-PID.img */
+/* Whether the area is the ring of an AIO context; fills in those of the task (part_aio.c). */
+bool aio_is_ring(const struct vma *v);
+struct MmEntry;
+int aio_fill(const struct dump_task *t, struct MmEntry *mm, struct arena *arena);
 /* Whether private pages of the area belong into the image. */
 bool memory_is_private(const struct vma *v);
-
-/* A stretch of pages that goes into an image. */
-struct run {
-	uint64_t start, end;
-	bool lazy; /* anonymous: may be restored later */
-	bool readable; /* by the task itself */
-};
-
-struct run_list {
-	struct run *r; /* owned */
-	size_t n;
-};
 
 /* Appends a run, to the last one where both meet. Returns 0 or -ENOMEM. */
 int run_add(struct run_list *list, struct run run);
@@ -304,10 +321,44 @@ int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32
 
 /* Pages (pages.c, shmem.c): pagemap-PID.img, pagemap-shmem-ID.img and their pages-N.img. */
 int pages_write(struct dump *d);
-/* Makes the segment behind an area of shared anonymous memory known; its id is the inode number. */
+/* Makes the segment behind an area of shared anonymous memory known. */
 int shmem_collect(struct dump_task *t, const struct vma *v);
+/*
+ * Makes a file of shared memory known that is not yet, and takes its descriptor. huge: bytes of its pages when
+ * these are huge, else 0. Returns 0 or -ENOMEM (logged).
+ */
+int shmem_add(struct dump *d, pid_t pid, const struct stat *st, uint64_t huge, int fd);
+/* Its number in the images (shmid), or 0 when it is not known. */
+uint32_t shmem_id(const struct dump *d, dev_t dev, uint64_t ino);
 int shmem_write(struct dump *d);
+/*
+ * Appends bytes of a file to another; when it ends within the last page, zeros fill that up. Returns 0, -EINTR
+ * (logged) or another -errno (not logged).
+ */
+int copy_bytes(int from, int to, uint64_t start, uint64_t end);
 void shmem_free(struct dump *d);
+
+/* System V shared memory (sysv_shm.c): an area of it, its segment, ipcns-shm-N.img. Return 0 or -errno (logged). */
+bool sysv_is_shm(const struct vma *v);
+int sysv_collect(struct dump_task *t, const struct vma *v);
+int sysv_judge(struct dump_task *t, const struct vma *v);
+int sysv_write(struct dump *d, uint32_t ipc_ns_id);
+void sysv_free(struct dump *d);
+
+/*
+ * Files without a name (ghost.c). f is seen for the first time, fd leads to it; the ghost is the registry's.
+ * Returns 0 or -ENOMEM (logged).
+ */
+struct ghost;
+int ghost_add(struct dump *d, const struct dump_file *f, int fd, const struct ghost **ghost);
+int ghost_judge(struct dump *d, const struct dump_file *f, const struct ghost *ghost);
+/* The length of the name that it had, at the begin of what the link says. */
+size_t ghost_name_length(const char *link);
+/* Adds to remap-fpath.img that the file is the ghost. */
+void ghost_put_remap(struct image_writer *w, const struct dump_file *f, const struct ghost *ghost);
+/* All ghost-file-N.img. Returns 0 or -errno (logged). */
+int ghosts_write(struct dump *d);
+void ghosts_free(struct dump *d);
 
 /*
  * Everything but memory (write_images.c). Any number of threads may run write_some_images at the same time, each

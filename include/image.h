@@ -74,6 +74,7 @@ struct image_writer {
 	uint8_t *buf;
 	size_t len, size;
 	int error; /* the first -errno; kept until image_close */
+	int fd; /* once something was written to the file; else -1 */
 };
 
 /* Starts an image in memory. Errors are kept and told by image_close. */
@@ -82,6 +83,11 @@ void image_create(struct image_writer *w, const struct image_dir *dir, enum imag
 void image_put(struct image_writer *w, const ProtobufCMessage *message);
 /* Appends raw bytes. */
 void image_put_bytes(struct image_writer *w, const void *bytes, size_t len);
+/*
+ * Writes what was put so far, for who wants to append a lot of bytes to the file himself. Returns its descriptor,
+ * which stays the writer's, or -errno (logged).
+ */
+int image_flush(struct image_writer *w);
 /* Writes the image in one go and frees its memory. Returns 0 or -errno (logged). */
 int image_close(struct image_writer *w);
 /* An image of exactly one entry. Returns 0 or -errno (logged). */

@@ -47,11 +47,15 @@ int parasite_open(struct parasite *p, struct remote *thread, int proc, pid_t pid
  * undoes whatever was done up to then.
  */
 extern int (*const parasite_steps[])(struct parasite *p);
+/* Whether a stopped thread runs a parasite: one that lost its dumper and has not undone itself yet. */
+bool parasite_is_in(pid_t tid);
 /* Asks for what only the inside shows; the answer is fetched later. Return 0 or -errno (logged). */
 int parasite_ask_task(struct parasite *p);
 int parasite_hear_task(struct parasite *p, struct parasite_task *task);
 /* What is left of n POSIX timers, at most PARASITE_TIMERS, and of the interval timers. Returns 0 or -errno (logged). */
 int parasite_get_timers(struct parasite *p, const int32_t *ids, unsigned int n, struct parasite_timers *timers);
+/* Whether the task has this AIO context. Returns 0 or -errno (logged). */
+int parasite_check_aio(struct parasite *p, uint64_t context, bool *alive);
 /* Stops a parasite that waits for requests, so that ptrace may look at its thread; lets it go on. */
 int parasite_hold(struct parasite *p);
 int parasite_resume(struct parasite *p);

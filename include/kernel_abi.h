@@ -13,6 +13,11 @@
 #define MAP_DROPPABLE 0x08
 #endif
 
+/* A memfd that may be executed, whatever vm.memfd_noexec says of others: linux/memfd.h, 6.3 */
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+
 /* PAGEMAP_SCAN, linux/fs.h, 6.7 */
 #ifndef PAGEMAP_SCAN
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum action {
@@ -40,6 +41,7 @@ struct opts {
 	bool restore_sibling;
 	const char *pidfile; /* in work_dir unless absolute; a dump ignores it */
 	unsigned int timeout; /* seconds that freezing may take; 10 by default, and for 0 */
+	uint64_t ghost_limit; /* bytes that a deleted file may have in the images; 1 MiB by default */
 	bool display_stats;
 	int status_fd; /* gets one zero byte when the program is ready; -1: none */
 	bool json;

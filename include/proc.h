@@ -73,7 +73,9 @@ struct vma {
 	uint8_t prot; /* PROT_* */
 	bool shared;
 	bool grows_down, io, locked, noreserve, may_write, droppable, hugetlb, uffd, lock_on_fault;
+	uint32_t protection_key; /* pkeys(7); 0: that of all memory */
 	uint32_t madv; /* bit N: madvise advice N is in force */
+	uint64_t page_size; /* bytes; 0 when only maps was read */
 	char *name; /* behind the inode: path, [heap], ...; "" when anonymous */
 };
 struct vma_list {

@@ -66,6 +66,12 @@ struct remote_slots {
 	uint64_t limit; /* where the main thread's place on it begins; 0: it has none there */
 };
 
+/*
+ * Before any is prepared: keeps free the place of a thread whose stack pointer is on the main stack. It may be on its
+ * way home from a dumper that was killed.
+ */
+void remote_slots_spare(struct remote_slots *slots, const struct vma_list *vmas, uint64_t rsp);
+
 /* What is known of the task of a thread that is to work for us. */
 struct remote_space {
 	const struct gadgets *gadgets;

@@ -8,6 +8,7 @@
  */
 #include "parasite_abi.h"
 
+#include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/socket.h>
 #include <linux/time.h>
@@ -28,6 +29,7 @@
 
 #define EINTR 4
 #define EAGAIN 11
+#define EINVAL 22
 
 struct message {
 	void *name;
@@ -81,6 +83,23 @@ static void get_itimers(uint64_t itimers[3][4])
 		sys(getitimer, i, itimers[i]);
 }
 
+/* What mlockall(2) asked for memory to come: no call tells, only new memory. */
+static uint32_t lock_future(void)
+{
+	long page = sys6(mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char there = 0;
+	uint32_t flags = 0;
+
+	if (page < 0) /* more than RLIMIT_MEMLOCK */
+		return page == -EAGAIN ? MCL_FUTURE : 0;
+	if (sys(madvise, page, 4096, MADV_DONTNEED) == -EINVAL) { /* it is locked */
+		sys(mincore, page, 4096, &there);
+		flags = MCL_FUTURE | (there & 1 ? 0 : MCL_ONFAULT);
+	}
+	sys(munmap, page, 4096);
+	return flags;
+}
+
 static void get_task(const struct parasite *p)
 {
 	struct parasite_task t;
@@ -101,6 +120,7 @@ static void get_task(const struct parasite *p)
 	t.thp_disable = sys(prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
 	t.mdwe = sys(prctl, PR_GET_MDWE_, 0, 0, 0, 0);
 	t.io_flusher = sys(prctl, PR_GET_IO_FLUSHER, 0, 0, 0, 0);
+	t.lock_future = lock_future();
 	t.securebits = sys(prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
 	t.personality = sys(personality, 0xffffffff); /* no change, only the answer */
 	t.keep_caps = sys(prctl, PR_GET_KEEPCAPS, 0, 0, 0, 0);
@@ -124,6 +144,15 @@ static void get_timers(const struct parasite *p, uint32_t count)
 	}
 	get_itimers(t.itimers);
 	answer(p, &t, sizeof(t));
+}
+
+/* Takes no event. */
+static void check_aio(const struct parasite *p)
+{
+	const uint64_t *context = (const void *)(p->arg->base + PARASITE_MAX);
+	struct parasite_reply reply = { sys6(io_getevents, *context, 0, 0, 0, 0, 0) };
+
+	answer(p, &reply, sizeof(reply));
 }
 
 /* Writes the first count ranges to the file, all bytes of each. */
@@ -172,6 +201,9 @@ static void serve(struct parasite *p)
 			break;
 		case PARASITE_WRITE:
 			write_ranges(p, request.count);
+			break;
+		case PARASITE_CHECK_AIO:
+			check_aio(p);
 			break;
 		case PARASITE_GET_TIMERS:
 			get_timers(p, request.count);

@@ -36,6 +36,7 @@ enum parasite_command {
 			 */
 	PARASITE_GET_TIMERS, /* the area holds count ids (int32_t) of POSIX timers; answered by struct parasite_timers
 			      */
+	PARASITE_CHECK_AIO, /* the area holds the id (uint64_t) of an AIO context; answered by 0 or -errno */
 	PARASITE_QUIT, /* closes its descriptors, unmaps itself and goes home; no answer */
 };
 
@@ -60,7 +61,8 @@ struct parasite_task {
 	uint64_t brk;
 	int32_t dumpable, child_subreaper, thp_disable, mdwe, io_flusher;
 	int32_t securebits, keep_caps;
-	uint32_t personality, reserved;
+	uint32_t personality;
+	uint32_t lock_future; /* flags of mlockall(2) that memory to come gets: MCL_FUTURE, MCL_ONFAULT */
 	int64_t timer_slack; /* ns */
 	int64_t membarrier; /* MEMBARRIER_CMD_GET_REGISTRATIONS (6.3) */
 	uint64_t pending; /* set of the signals that wait for its main thread or for all, after the timers were read */

@@ -35,6 +35,9 @@ void blob_main(struct restorer_args *args);
 
 /* Address space */
 
+#include "restorer_aio.h"
+#include "restorer_pages.h"
+
 static void unmap_old(struct restorer_args *args)
 {
 	for (uint64_t i = 0; i < args->n_unmaps; i++)
@@ -50,12 +53,24 @@ static void move_area(struct restorer_args *args, const struct restorer_area *a)
 		must(args, STEP_MAP, a->start, sys(mremap, a->from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, a->start));
 }
 
+/* First, while all is free: what the task had unmapped of them may be in use otherwise. */
+static void attach_segments(struct restorer_args *args)
+{
+	for (uint64_t i = 0; i < args->n_attach; i++)
+		must(args, STEP_ATTACH, args->attach[i].base,
+		     sys(shmat, args->attach[i].id, args->attach[i].base, args->attach[i].flags));
+	for (uint64_t i = 0; i < args->n_holes; i++)
+		must(args, STEP_UNMAP, args->holes[i].start, sys(munmap, args->holes[i].start, args->holes[i].len));
+}
+
 static void map_area(struct restorer_args *args, const struct restorer_area *a)
 {
 	if (a->from) {
 		move_area(args, a);
 		return;
 	}
+	if (a->attached)
+		return;
 	long at = sys6(mmap, a->start, a->end - a->start, a->map_prot, a->flags | MAP_FIXED_NOREPLACE, a->fd, a->pgoff);
 
 	must(args, STEP_MAP, a->start, at);
@@ -67,119 +82,6 @@ static void map_area(struct restorer_args *args, const struct restorer_area *a)
 			must(args, STEP_ADVISE, a->start, sys(madvise, a->start, a->end - a->start, advice));
 }
 
-#define IOV_BATCH 64
-
-/*
- * Fills consecutive runs of pages from the page image. A batch of holes costs one call; a short read goes on
- * where it ended.
- */
-static void read_pages(struct restorer_args *args, struct restorer_read *r)
-{
-	struct iovec iov[IOV_BATCH];
-	uint64_t offset = r->offset;
-	struct restorer_pages *p = r->pages, *end = p + r->count;
-
-	while (p < end) {
-		uint64_t n = 0;
-
-		for (; n < IOV_BATCH && p + n < end; n++) {
-			iov[n].iov_base = (void *)p[n].addr;
-			iov[n].iov_len = p[n].len;
-		}
-		long got = must(args, STEP_READ, p->addr, sys(preadv, args->pages_fd, iov, n, offset, 0));
-		if (!got)
-			fail(args, STEP_READ, p->addr, 61 /* ENODATA */);
-		offset += got;
-		for (; got && (uint64_t)got >= p->len; p++)
-			got -= p->len;
-		if (got) {
-			p->addr += got;
-			p->len -= got;
-		}
-	}
-}
-
-static long control(int fd, unsigned long request, void *arg)
-{
-	return sys(ioctl, fd, request, arg);
-}
-
-/*
- * A userfaultfd that pages of the areas to be copied can be put in with, or -1: then they are read like others.
- * It puts whole pages in place, which costs half of faulting them in, zeroing and reading: they are never
- * zeroed, and there are no faults. No page must be there before. Closing it leaves no trace in the areas.
- */
-static int open_copier(struct restorer_args *args)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	long fd = args->copy_buffer ? sys(userfaultfd, OPEN_CLOEXEC | UFFD_USER_MODE_ONLY) : -1;
-
-	if (fd < 0)
-		return -1;
-	long ret = control(fd, UFFDIO_API, &api);
-	for (uint64_t i = 0; !ret && i < args->n_areas; i++) {
-		const struct restorer_area *a = &args->areas[i];
-		struct uffdio_register all = { { a->start, a->end - a->start }, UFFDIO_REGISTER_MODE_MISSING };
-
-		if (a->copy)
-			ret = control(fd, UFFDIO_REGISTER, &all);
-	}
-	if (!ret)
-		return fd;
-	sys(close, fd);
-	return -1;
-}
-
-/* Reads into the buffer what fits and puts it in place. Returns its size. */
-static uint64_t copy_some(struct restorer_args *args, int copier, const struct restorer_pages *p, uint64_t offset)
-{
-	uint64_t size = p->len < RESTORER_COPY ? p->len : RESTORER_COPY, done = 0;
-	struct uffdio_copy copy = { p->addr, (uint64_t)args->copy_buffer, size, UFFDIO_COPY_MODE_DONTWAKE, 0 };
-
-	while (done < size) {
-		long got = sys(pread64, args->pages_fd, (char *)args->copy_buffer + done, size - done, offset + done);
-
-		must(args, STEP_READ, p->addr, got ? got : -61 /* ENODATA */);
-		done += got;
-	}
-	must(args, STEP_READ, p->addr, control(copier, UFFDIO_COPY, &copy));
-	return size;
-}
-
-static void copy_pages(struct restorer_args *args, int copier, const struct restorer_read *r)
-{
-	uint64_t offset = r->offset;
-
-	for (uint64_t i = 0; i < r->count; i++) {
-		struct restorer_pages *p = &r->pages[i];
-
-		while (p->len) {
-			uint64_t size = copy_some(args, copier, p, offset);
-
-			offset += size;
-			p->addr += size;
-			p->len -= size;
-		}
-	}
-}
-
-static void load_pages(struct restorer_args *args)
-{
-	int copier = open_copier(args);
-
-	for (uint64_t i = 0; copier >= 0 && i < args->n_reads; i++)
-		if (args->reads[i].copy)
-			copy_pages(args, copier, &args->reads[i]);
-	/* While it is there nothing else can fill what is left of these areas. */
-	if (copier >= 0)
-		must(args, STEP_CLOSE, copier, sys(close, copier));
-	for (uint64_t i = 0; i < args->n_reads; i++)
-		if (copier < 0 || !args->reads[i].copy)
-			read_pages(args, &args->reads[i]);
-	if (args->n_reads)
-		must(args, STEP_CLOSE, args->pages_fd, sys(close, args->pages_fd));
-}
-
 static void finish_area(struct restorer_args *args, const struct restorer_area *a)
 {
 	uint64_t len = a->end - a->start;
@@ -189,8 +91,19 @@ static void finish_area(struct restorer_args *args, const struct restorer_area *
 	for (int advice = 0; advice < 64 && a->madv >> advice; advice++)
 		if (a->madv >> advice & 1 && advice != MADVISE_HUGEPAGE && advice != MADVISE_NOHUGEPAGE)
 			must(args, STEP_ADVISE, a->start, sys(madvise, a->start, len, advice));
-	if (a->lock)
-		must(args, STEP_LOCK, a->start, sys(mlock, a->start, len));
+}
+
+static void lock_area(struct restorer_args *args, const struct restorer_area *a)
+{
+	uint64_t len = a->end - a->start;
+
+	if (!a->lock)
+		return;
+	long ret = sys(mlock2, a->start, len, a->lock == LOCK_ON_FAULT ? MLOCK_ONFAULT : 0);
+	/* What nobody can touch is locked all the same; the call only says that it has no pages. */
+	if (ret == -12 /* ENOMEM */ && (!a->prot || args->n_guards))
+		return;
+	must(args, STEP_LOCK, a->start, ret);
 }
 
 /* First, while all is free: the kernel takes the address as a hint only. */
@@ -216,6 +129,7 @@ static void map_vdso(struct restorer_args *args)
 static void build_memory(struct restorer_args *args)
 {
 	map_vdso(args);
+	attach_segments(args);
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		map_area(args, &args->areas[i]);
 	fault(args, BLOB_FAULT_MAPPED);
@@ -223,11 +137,14 @@ static void build_memory(struct restorer_args *args)
 	if (args->old_vdso)
 		memcpy((void *)args->old_vdso_at, args->old_vdso, args->old_vdso_size);
 	fault(args, BLOB_FAULT_READ);
+	make_rings(args);
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		finish_area(args, &args->areas[i]);
 	for (uint64_t i = 0; i < args->n_guards; i++)
 		must(args, STEP_ADVISE, args->guards[i].start,
 		     sys(madvise, args->guards[i].start, args->guards[i].len, MADV_GUARD_INSTALL_));
+	for (uint64_t i = 0; i < args->n_areas; i++)
+		lock_area(args, &args->areas[i]);
 	/* Takes the new executable only now that nothing of the old one is mapped. */
 	must(args, STEP_MM, 0, sys(prctl, PR_SET_MM, PR_SET_MM_MAP, args->mm_map, args->mm_map_size, 0));
 	must(args, STEP_CLOSE, args->fd_low, sys(close_range, args->fd_low, args->fd_high, 0));
@@ -506,6 +423,8 @@ static void last_things(struct restorer_args *args)
 {
 	const struct restorer_thread *leader = &args->threads[0];
 
+	if (args->lock_future)
+		must(args, STEP_LOCK_FUTURE, args->lock_future, sys(mlockall, args->lock_future));
 	/* Timers count against a limit, and alarms need a capability that may go. */
 	create_timers(args);
 	for (uint32_t i = 0; i < args->n_rlimits; i++)

@@ -34,7 +34,10 @@ enum blob_step {
 	STEP_READ,
 	STEP_PROTECT,
 	STEP_ADVISE,
+	STEP_ATTACH,
+	STEP_AIO,
 	STEP_LOCK,
+	STEP_LOCK_FUTURE,
 	STEP_CLOSE,
 	STEP_MM,
 	STEP_PERSONALITY,
@@ -91,6 +94,12 @@ struct restorer_shared {
 	struct restorer_slot slots[]; /* one a task, in the order of the plan */
 };
 
+enum restorer_lock {
+	LOCK_NOT,
+	LOCK,
+	LOCK_ON_FAULT, /* MLOCK_ONFAULT */
+};
+
 struct restorer_area {
 	uint64_t start, end;
 	uint64_t pgoff; /* bytes */
@@ -100,7 +109,8 @@ struct restorer_area {
 	uint32_t flags; /* MAP_* */
 	uint64_t from; /* where it is mapped already, with its pages; 0: it is not */
 	int32_t fd;
-	uint8_t lock; /* mlock it */
+	uint8_t lock; /* enum restorer_lock */
+	uint8_t attached; /* part of a struct restorer_attach */
 	uint8_t copy; /* some of its pages are copied by userfaultfd */
 };
 
@@ -130,6 +140,19 @@ struct restorer_vdso_move {
 	uint64_t len, to; /* bytes; address, 0: the task has unmapped it */
 	uint32_t prot; /* 0: as it is */
 	uint32_t unused;
+};
+
+/* An attachment of System V shared memory, mapped as a whole. */
+struct restorer_attach {
+	uint64_t base;
+	uint32_t id, flags; /* SHM_* */
+	uint64_t end, whole_end; /* of the areas that are known, of all: for who fills this in */
+};
+
+/* The ring of an AIO context, which is loaded like private memory first. */
+struct restorer_ring {
+	uint64_t start, len;
+	uint64_t requests; /* of io_setup(2) */
 };
 
 struct restorer_creds {
@@ -220,8 +243,16 @@ struct restorer_args {
 	const struct restorer_range *guards; /* MADV_GUARD_INSTALL */
 	void *copy_buffer; /* RESTORER_COPY bytes; NULL: no read is to be copied */
 	int32_t pages_fd;
+	int32_t null_fd; /* /dev/null, for AIO rings; -1: there are none */
+	uint32_t unused3;
+	uint64_t n_attach, n_holes;
+	const struct restorer_attach *attach;
+	const struct restorer_range *holes; /* of these, to be unmapped again */
+	uint64_t n_rings;
+	const struct restorer_ring *rings;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */
 	uint32_t thp_disabled;
+	uint32_t lock_future; /* flags of mlockall(2); 0: none */
 
 	void *mm_map; /* struct prctl_mm_map */
 	uint64_t mm_map_size;

@@ -1,10 +1,11 @@
 /*
  * Regular files, directories and plain devices: opened by their path, as seen from our root. A regular file
- * must have the size that it had, as with CRIU: otherwise it is another one. Not handled: files that were
- * removed while open, files of other mount namespaces.
+ * must have the size that it had, as with CRIU: otherwise it is another one. Files that were removed while open are
+ * opened through their ghost (ghost.c). Not handled: files of other mount namespaces.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
@@ -42,7 +43,7 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 	const RegFileEntry *e = file->entry->reg;
 	struct stat st;
 
-	if (file->checked || file->entry->type != FD_TYPES__REG)
+	if (file->checked || file->ghost || file->entry->type != FD_TYPES__REG)
 		return;
 	file->checked = true;
 	if (e->has_ext && e->ext) {
@@ -65,8 +66,16 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 int reg_open(struct plan *plan, struct plan_file *file, int flags)
 {
 	const RegFileEntry *e = file->entry->reg;
-	int fd = open(e->name, (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | O_CLOEXEC);
+	char link[32];
 
+	if (file->ghost) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", file->ghost->fd);
+		flags &= ~O_NOFOLLOW;
+		if ((flags & O_TMPFILE) == O_TMPFILE) /* it contains O_DIRECTORY */
+			flags &= ~O_TMPFILE;
+	}
+	int fd = open(file->ghost ? link : e->name,
+		      (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return log_errno(errno, "can't open %s", e->name);
 	fd = fd_to_temporary(plan, fd);
@@ -79,9 +88,39 @@ int reg_open(struct plan *plan, struct plan_file *file, int flags)
 	return fd;
 }
 
+static void reg_used_by(struct plan *plan, struct plan_file *file, struct plan_task *ancestor)
+{
+	struct plan_ghost *g = file->ghost ? file->ghost->ghost : NULL;
+
+	if (!g)
+		return;
+	g->owner = plan_common_ancestor(g->owner, ancestor);
+	if (!g->tmpfile && file->with->owner && (file->flags & O_TMPFILE) == O_TMPFILE)
+		g->tmpfile = file;
+}
+
+/* Of a file that never had a name there is a description that may give it one, by linkat(2). */
+static int take_tmpfile(struct plan *plan, struct plan_file *file)
+{
+	int fd = fcntl(file->ghost->ghost->tmpfile_fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return log_errno(errno, "can't duplicate the descriptor of %s", file->entry->reg->name);
+	if (fcntl(fd, F_SETFL, file->flags & ~FASYNC) || lseek(fd, file->entry->reg->pos, SEEK_SET) < 0) {
+		int err = errno;
+
+		close(fd);
+		return log_errno(err, "can't set flags and position of %s", file->entry->reg->name);
+	}
+	return fd_to_temporary(plan, fd);
+}
+
 static int reg_open_file(struct plan *plan, struct plan_file *file)
 {
-	file->fd = reg_open(plan, file, file->flags);
+	const struct plan_ghost *g = file->ghost ? file->ghost->ghost : NULL;
+
+	file->fd = g && g->tmpfile == file && g->tmpfile_fd >= 0 ? take_tmpfile(plan, file)
+								 : reg_open(plan, file, file->flags);
 	return file->fd < 0 ? file->fd : 0;
 }
 
@@ -89,5 +128,7 @@ const struct restore_fd_kind restore_fd_reg = {
 	.name = "regular file",
 	.type = FD_TYPES__REG,
 	.read = reg_read,
+	.used_by = reg_used_by,
 	.open = reg_open_file,
+	.map = reg_open,
 };

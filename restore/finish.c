@@ -311,7 +311,7 @@ static int finish_kinds(struct plan *plan)
 	for (size_t i = 0; !err && i < plan->n_files; i++) {
 		struct plan_file *file = &plan->files[i];
 
-		if (file->with->owner && file->kind->last)
+		if ((file->with->owner || file->map[0].owner || file->map[1].owner) && file->kind->last)
 			err = file->kind->last(plan, file);
 	}
 	return err;

@@ -146,6 +146,7 @@ static int attrs_fill(struct plan *plan, struct plan_task *task, struct block *b
 	args->io_flusher = tc->has_io_flusher && tc->io_flusher;
 	args->mdwe = tc->has_mdwe ? tc->mdwe : 0;
 	args->thp_disabled = task->mm->has_thp_disabled && task->mm->thp_disabled;
+	args->lock_future = task->mm->has_lock_future ? task->mm->lock_future : 0;
 	/* 2 cannot be set: it is what a change of credentials makes, if the system is set up like that. */
 	args->dumpable = task->mm->has_dumpable && task->mm->dumpable < 2 ? task->mm->dumpable : -1;
 	for (size_t i = 0; i < task->n_threads; i++) {

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <search.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include "cleanup.h"
 #include "log.h"
 #include "opts.h"
+#include "sysv_shm.h"
 
 void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...)
 {
@@ -37,12 +39,18 @@ void *plan_alloc_fixed(struct plan *plan, size_t size)
 	return arena_get(&plan->fixed, size ? size : 1);
 }
 
+static void free_nothing(void *node)
+{
+}
+
 void plan_close(struct plan *plan)
 {
 	for (size_t i = 0; plan->tasks && i < plan->n_tasks; i++)
 		for (size_t t = 0; t < plan->tasks[i].n_threads; t++)
 			if (plan->tasks[i].threads[t].core && !plan->tasks[i].threads[t].kept)
 				core_entry__free_unpacked(plan->tasks[i].threads[t].core, NULL);
+	tdestroy(plan->segment_tree, free_nothing);
+	plan->segment_tree = NULL;
 	arena_free(&plan->arena);
 	arena_free(&plan->fixed);
 	if (plan->regs)
@@ -177,7 +185,6 @@ static const struct {
 	const char *what, *remedy;
 } unsupported[] = {
 	{ IMG_FILE_LOCKS, "file locks", "release them before the dump" },
-	{ IMG_REMAP_FPATH, "files that were removed while open", "keep the files until after the dump" },
 	{ IMG_TTY_DATA, "unread data of terminals", "read it before the dump" },
 	{ IMG_APPARMOR, "AppArmor policies", "restore with CRIU" },
 };
@@ -242,6 +249,10 @@ static int read_images(struct plan *plan)
 		err = plan_read_tree(plan);
 	if (!err)
 		err = plan_read_files(plan);
+	if (!err)
+		err = plan_read_remaps(plan);
+	if (!err)
+		err = sysv_read(plan);
 	for (size_t i = 0; !err && i < plan->n_tasks; i++)
 		err = read_parts(plan, &plan->tasks[i]);
 	if (!err)

@@ -46,6 +46,13 @@ struct restore_fd_kind {
 	bool (*reach)(struct plan *plan, struct plan_file *file);
 	/* In the owner: opens all files that are chained to this one by with_next, setting their fd. */
 	int (*open)(struct plan *plan, struct plan_file *file);
+	/*
+	 * In the owner of file->map[]: opens it with the flags, for mappings or as executable, at a temporary number.
+	 * Returns the descriptor or -errno (logged). NULL: it cannot be mapped.
+	 */
+	int (*map)(struct plan *plan, struct plan_file *file, int flags);
+	/* In the plan: the lowest common ancestor of all who use it in any way is known. */
+	void (*used_by)(struct plan *plan, struct plan_file *file, struct plan_task *ancestor);
 	/* In the owner, when all that it opens is open. */
 	int (*connect)(struct plan *plan, struct plan_file *file);
 	/* In the owner, when all tasks exist. */
@@ -84,6 +91,7 @@ struct plan_file {
 	int fd; /* in the owner and its descendants, once opened; above plan->fd_low */
 	const struct plan_fd *first; /* the lowest descriptor of the first task that holds it */
 	bool checked; /* its path was looked at */
+	struct plan_ghost_name *ghost; /* it has no name; NULL: it has */
 	struct plan_mapping map[2]; /* opened for mappings and as executable: read-only, for writing */
 	void *data; /* the kind's own */
 };
@@ -101,14 +109,49 @@ struct plan_pages {
 	struct restorer_read *reads;
 };
 
-/* A shared anonymous segment. */
+/* A file of shared memory: an anonymous segment or a memfd. */
 struct plan_segment {
 	uint64_t id; /* shmid */
 	uint64_t size; /* bytes */
+	bool sized; /* size is known, and not to be found from what is mapped */
+	uint32_t huge; /* MFD_HUGETLB and the size of its pages, or 0 */
+	const MemfdInodeEntry *memfd; /* NULL: anonymous */
+	const IpcShmEntry *sysv; /* NULL: none of System V */
+	bool exists; /* of System V: it is still there */
+	bool sealed;
 	struct plan_task *owner;
 	struct plan_pages pages;
 	int fd; /* in the owner and its descendants */
+	struct plan_file *first; /* of a memfd: the description that memfd_create() makes becomes this one; or NULL */
 	struct plan_segment *next;
+};
+
+/* A stretch of contents of a ghost: where it stands in the image and in the file. */
+struct plan_chunk {
+	uint64_t at, offset, len;
+};
+
+/* A name that a ghost had. Two descriptions of it may have had different ones. */
+struct plan_ghost_name {
+	struct plan_ghost *ghost;
+	const char *path; /* in the images */
+	int fd; /* O_PATH; in the owner of the ghost and its descendants */
+	struct plan_ghost_name *next;
+};
+
+/* A file without a name (ghost-file-ID.img). */
+struct plan_ghost {
+	uint32_t id;
+	const GhostFileEntry *entry;
+	uint64_t size;
+	size_t n_chunks;
+	struct plan_chunk *chunks;
+	struct plan_ghost_name *names;
+	struct plan_file *tmpfile; /* the description that open(2) with O_TMPFILE makes becomes this one; or NULL */
+	int tmpfile_fd; /* that description, once made; else -1 */
+	struct plan_task *owner; /* makes it for itself and its descendants; NULL: nobody needs it */
+	pid_t *helper; /* shared by all tasks: who removes its names again; 0: nobody (ghost.c) */
+	struct plan_ghost *next;
 };
 
 struct plan_area {
@@ -192,6 +235,14 @@ struct plan {
 	struct plan_file *files; /* ascending by id */
 	size_t n_segments;
 	struct plan_segment *segments;
+	void *segment_tree; /* tsearch(3) by id */
+	struct plan_ghost *ghosts;
+	size_t n_ghost_names;
+	uint64_t huge_pages; /* sizes of huge pages that are used, one bit each */
+	const IpcShmEntry **sysv;
+	size_t n_sysv;
+	pid_t sysv_helper; /* in the coordinator: who made the segments, 0: nobody (sysv_shm.c) */
+	int sysv_sock;
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
 	void *pipes, *ttys; /* of the kinds */
@@ -255,6 +306,8 @@ int plan_read_tree(struct plan *plan); /* plan_tree.c */
 int plan_read_task(struct plan *plan, struct plan_task *task); /* plan_task.c */
 int plan_order_sessions(struct plan *plan); /* plan_sessions.c; sets plan->in_step */
 int plan_read_files(struct plan *plan); /* plan_files.c */
+/* remap-fpath.img and the ghosts that it names (plan_ghosts.c). */
+int plan_read_remaps(struct plan *plan);
 int plan_read_fds(struct plan *plan, struct plan_task *task);
 int plan_share_files(struct plan *plan);
 int plan_choose_fd_range(struct plan *plan);
@@ -262,6 +315,10 @@ int plan_choose_fd_range(struct plan *plan);
 bool plan_files_wait(const struct plan *plan);
 int plan_read_memory(struct plan *plan, struct plan_task *task); /* plan_memory.c */
 int plan_read_segments(struct plan *plan);
+/* The segment with the number, made when there is none yet; NULL without memory. */
+struct plan_segment *plan_segment(struct plan *plan, uint64_t id);
+/* Makes file one that the task and who else needs it map, for writing too or not, or execute. */
+void plan_need_mapping(struct plan_file *file, struct plan_task *task, bool writes);
 void plan_share_memory(struct plan *plan); /* plan_cow.c */
 /* Whether the area belongs to the vDSO of the task, which then has it (plan_vdso.c). */
 bool plan_vdso_takes(struct plan_task *task, const VmaEntry *v);
@@ -278,6 +335,11 @@ typedef int page_check(struct plan *plan, void *arg, uint64_t start, uint64_t en
 int plan_read_pages(struct plan *plan, enum image_kind kind, uint64_t id, struct plan_pages *pages, page_check *check,
 		    void *arg); /* plan_pages.c */
 int plan_check_pids(struct plan *plan); /* plan_pids.c */
+/* Huge pages (plan_huge.c): what is wrong with an area, or NULL; whether there are enough for the tree. */
+const char *plan_check_huge_area(struct plan *plan, const VmaEntry *v);
+void plan_check_huge_pages(struct plan *plan);
+/* Bytes of a page of those that MAP_HUGETLB or MFD_HUGETLB and the size in the flags ask for; 0: none such. */
+uint64_t plan_huge_size(uint32_t flags);
 
 /* A path of a REG file that is mapped, executed or a directory that is entered. Told once for each file. */
 void plan_check_file(struct plan *plan, struct plan_file *file);

@@ -182,6 +182,19 @@ int plan_read_fds(struct plan *plan, struct plan_task *task)
 	return 0;
 }
 
+/* Tells the kinds who uses what: descriptors and mappings. */
+static void tell_users(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n_files; i++) {
+		struct plan_file *file = &plan->files[i];
+		struct plan_task *all = plan_common_ancestor(file->map[0].owner, file->map[1].owner);
+
+		all = plan_common_ancestor(all, file->with->owner);
+		if (all && file->kind && file->kind->used_by)
+			file->kind->used_by(plan, file, all);
+	}
+}
+
 int plan_reserve_fd(struct plan *plan, int fd)
 {
 	/* Doubled at each power of two. */
@@ -236,7 +249,10 @@ int plan_share_files(struct plan *plan)
 			file->with->owner = plan_common_ancestor(file->with->owner, task);
 		}
 	}
-	return resolve_files(plan);
+	int err = resolve_files(plan);
+	if (!err)
+		tell_users(plan);
+	return err;
 }
 
 bool plan_files_wait(const struct plan *plan)
@@ -302,7 +318,7 @@ int plan_choose_fd_range(struct plan *plan)
 		fds[used++] = plan->reserved[i];
 	qsort(fds, used, sizeof(*fds), compare_ints);
 	int max = limit.rlim_max < INT32_MAX ? limit.rlim_max : INT32_MAX;
-	int count = plan->n_files + plan->n_segments + count_mapped(plan) + SPARE_FDS;
+	int count = plan->n_files + plan->n_segments + 2 * plan->n_ghost_names + count_mapped(plan) + SPARE_FDS;
 	if (used && fds[used - 1] >= max)
 		plan_refuse(plan, "descriptor %d is above the hard limit of open files (%d): raise it with ulimit -Hn",
 			    fds[used - 1], max);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,21 +16,20 @@
 #include "compat.h"
 #include "kernel_abi.h"
 #include "log.h"
+#include "sysv_shm.h"
 
 #define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
 #define AUXV_MAX 52 /* words that the kernel keeps: AT_VECTOR_SIZE */
 #define MAP_KNOWN                                                                                                      \
 	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_LOCKED | MAP_STACK |           \
-	 MAP_DENYWRITE | MAP_DROPPABLE)
+	 MAP_DENYWRITE | MAP_DROPPABLE | MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT)
 #define KINDS (VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_ANON_SHARED | VMA_ANON_PRIVATE)
 
 static const struct {
 	uint32_t status;
 	const char *what;
 } unsupported[] = {
-	{ VMA_AREA_SYSVIPC, "System V shared memory" },
 	{ VMA_AREA_SOCKET, "a mapped packet socket" },
-	{ VMA_AREA_AIORING, "an AIO ring" },
 	{ VMA_AREA_SHSTK, "a shadow stack" },
 	{ VMA_AREA_UPROBES, "uprobes" },
 };
@@ -40,46 +40,59 @@ static void refuse_area(struct plan *plan, const struct plan_task *task, const V
 		    (unsigned long long)v->end, task->pid, what);
 }
 
-/* The inode of a memfd that stands for shared anonymous memory, as CRIU writes that on recent kernels. */
-static const MemfdInodeEntry *shared_anonymous(const struct plan *plan, const struct plan_file *file)
+/* A segment of shared anonymous memory, that CRIU writes as a memfd on recent kernels and for huge pages. */
+static struct plan_segment *shared_anonymous(const struct plan_file *file)
 {
-	if (file->entry->type != FD_TYPES__MEMFD || !file->entry->memfd)
-		return NULL;
-	for (size_t i = 0; i < plan->n_memfds; i++)
-		if (plan->memfds[i]->inode_id == file->entry->memfd->inode_id &&
-		    !strcmp(plan->memfds[i]->name, "/dev/zero"))
-			return plan->memfds[i];
-	return NULL;
+	struct plan_segment *s = file->entry->type == FD_TYPES__MEMFD ? file->data : NULL;
+
+	return s && !s->memfd ? s : NULL;
 }
 
-static int add_segment(struct plan *plan, struct plan_task *task, struct plan_area *area, uint64_t id, uint64_t size)
+static int compare_segments(const void *a, const void *b)
+{
+	uint64_t x = ((const struct plan_segment *)a)->id, y = ((const struct plan_segment *)b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
+struct plan_segment *plan_segment(struct plan *plan, uint64_t id)
+{
+	const struct plan_segment key = { .id = id };
+	struct plan_segment **found = tfind(&key, &plan->segment_tree, compare_segments);
+
+	if (found)
+		return *found;
+	struct plan_segment *s = plan_alloc(plan, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->id = id;
+	if (!tsearch(s, &plan->segment_tree, compare_segments))
+		return NULL;
+	*s = (struct plan_segment){ .id = id, .fd = -1, .next = plan->segments };
+	plan->segments = s;
+	plan->n_segments++;
+	return s;
+}
+
+static int add_segment(struct plan *plan, struct plan_task *task, struct plan_area *area, uint64_t id)
 {
 	uint64_t need = area->vma->pgoff + (area->vma->end - area->vma->start);
-	struct plan_segment *s = plan->segments;
 
-	if (area->vma->pgoff >= SPACE_END || size >= SPACE_END) {
+	if (area->vma->pgoff >= SPACE_END) {
 		refuse_area(plan, task, area->vma, "its offset is out of range");
 		return 0;
 	}
-	while (s && s->id != id)
-		s = s->next;
-	if (!s) {
-		s = plan_alloc(plan, sizeof(*s));
-		if (!s)
-			return -ENOMEM;
-		*s = (struct plan_segment){ .id = id, .fd = -1, .next = plan->segments };
-		plan->segments = s;
-		plan->n_segments++;
-	}
-	s->size = s->size > size ? s->size : size;
-	s->size = s->size > need ? s->size : need;
+	struct plan_segment *s = plan_segment(plan, id);
+	if (!s)
+		return -ENOMEM;
+	s->size = s->sized || s->size > need ? s->size : need;
 	s->owner = plan_common_ancestor(s->owner, task);
 	area->segment = s;
 	return 0;
 }
 
 /* A file that the task maps or executes is opened once for all who do. */
-static void need_mapping(struct plan_file *file, struct plan_task *task, bool writes)
+void plan_need_mapping(struct plan_file *file, struct plan_task *task, bool writes)
 {
 	file->map[writes].owner = plan_common_ancestor(file->map[writes].owner, task);
 }
@@ -97,25 +110,29 @@ static int find_object(struct plan *plan, struct plan_task *task, struct plan_ar
 
 	if (v->status & VMA_ANON_PRIVATE)
 		return 0;
+	if (v->status & VMA_AREA_SYSVIPC) {
+		area->writes = needs_write(v);
+		return sysv_find(plan, task, area);
+	}
 	if (v->status & VMA_ANON_SHARED)
-		return add_segment(plan, task, area, v->shmid, 0);
+		return add_segment(plan, task, area, v->shmid);
 	area->file = v->shmid <= UINT32_MAX ? plan_file_by_id(plan, v->shmid) : NULL;
 	if (!area->file) {
 		refuse_area(plan, task, v, "the file that is mapped there is not in files.img");
 		return 0;
 	}
-	const MemfdInodeEntry *anon = v->status & VMA_AREA_MEMFD ? shared_anonymous(plan, area->file) : NULL;
-	if (anon) {
+	const struct plan_segment *anon = shared_anonymous(area->file);
+	if (anon && v->flags & MAP_SHARED) {
 		area->file = NULL;
-		return add_segment(plan, task, area, anon->shmid, anon->size);
+		return add_segment(plan, task, area, anon->id);
 	}
-	if (area->file->entry->type != FD_TYPES__REG) {
-		refuse_area(plan, task, v, "what is mapped there is no regular file: not supported yet");
+	if (!area->file->kind || !area->file->kind->map) {
+		refuse_area(plan, task, v, "what is mapped there is no file that can be mapped: not supported yet");
 		return 0;
 	}
 	plan_check_file(plan, area->file);
 	area->writes = needs_write(v);
-	need_mapping(area->file, task, area->writes);
+	plan_need_mapping(area->file, task, area->writes);
 	return 0;
 }
 
@@ -132,11 +149,13 @@ static int check_area(struct plan *plan, struct plan_task *task, struct plan_are
 			return 0;
 		}
 	}
-	if (v->flags & MAP_HUGETLB) {
-		refuse_area(plan, task, v, "huge pages (hugetlb) are not supported yet; restore with CRIU");
+	if (v->status == VMA_AREA_AIORING) /* part_aio.c */
 		return 0;
-	}
-	if (!(v->status & VMA_AREA_REGULAR) || !kind || kind & (kind - 1))
+	const char *wrong = plan_check_huge_area(plan, v);
+	if (wrong)
+		refuse_area(plan, task, v, wrong);
+	else if (!(v->status & VMA_AREA_REGULAR) || !kind || kind & (kind - 1) || v->status & VMA_AREA_AIORING ||
+		 (v->status & VMA_AREA_SYSVIPC && kind != VMA_ANON_SHARED))
 		refuse_area(plan, task, v, "unknown status");
 	else if (v->prot & ~7u || v->flags & ~MAP_KNOWN || v->pgoff % IMAGE_PAGE_SIZE)
 		refuse_area(plan, task, v, "unknown protection, flags or offset");
@@ -210,7 +229,8 @@ static int check_pages(struct plan *plan, void *arg, uint64_t start, uint64_t en
 		while (place->next < task->n_areas && task->areas[place->next].vma->end <= start)
 			place->next++;
 		struct plan_area *area = place->next < task->n_areas ? &task->areas[place->next] : NULL;
-		if (!area || area->vma->start > start || area->vma->flags & MAP_SHARED) {
+		if (!area || area->vma->start > start ||
+		    (area->vma->flags & MAP_SHARED && !(area->vma->status & VMA_AREA_AIORING))) {
 			plan_refuse(plan, "pagemap-%d.img: pages at 0x%llx lie in no private area", task->pid,
 				    (unsigned long long)start);
 			return 0;
@@ -226,18 +246,17 @@ static void check_mm(struct plan *plan, struct plan_task *task)
 	const MmEntry *mm = task->mm;
 
 	task->exe = plan_file_by_id(plan, mm->exe_file_id);
-	if (!task->exe || task->exe->entry->type != FD_TYPES__REG) {
+	if (!task->exe || !task->exe->kind || !task->exe->kind->map) {
 		plan_refuse(plan, "mm-%d.img: the executable 0x%x is not in files.img", task->pid, mm->exe_file_id);
 	} else {
 		plan_check_file(plan, task->exe);
-		need_mapping(task->exe, task, false);
+		plan_need_mapping(task->exe, task, false);
 	}
 	if (mm->n_mm_saved_auxv > AUXV_MAX)
 		plan_refuse(plan, "mm-%d.img: an auxiliary vector of %zu words, the kernel keeps %d", task->pid,
 			    mm->n_mm_saved_auxv, AUXV_MAX);
-	if (mm->n_aios)
-		plan_refuse(plan, "task %d has %zu AIO contexts: not supported yet; restore with CRIU", task->pid,
-			    mm->n_aios);
+	if (mm->has_lock_future && mm->lock_future & ~(uint32_t)(MCL_FUTURE | MCL_ONFAULT))
+		plan_refuse(plan, "mm-%d.img: unknown flags 0x%x of mlockall", task->pid, mm->lock_future);
 	if (mm->has_dumpable && (mm->dumpable < 0 || mm->dumpable > 2))
 		plan_refuse(plan, "mm-%d.img: dumpable is %d", task->pid, mm->dumpable);
 }
@@ -268,7 +287,8 @@ static int check_segment_pages(struct plan *plan, void *arg, uint64_t start, uin
 {
 	const struct plan_segment *s = arg;
 
-	if (end <= s->size)
+	/* A memfd may end within its last page. */
+	if (end <= ((s->size + IMAGE_PAGE_SIZE - 1) & -IMAGE_PAGE_SIZE))
 		return 0;
 	log_err("pagemap-shmem-%llu.img: pages up to 0x%llx, but the segment has %llu bytes", (unsigned long long)s->id,
 		(unsigned long long)end, (unsigned long long)s->size);
@@ -281,11 +301,15 @@ int plan_read_segments(struct plan *plan)
 
 	for (struct plan_segment *s = plan->segments; !err && s; s = s->next) {
 		err = plan_read_pages(plan, IMG_SHMEM_PAGEMAP, s->id, &s->pages, check_segment_pages, s);
+		if (err == -ENOENT && !s->size)
+			err = 0;
 		if (err == -ENOENT) {
 			log_err("pagemap-shmem-%llu.img is missing: the images are incomplete",
 				(unsigned long long)s->id);
 			err = -EBADMSG;
 		}
 	}
+	plan_check_huge_pages(plan);
+	sysv_check(plan);
 	return err;
 }

@@ -15,7 +15,12 @@ static const struct {
 	[STEP_READ] = { "read pages", "address", "the page image may be damaged, or memory is short" },
 	[STEP_PROTECT] = { "protect memory", "address", "check vm.max_map_count" },
 	[STEP_ADVISE] = { "advise the kernel (madvise)", "address", "the dump may come from a newer kernel" },
+	[STEP_ATTACH] = { "attach System V shared memory", "address", "was the segment removed a moment ago?" },
+	[STEP_AIO] = { "make an AIO context (io_setup)", "address",
+		       "raise fs.aio-max-nr; a machine with more CPUs makes larger rings" },
 	[STEP_LOCK] = { "lock memory", "address", "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },
+	[STEP_LOCK_FUTURE] = { "lock memory to come (mlockall)", "flags",
+			       "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },
 	[STEP_CLOSE] = { "close temporary descriptors", "descriptor", NULL },
 	[STEP_MM] = { "set addresses and executable (PR_SET_MM_MAP)", "",
 		      "the kernel needs CONFIG_CHECKPOINT_RESTORE, "

@@ -20,10 +20,12 @@
 
 #include "cleanup.h"
 #include "fault.h"
+#include "ghost.h"
 #include "log.h"
 #include "opts.h"
 #include "plan.h"
 #include "stage.h"
+#include "sysv_shm.h"
 #include "task.h"
 
 struct stopwatch {
@@ -220,6 +222,7 @@ static void clean_up(struct plan *plan)
 			kill(plan->tasks[i].pid, SIGKILL);
 	for (size_t i = 0; i < plan->n_tasks; i++)
 		reap_task(&plan->tasks[i]);
+	ghosts_clean_up(plan);
 	if (plan->opts->restore_sibling)
 		await_sibling(plan);
 }
@@ -257,6 +260,8 @@ static int prepare(struct plan *plan, int *guard)
 	if (!err)
 		err = share_state(plan);
 	if (!err)
+		err = sysv_make(plan);
+	if (!err)
 		err = make_guard(plan, guard);
 	/* If it were ignored, the dead would vanish instead of becoming zombies. */
 	signal(SIGCHLD, SIG_DFL);
@@ -273,10 +278,11 @@ static int restore_planned(struct plan *plan, struct stopwatch *watch)
 	prctl(PR_GET_CHILD_SUBREAPER, &was_subreaper, 0, 0, 0);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	int err = run_stages(plan, watch);
+	if (err)
+		clean_up(plan);
+	sysv_finish(plan, err);
 	if (!err)
 		tree_go(plan);
-	else
-		clean_up(plan);
 	prctl(PR_SET_CHILD_SUBREAPER, was_subreaper, 0, 0, 0);
 	/* One that came too late is for whoever we are now. */
 	sigprocmask(SIG_SETMASK, &mask, NULL);
@@ -294,7 +300,9 @@ int restore_tree(const struct opts *opts, pid_t *root)
 	log_info("the images are %s", err ? "refused" : "read and checked");
 	if (!err)
 		err = prepare(&plan, &guard);
-	if (!err)
+	if (err)
+		sysv_finish(&plan, err);
+	else
 		err = restore_planned(&plan, &watch);
 	if (!err)
 		write_stats(&plan, &watch);

@@ -17,6 +17,7 @@
 #include "block.h"
 #include "cleanup.h"
 #include "fault.h"
+#include "ghost.h"
 #include "log.h"
 #include "opts.h"
 #include "plan.h"
@@ -68,7 +69,7 @@ int task_fault_point(const struct plan *plan, enum fault_id id)
 
 static int open_mapping(struct plan *plan, struct plan_file *file, bool writes)
 {
-	file->map[writes].fd = reg_open(plan, file, writes ? O_RDWR : O_RDONLY);
+	file->map[writes].fd = file->kind->map(plan, file, writes ? O_RDWR : O_RDONLY);
 	return file->map[writes].fd < 0 ? file->map[writes].fd : 0;
 }
 
@@ -77,8 +78,11 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 	int err = 0;
 
 	for (struct plan_segment *s = plan->segments; !err && s; s = s->next)
-		if (s->owner == task)
+		if (s->owner == task && !s->sysv)
 			err = shmem_create(plan, s);
+	for (struct plan_ghost *g = plan->ghosts; !err && g; g = g->next)
+		if (g->owner == task)
+			err = ghost_create(plan, g);
 	for (size_t i = 0; !err && i < plan->n_files; i++) {
 		struct plan_file *file = &plan->files[i];
 

@@ -8,6 +8,9 @@
 #include "fault.h"
 
 struct block;
+
+#include "fault.h"
+
 struct plan;
 struct plan_task;
 
@@ -29,6 +32,9 @@ _Noreturn void task_finish(struct plan *plan, struct plan_task *task);
 int task_fill_memory(struct plan *plan, struct plan_task *task, struct block *block);
 /* How many struct restorer_read and restorer_pages that takes at most, each. */
 size_t task_count_reads(const struct plan_task *task);
+
+/* A fault point in a task: SIGINT and SIGTERM are for the process that the user started. Returns as fault_point(). */
+int task_fault_point(const struct plan *plan, enum fault_id id);
 
 /* Whether the task shall be stopped in the end. */
 bool task_ends_stopped(const struct plan *plan, const struct plan_task *task);

@@ -17,6 +17,7 @@
 #include "kernel_abi.h"
 #include "log.h"
 #include "plan.h"
+#include "sysv_shm.h"
 
 /* Pages in a row that are worth a call of their own (UFFDIO_COPY), in bytes. */
 #define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
@@ -38,14 +39,27 @@ static void fill_area(const struct plan_area *area, struct restorer_area *to)
 		.prot = v->prot,
 		.map_prot = v->prot | (area->has_pages ? PROT_WRITE : 0),
 		.flags = v->flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE |
-				     MAP_STACK | MAP_DROPPABLE),
+				     MAP_STACK | MAP_DROPPABLE | MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT),
 		.madv = v->has_madv ? v->madv : 0,
-		.lock = !!(v->flags & MAP_LOCKED),
+		.lock = !(v->flags & MAP_LOCKED)		   ? 0
+			: v->has_lock_on_fault && v->lock_on_fault ? LOCK_ON_FAULT
+								   : LOCK,
 	};
+	if (v->status & VMA_AREA_AIORING) { /* loaded first, made what it is then */
+		to->flags = MAP_PRIVATE;
+		to->map_prot = PROT_READ | PROT_WRITE;
+	}
+	if (area->segment && area->segment->sysv) {
+		to->attached = 1;
+		to->map_prot = ~0u; /* that of the attachment: to be set in any case */
+	}
 	if (area->segment)
 		to->flags &= ~MAP_ANONYMOUS;
 	else if (!area->file)
 		to->flags |= MAP_ANONYMOUS;
+	/* Huge pages would be looked for at the offset, behind the end of what the kernel makes for them. */
+	if (to->flags & MAP_ANONYMOUS)
+		to->pgoff = 0;
 	to->fd = area_fd(area);
 	if (area->at) {
 		to->from = area->at + (v->start - area->low);
@@ -133,7 +147,8 @@ static bool huge_pages_always(void)
 /* Whether pages may be copied into the area by userfaultfd, which fills anonymous memory with small pages. */
 static bool can_copy(const struct restorer_area *a)
 {
-	return a->flags & MAP_PRIVATE && a->flags & MAP_ANONYMOUS && !(a->madv >> MADV_HUGEPAGE & 1);
+	return a->flags & MAP_PRIVATE && a->flags & MAP_ANONYMOUS && !(a->flags & MAP_HUGETLB) &&
+	       !(a->madv >> MADV_HUGEPAGE & 1);
 }
 
 struct read_list {
@@ -271,6 +286,8 @@ int task_fill_memory(struct plan *plan, struct plan_task *task, struct block *bl
 {
 	int err = fill_areas(task, block);
 
+	if (!err)
+		err = sysv_fill(task, block);
 	if (!err)
 		err = fill_unmaps(task, block);
 	if (!err)

@@ -19,6 +19,7 @@ if [ "$1" = install ]; then
 	need clang-format command -v clang-format
 	need python3 test -x /usr/bin/python3
 	need xz-utils command -v xz
+	need musl-tools command -v musl-gcc
 fi
 # Tests of 32-bit programs do without, and say so: not every machine can have it.
 if [ "$1" = install ] && ! echo 'int main(void){return 0;}' | gcc -m32 -x c - -o /dev/null 2>/dev/null; then

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <linux/capability.h>
 #include <linux/kcmp.h>
 #include <sched.h>
@@ -25,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "aio_ring_abi.h"
 #include "cleanup.h"
 #include "kernel_abi.h"
 
@@ -239,6 +241,37 @@ static bool probe_pagemap_scan(void)
 	return scan_pages(PAGE_IS_PRESENT);
 }
 
+static bool probe_guard_pages(void)
+{
+	return scan_pages(PAGE_IS_GUARD);
+}
+
+/* A context is known by where its ring lies: can that be moved? */
+static bool probe_aio_remap(void)
+{
+	aio_context_t context = 0;
+	bool moved = false;
+
+	if (syscall(SYS_io_setup, 1, &context))
+		return false;
+	const struct aio_ring *ring = (void *)context;
+	size_t len = ((ring->nr + 1) * AIO_EVENT + 4095) & -4096ul;
+	void *to = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (to != MAP_FAILED && mremap((void *)context, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED) {
+		context = (aio_context_t)to;
+		moved = syscall(SYS_io_getevents, context, 0, 0, NULL, NULL) == 0;
+	}
+	syscall(SYS_io_destroy, context);
+	return moved;
+}
+
+static bool probe_memfd_hugetlb(void)
+{
+	_cleanup_close_ int fd = memfd_create("probe", MFD_CLOEXEC | MFD_HUGETLB);
+
+	return fd >= 0;
+}
+
 static bool probe_loginuid(void)
 {
 	return !access("/proc/self/loginuid", F_OK);
@@ -297,6 +330,10 @@ const struct kernel_feature kernel_features[] = {
 	  "what an epoll descriptor watches can't be seen" },
 	{ "pagemap_scan", "Linux 6.7", false, probe_pagemap_scan,
 	  "pages are found through /proc/PID/pagemap: slower, most of all in large areas that are mostly empty" },
+	{ "pagemap_scan_guard_pages", "Linux 6.15", false, probe_guard_pages,
+	  "guard regions (MADV_GUARD_INSTALL) can't be seen" },
+	{ "aio_remap", "Linux 3.19", false, probe_aio_remap, "contexts of asynchronous I/O can't be restored" },
+	{ "memfd_hugetlb", "CONFIG_HUGETLBFS", false, probe_memfd_hugetlb, "memfds of huge pages can't be restored" },
 	{ "sys_ptrace", "CAP_SYS_PTRACE", false, probe_sys_ptrace,
 	  "only tasks of the same user, that are dumpable and, by Yama, children of ckpt, can be dumped" },
 	{ "sys_resource", "CAP_SYS_RESOURCE", false, probe_sys_resource,

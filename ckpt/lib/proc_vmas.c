@@ -63,6 +63,11 @@ static int parse_area(const char *line, struct vma *v)
 	return v->name ? 0 : -ENOMEM;
 }
 
+static bool is(const char *at, const char *flag)
+{
+	return at[0] == flag[0] && at[1] == flag[1];
+}
+
 /* "VmFlags: rd wr mr ..." (Documentation/filesystems/proc.rst). */
 static void parse_flags(const char *at, struct vma *v)
 {
@@ -77,17 +82,17 @@ static void parse_flags(const char *at, struct vma *v)
 
 	for (; at[0] && at[1]; at += 3) {
 		for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
-			if (!strncmp(at, advices[i].name, 2))
+			if (is(at, advices[i].name))
 				v->madv |= 1u << advices[i].advice;
-		v->grows_down |= !strncmp(at, "gd", 2);
-		v->io |= !strncmp(at, "io", 2) || !strncmp(at, "pf", 2);
-		v->may_write |= !strncmp(at, "mw", 2);
-		v->droppable |= !strncmp(at, "dp", 2);
-		v->noreserve |= !strncmp(at, "nr", 2);
-		v->locked |= !strncmp(at, "lo", 2);
-		v->lock_on_fault |= !strncmp(at, "lf", 2);
-		v->hugetlb |= !strncmp(at, "ht", 2);
-		v->uffd |= !strncmp(at, "um", 2) || !strncmp(at, "uw", 2) || !strncmp(at, "ui", 2);
+		v->grows_down |= is(at, "gd");
+		v->io |= is(at, "io") || is(at, "pf");
+		v->may_write |= is(at, "mw");
+		v->droppable |= is(at, "dp");
+		v->noreserve |= is(at, "nr");
+		v->locked |= is(at, "lo");
+		v->lock_on_fault |= is(at, "lf");
+		v->hugetlb |= is(at, "ht");
+		v->uffd |= is(at, "um") || is(at, "uw") || is(at, "ui");
 		if (!at[2])
 			break;
 	}
@@ -108,6 +113,17 @@ static int append(struct vma_list *list, const char *line)
 	return err;
 }
 
+/* A line of smaps below that of its area. There are twenty of them, of which few matter. */
+static void parse_detail(const char *line, struct vma *v)
+{
+	if (line[0] == 'V' && !strncmp(line, "VmFlags: ", 9))
+		parse_flags(line + 9, v);
+	else if (line[0] == 'K' && !strncmp(line, "KernelPageSize:", 15))
+		v->page_size = strtoul(line + 15, NULL, 10) << 10;
+	else if (line[0] == 'P' && !strncmp(line, "ProtectionKey:", 14))
+		v->protection_key = strtoul(line + 14, NULL, 10);
+}
+
 int proc_parse_vmas(char *text, struct vma_list *list)
 {
 	int err = 0;
@@ -123,8 +139,8 @@ int proc_parse_vmas(char *text, struct vma_list *list)
 			err = append(list, line);
 		else if (!last)
 			err = -EBADMSG;
-		else if (!strncmp(line, "VmFlags: ", 9))
-			parse_flags(line + 9, last);
+		else
+			parse_detail(line, last);
 	}
 	if (err)
 		vma_list_free(list);

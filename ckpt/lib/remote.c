@@ -18,9 +18,9 @@
 #include "compat.h"
 #include "fault.h"
 #include "log.h"
+#include "remote_place.h"
 #include "xstate.h"
 
-#define RED_ZONE 128 /* bytes below the stack pointer that belong to the function that runs (x86-64 psABI) */
 #define ALL_SIGNALS (~0ull)
 #define COMPAT_STEP 352 /* bytes of a frame without extended registers */
 #define SCAN_CHUNK (1ul << 20)
@@ -122,98 +122,6 @@ int remote_find_gadgets(pid_t pid, bool compat, const struct vma_list *vmas, str
 	return gadgets_complete(g) ? 0 : -ENOEXEC;
 }
 
-/* Whether the area right below has no access: what lies above is a stack with its guard. */
-static bool has_guard(const struct vma_list *vmas, const struct vma *v)
-{
-	const struct vma *below = v > vmas->v ? v - 1 : NULL;
-
-	return below && below->end == v->start && !below->prot;
-}
-
-/*
- * Whether all below the stack pointer is free, down to the start of the area: in an area that grows down, and in
- * stacks of thread libraries, which have the thread's block (man 2 arch_prctl: ARCH_GET_FS) at their upper end. The
- * block begins with a pointer to itself. Elsewhere something else may lie right below a small stack: Go and
- * coroutines have theirs in the heap, alternate signal stacks may be anywhere.
- */
-static bool is_own_stack(const struct remote *r, const struct remote_space *space, const struct vma *v)
-{
-	bool compat = regs_compat(&r->regs);
-	uint64_t block = compat ? r->regs.gs_base : r->regs.fs_base, itself = 0;
-
-	if (!v || v->shared || !(v->prot & PROT_WRITE) || !(v->prot & PROT_READ) || v->io || v->start >= 1ul << 47)
-		return false;
-	if (v->grows_down)
-		return true;
-	if (space->main_thread || block <= r->regs.rsp || block >= v->end)
-		return false;
-	return has_guard(space->vmas, v) || (!tracee_read(r->tid, block, &itself, compat ? 4 : 8) && itself == block);
-}
-
-/* Makes a stack reach down to the address: unlike process_vm_writev, this lets it grow as its own access would. */
-static bool grow_stack(const struct remote *r, uint64_t address)
-{
-	return !ptrace(PTRACE_POKEDATA, r->tid, address, 0);
-}
-
-static const uint8_t zeros[SIGFRAME_MAX + REMOTE_CHAIN + 16384];
-
-static bool is_zero(pid_t tid, uint64_t address, size_t size)
-{
-	uint8_t bytes[sizeof(zeros)];
-
-	return size <= sizeof(bytes) && !tracee_read(tid, address, bytes, size) && !memcmp(bytes, zeros, size);
-}
-
-/* The lowest part of the main stack (mprotect cuts areas), or NULL. */
-static const struct vma *main_stack(const struct vma_list *vmas)
-{
-	for (size_t i = 0; i < vmas->n; i++) {
-		if (strcmp(vmas->v[i].name, "[stack]"))
-			continue;
-		while (i && vmas->v[i - 1].end == vmas->v[i].start)
-			i--;
-		return &vmas->v[i];
-	}
-	return NULL;
-}
-
-/* A place for size bytes on the main stack, for a thread that cannot lend its own. */
-static uint64_t find_slot(struct remote *r, const struct remote_space *space, size_t size)
-{
-	struct remote_slots *slots = space->slots;
-	const struct vma *v = main_stack(space->vmas);
-	uint64_t place = v ? v->start + slots->up : 0, limit = slots->limit ?: v ? v->end : 0;
-
-	if (v && place + size <= limit && is_zero(r->tid, place, size)) {
-		slots->up += size;
-	} else {
-		place = v && v->start > slots->down + size ? v->start - slots->down - size : 0;
-		if (!place || !grow_stack(r, place))
-			return 0;
-		slots->down += size;
-	}
-	r->slot = place;
-	r->slot_size = size;
-	return place;
-}
-
-/* A place for size bytes: below the red zone, in a stack that may have to grow for it. */
-static uint64_t find_place(struct remote *r, const struct remote_space *space, size_t size)
-{
-	const struct vma *v = vma_find(space->vmas, r->regs.rsp);
-	uint64_t top = (r->regs.rsp - RED_ZONE) & ~63ul, place = top - size;
-
-	if (size > top || !is_own_stack(r, space, v))
-		return find_slot(r, space, size);
-	if (place < v->start && (!v->grows_down || !grow_stack(r, place)))
-		return find_slot(r, space, size);
-	if (v == main_stack(space->vmas)) {
-		space->slots->limit = place;
-		space->slots->down = place < v->start ? v->start - place : 0;
-	}
-	return place;
-}
 
 int remote_prepare(struct remote *r, const struct remote_space *space, size_t below)
 {
@@ -221,7 +129,7 @@ int remote_prepare(struct remote *r, const struct remote_space *space, size_t be
 
 	if (size > SIGFRAME_MAX)
 		return -ENOSPC;
-	uint64_t place = find_place(r, space, (size + below + REMOTE_CHAIN + 63) & ~63ul);
+	uint64_t place = remote_find_place(r, space, (size + below + REMOTE_CHAIN + 63) & ~63ul);
 	if (!place)
 		return -ENOSPC;
 	r->gadgets = space->gadgets;
@@ -241,7 +149,9 @@ static int write_home(struct remote *r, const uint64_t *chain, size_t chain_len)
 	if (chain_len)
 		memcpy(frame - chain_len, chain, chain_len);
 	size_t len = sigframe_build(frame, r->home, r->gadgets, &home_regs, r->mask, r->xstate, r->xstate_len);
-	int err = tracee_write(r->tid, r->home - chain_len, frame - chain_len, chain_len + len);
+	int err = r->slot_size ? remote_mark_slot(r) : 0;
+	if (!err)
+		err = tracee_write(r->tid, r->home - chain_len, frame - chain_len, chain_len + len);
 	if (!err)
 		r->written = true;
 	return !err || err == -ESRCH
@@ -444,6 +354,8 @@ int remote_cure_begin(struct remote *r)
 
 int remote_cure_end(struct remote *r)
 {
+	if (!r->used && r->written)
+		remote_clear_slot(r);
 	if (!r->used)
 		return 0;
 	int stop = tracee_settle(r->tid, true, NULL);
@@ -451,12 +363,12 @@ int remote_cure_end(struct remote *r)
 		return stop;
 	if (stop == STOP_EXITED)
 		return -ESRCH;
-	/* the next dump finds the place as this one did */
-	if (r->slot_size)
-		tracee_write(r->tid, r->slot, zeros, r->slot_size);
 	int err = tracee_set_sigmask(r->tid, r->mask);
 	if (!err)
 		err = tracee_set_regs(r->tid, &r->regs);
+	/* not earlier: until now the way home lay there */
+	if (!err)
+		remote_clear_slot(r);
 	r->used = err;
 	return err;
 }

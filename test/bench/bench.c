@@ -55,6 +55,8 @@ static const struct row rows[] = {
 	{ "1 GiB", { "memory", "1024" }, 2300 },
 	{ "1000 threads", { "threads", "1000" }, 128 },
 	{ "200 processes", { "processes", "200" }, 256 },
+	{ "60000 areas", { "areas", "60000" }, 600 }, /* vm.max_map_count is 65530 unless it was raised */
+	{ "1 TiB reserved", { "reserved", "1024" }, 128 },
 };
 
 static struct {

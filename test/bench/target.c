@@ -1,7 +1,7 @@
 /*
  * What the bench dumps: a process that holds what its arguments say, writes one byte to descriptor 3 when it is
  * ready, and then waits for ever.
- *   target page | memory MIB | threads N | processes N
+ *   target page | memory MIB | threads N | processes N | areas N | reserved GIB
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -29,6 +29,32 @@ static void fill_memory(size_t len)
 		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
 		at[i] = x;
 	}
+}
+
+/* Areas of one page each: neighbours differ, so that they stay apart. Every other one has its page. */
+static void make_areas(long n)
+{
+	char *at = mmap(NULL, n * 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED)
+		exit(1);
+	for (long i = 0; i < n; i += 2) {
+		if (mprotect(at + i * 4096, 4096, PROT_READ | PROT_WRITE))
+			exit(1);
+		at[i * 4096] = 1;
+	}
+}
+
+/* An address space that is mostly empty: 16 MiB of it in use, in pieces of 64 KiB. */
+static void reserve_memory(size_t gib)
+{
+	size_t len = gib << 30, pieces = 256, piece = 64 << 10;
+	char *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at == MAP_FAILED)
+		exit(1);
+	for (size_t i = 0; i < pieces; i++)
+		memset(at + len / pieces * i, 1, piece);
 }
 
 static void *thread(void *arg)
@@ -72,6 +98,10 @@ int main(int argc, char **argv)
 		return 2;
 	if (!strcmp(argv[1], "memory"))
 		fill_memory((size_t)n << 20);
+	else if (!strcmp(argv[1], "areas"))
+		make_areas(n);
+	else if (!strcmp(argv[1], "reserved"))
+		reserve_memory(n);
 	else if (!strcmp(argv[1], "threads"))
 		start_threads(n);
 	else if (!strcmp(argv[1], "processes"))

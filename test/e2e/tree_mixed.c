@@ -1,6 +1,6 @@
 /*
- * A small tree with a bit of everything (groups, pipes with data, shared memory, files, a thread, a zombie, a timer):
- * the one for the runs with faults, where what goes wrong must show.
+ * A small tree with a bit of everything (groups, pipes with data, shared memory, files, a deleted one, a thread, a
+ * zombie, a timer): the one for the runs with faults, where what goes wrong must show.
  */
 #include "e2e.h"
 
@@ -8,7 +8,7 @@
 #include <sys/time.h>
 
 static char *shared, *private;
-static int p[2], file;
+static int p[2], file, deleted;
 
 static volatile bool thread_ready, stop;
 
@@ -64,6 +64,8 @@ int main(int argc, char **argv)
 	e2e_fill(private, 32 * E2E_PAGE, 99);
 	file = open("file", O_CREAT | O_RDWR, 0600);
 	must(!pipe(p) && write(p[1], "first ", 6) == 6 && write(file, "0123456789", 10) == 10);
+	deleted = open("deleted", O_CREAT | O_RDWR, 0600);
+	must(deleted >= 0 && !unlink("deleted") && write(deleted, "gone", 4) == 4);
 	must(!setitimer(ITIMER_REAL, &timer, NULL));
 	for (int i = 1; i < 4; i++)
 		pid[i] = e2e_fork(child, &i);
@@ -79,5 +81,6 @@ int main(int argc, char **argv)
 	must(shared[11] == 1 && shared[12] == 2 && shared[13] == 3);
 	must(read(p[0], buf, 11) == 11 && !strcmp(buf, "first three"));
 	same(lseek(file, 0, SEEK_CUR), 10);
+	must(pread(deleted, buf, 8, 0) == 4 && !memcmp(buf, "gone", 4) && access("deleted", F_OK));
 	return 0;
 }

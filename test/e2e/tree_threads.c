@@ -71,9 +71,14 @@ static void child(void *arg)
 
 int main(int argc, char **argv)
 {
+	char buf[8] = "";
+
 	e2e_begin(argc, argv);
+	int deleted = open("deleted", O_CREAT | O_RDWR, 0600); /* so that all fault points are reached */
+	must(deleted >= 0 && !unlink("deleted") && write(deleted, "gone", 4) == 4);
 	pid_t pid = e2e_fork(child, NULL);
 	run_all();
 	e2e_join(pid);
+	must(pread(deleted, buf, 8, 0) == 4 && !strcmp(buf, "gone"));
 	return 0;
 }

@@ -134,6 +134,38 @@ void way_operations(struct run *r)
 	end_with_problems(r);
 }
 
+/* The dumper of a tree that is to stay dies at random moments. */
+void way_kills(struct run *r)
+{
+	struct tool_call good = { 0 };
+	struct lines before = { 0 };
+	int rounds = settings.full ? 2000 : 40;
+
+	if (settings.is_criu)
+		skip_case(r, "CRIU promises nothing when a signal ends it");
+	srandom(now() * 1000);
+	start_program(r);
+	snapshot(r, &before);
+	if (dump(r, &good, true))
+		fail_case(r, "the dump without a signal failed");
+	for (int i = 0; i < rounds; i++) {
+		struct tool_call call = { .signal = SIGKILL,
+					  .signal_delay_us = random() % (long)(good.seconds * 1e6 + 1) };
+		char what[128];
+
+		remember_pids(r);
+		int status = dump(r, &call, true);
+		snprintf(what, sizeof(what), "dump %u, SIGKILL after %ld us", r->dumps, call.signal_delay_us);
+		if (status && status != 128 + SIGKILL)
+			fail_case(r, "%s: it ended with %d", what, status);
+		if (!is_same(r, &before, what))
+			start_again(r, &before);
+		if (!settings.keep)
+			remove_tree(image_dir(r));
+	}
+	end_with_problems(r);
+}
+
 /* What a failed restore could leave behind, as lines. */
 static void list_directory(struct lines *lines, const char *path)
 {
@@ -178,8 +210,15 @@ static void judge_failed_restore(struct run *r, const struct lines *surroundings
 	unsigned int problems = r->problems;
 	pid_t *children;
 
-	reap(r);
-	n = children_of(getpid(), &children);
+	/* Who removes the names of deleted files goes a moment after the tree. */
+	for (int i = 0;; i++) {
+		reap(r);
+		n = children_of(getpid(), &children);
+		if (!n || i > GONE_TIMEOUT * 100)
+			break;
+		free(children);
+		usleep(10000);
+	}
 	if (alive || n) {
 		say(r, "%s: left %zu processes of the tree, %zu children of ours (first: %d, state %c)", what, alive, n,
 		    n ? children[0] : 0, n ? process_state(children[0]) : '-');

@@ -141,6 +141,8 @@ bool images_left(struct run *r, bool partial_allowed, char *names, size_t size);
 
 /* snapshot.c, compare.c: /proc of the tree as lines of text */
 void snapshot(struct run *r, struct lines *lines);
+/* A deleted file whose name belongs to another one now gets another by a restore. */
+void cut_ghost_name(char *name);
 void snapshot_maps(struct lines *lines, pid_t pid);
 void add_line(struct lines *lines, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void free_lines(struct lines *lines);
@@ -164,6 +166,7 @@ struct way {
 extern const struct way ways[];
 void way_faults_dump(struct run *r);
 void way_faults_restore(struct run *r);
+void way_kills(struct run *r);
 void way_operations(struct run *r);
 void way_signals(struct run *r);
 void way_full_disk(struct run *r);

@@ -128,13 +128,29 @@ static void add_stat(struct lines *lines, const char *who, const char *path)
 	free(text);
 }
 
+void cut_ghost_name(char *name)
+{
+	static const char *const marks[] = { ".ckpt-ghost-", ".cr.", ".cr_link" };
+	char *at = NULL, *end = strstr(name, " (deleted)");
+
+	for (size_t i = 0; end && i < sizeof(marks) / sizeof(marks[0]) && !at; i++)
+		at = strstr(name, marks[i]);
+	if (!at && end && strstr(name, "/#")) /* the number of the inode, of one that never had a name */
+		at = strstr(name, "/#");
+	if (at && at < end)
+		memmove(at, end, strlen(end) + 1);
+}
+
 static void add_link(struct lines *lines, const char *who, const char *name, const char *path)
 {
 	char target[PATH_MAX];
 	ssize_t n = readlink(path, target, sizeof(target) - 1);
 
-	if (n >= 0 && !is_volatile("ns", name))
-		add_line(lines, "%s %s -> %.*s", who, name, (int)n, target);
+	if (n < 0 || is_volatile("ns", name))
+		return;
+	target[n] = 0;
+	cut_ghost_name(target);
+	add_line(lines, "%s %s -> %s", who, name, target);
 }
 
 struct open_file {
@@ -192,6 +208,7 @@ static void describe_descriptor(const struct open_file *f, char *target, size_t 
 	char *number = strstr(target, ":[");
 	if (number)
 		strcpy(number, ":[...]");
+	cut_ghost_name(target);
 }
 
 static void add_descriptors(struct lines *lines, const pid_t *pids, size_t n_pids)

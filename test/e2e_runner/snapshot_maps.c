@@ -22,6 +22,7 @@ static const struct {
 	bool criu;
 } no_matter[] = {
 	{ "sd", "soft-dirty: written since the last clear_refs" },
+	{ "gu", "may have had guards: spreads when the kernel merges areas" },
 	{ "??", "a flag without a name in this kernel" },
 	{ "ac", "CRIU has all private areas writable for a moment, so they count as accountable", true },
 };
@@ -54,6 +55,19 @@ static void add_area(struct lines *lines, pid_t pid, const struct area *a)
 		 anonymous ? 0 : a->inode, a->name, a->page_size, a->flags);
 }
 
+static void name_area(struct area *area, const char *name)
+{
+	bool huge = !strcmp(name, "/anon_hugepage (deleted)");
+	/* CRIU makes shared anonymous memory as a memfd. */
+	bool memfd = with_criu() && (!strncmp(name, "/memfd:", 7) || huge);
+
+	snprintf(area->name, sizeof(area->name), "%s", memfd ? "/dev/zero (deleted)" : name);
+	cut_ghost_name(area->name);
+	/* The file behind private huge pages is nobody's: where in it an area lies means nothing. */
+	if (huge && area->perms[3] == 'p')
+		area->inode = 0;
+}
+
 void snapshot_maps(struct lines *lines, pid_t pid)
 {
 	char *text = read_text("/proc/%d/smaps", pid), *rest = text;
@@ -66,9 +80,7 @@ void snapshot_maps(struct lines *lines, pid_t pid)
 		if (sscanf(line, "%lx-%lx %7s %lx %15s %lu %n", &head.start, &head.end, head.perms, &head.offset,
 			   head.device, &head.inode, &at) == 6) {
 			area = head;
-			/* CRIU makes shared anonymous memory as a memfd. */
-			bool memfd = with_criu() && !strncmp(line + at, "/memfd:", 7);
-			snprintf(area.name, sizeof(area.name), "%s", memfd ? "/dev/zero (deleted)" : line + at);
+			name_area(&area, line + at);
 		} else if (!strncmp(line, "KernelPageSize:", 15)) {
 			area.page_size = strtoul(line + 15, NULL, 10);
 		} else if (!strncmp(line, "VmFlags:", 8)) {

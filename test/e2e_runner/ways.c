@@ -123,6 +123,7 @@ const struct way ways[] = {
 	{ "again", way_again, "dump, restore, kill, restore the same images, kill, restore" },
 	{ "faults-dump", way_faults_dump, "a fault at every fault point of a dump" },
 	{ "faults-restore", way_faults_restore, "a fault at every fault point of a restore" },
+	{ "kills", way_kills, "dump -R is killed at random moments" },
 	{ "operations", way_operations, "the dumper dies before its K-th operation, for every K" },
 	{ "signals", way_signals, "signals to the dump at random moments" },
 	{ "full-disk", way_full_disk, "the file system of the images is full" },

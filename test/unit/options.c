@@ -280,6 +280,13 @@ START_TEST(numbers_are_checked)
 	ck_assert_int_eq(opts.status_fd, 0);
 	ck_assert_good("dump -t1 --timeout 4294967295");
 	ck_assert_refused("dump -t1 --timeout 4294967296", "--timeout");
+	ck_assert_good("dump -t1 --ghost-limit 3g");
+	ck_assert_uint_eq(opts.ghost_limit, 3ul << 30);
+	ck_assert_good("dump -t1 --ghost-limit=512");
+	ck_assert_uint_eq(opts.ghost_limit, 512);
+	ck_assert_refused("dump -t1 --ghost-limit 18446744073709551615K", "--ghost-limit");
+	ck_assert_refused("dump -t1 --ghost-limit K", "--ghost-limit");
+	ck_assert_refused("dump -t1 --ghost-limit 1T", "--ghost-limit");
 	ck_assert_refused("dump -t1 --timeout -1", "--timeout");
 	ck_assert_refused("dump -t1 --status-fd -1", "--status-fd");
 	ck_assert_refused("dump -t1 --status-fd abc", "--status-fd");

@@ -32,6 +32,12 @@ static struct set {
 	uint32_t threads[2];
 	RegFileEntry reg[3];
 	FownEntry fown;
+	AioRingEntry aio, *aios[1];
+	MemfdFileEntry memfd;
+	RemapFilePathEntry remap;
+	GhostFileEntry ghost;
+	GhostChunkEntry chunk;
+	size_t n_remaps, n_ghosts, ghost_bytes;
 	FileEntry files[7];
 	EventfdFileEntry eventfd;
 	TimerfdEntry timerfd;
@@ -160,6 +166,24 @@ static void fill_files(void)
 	static char *const names[] = { "/proc/self/exe", "/", "/dev/null" };
 
 	fown_entry__init(&s.fown);
+	memfd_file_entry__init(&s.memfd);
+	aio_ring_entry__init(&s.aio);
+	s.aio.nr_req = 8;
+	s.aios[0] = &s.aio;
+	remap_file_path_entry__init(&s.remap);
+	ghost_file_entry__init(&s.ghost);
+	ghost_chunk_entry__init(&s.chunk);
+	s.remap.orig_id = 3;
+	s.remap.remap_id = 1;
+	s.remap.has_remap_type = true;
+	s.remap.remap_type = REMAP_TYPE__GHOST;
+	s.ghost.mode = S_IFREG | 0600;
+	s.ghost.has_chunks = s.ghost.chunks = s.ghost.has_size = true;
+	s.ghost.size = 8192;
+	s.chunk.off = 4096;
+	s.chunk.len = s.ghost_bytes = 100;
+	s.n_ghosts = 1;
+	s.memfd.fown = &s.fown;
 	s.n_files = 7;
 	for (size_t i = 0; i < 3; i++) {
 		reg_file_entry__init(&s.reg[i]);
@@ -245,6 +269,17 @@ static void write_set(void)
 	put_many(&dir, IMG_IDS, s.pid, &s.ids, 0, 1);
 	put_many(&dir, IMG_FS, s.pid, &s.fs, 0, 1);
 	put_many(&dir, IMG_MM, s.pid, &s.mm, 0, 1);
+	if (s.n_remaps)
+		put_many(&dir, IMG_REMAP_FPATH, 0, &s.remap, 0, s.n_remaps);
+	if (s.n_ghosts) {
+		static const char zeros[8192];
+
+		image_create(&w, &dir, IMG_GHOST_FILE, 1);
+		image_put(&w, &s.ghost.base);
+		image_put(&w, &s.chunk.base);
+		image_put_bytes(&w, zeros, s.ghost_bytes);
+		ck_assert_int_eq(image_close(&w), 0);
+	}
 	image_create(&w, &dir, IMG_PAGEMAP, s.pid);
 	image_put(&w, &s.head.base);
 	image_put(&w, &s.page.base);
@@ -398,7 +433,29 @@ static void narrow(void)
 	X(two_kinds, s.vma[0].status |= VMA_ANON_SHARED)                                                               \
 	X(shared_and_private, s.vma[0].flags |= 1)                                                                     \
 	X(unknown_flags, s.vma[0].flags |= 1u << 30)                                                                   \
-	X(sysv, s.vma[0].status |= VMA_AREA_SYSVIPC)                                                                   \
+	X(lock_future, s.mm.has_lock_future = true; s.mm.lock_future = 1)                                              \
+	X(aio_without_area, s.mm.n_aios = 1; s.mm.aios = s.aios)                                                       \
+	X(aio_without_context, s.vma[0].status = VMA_AREA_AIORING; s.vma[0].flags = 1)                                 \
+	X(aio_of_other_size, s.vma[0].status = VMA_AREA_AIORING; s.vma[0].flags = 1; s.mm.n_aios = 1;                  \
+	  s.mm.aios = s.aios; s.aio.id = AREA; s.aio.ring_len = 4096)                                                  \
+	X(unaligned_huge, s.vma[0].flags |= 0x40000)                                                                   \
+	X(size_of_huge, s.vma[0].flags |= 0x40000 | 1u << 26)                                                          \
+	X(memfd_without_inode, s.files[2].type = s.fds[0].type = s.fds[1].type = FD_TYPES__MEMFD;                      \
+	  s.files[2].reg = NULL; s.files[2].memfd = &s.memfd)                                                          \
+	X(remap_of_unknown_file, s.n_remaps = 1; s.remap.orig_id = 99)                                                 \
+	X(remap_to_link, s.n_remaps = 1; s.remap.remap_type = REMAP_TYPE__LINKED)                                      \
+	X(remap_to_proc, s.n_remaps = 1; s.remap.remap_type = REMAP_TYPE__PROCFS)                                      \
+	X(ghost_missing, s.n_remaps = 1; s.n_ghosts = 0)                                                               \
+	X(ghost_socket, s.n_remaps = 1; s.ghost.mode = S_IFSOCK)                                                       \
+	X(ghost_without_size, s.n_remaps = 1; s.ghost.has_size = false)                                                \
+	X(ghost_too_large, s.n_remaps = 1; s.ghost.size = 1ull << 63)                                                  \
+	X(ghost_chunk_behind_end, s.n_remaps = 1; s.chunk.off = 8190)                                                  \
+	X(ghost_chunk_overflow, s.n_remaps = 1; s.chunk.off = -50ull)                                                  \
+	X(ghost_chunk_cut, s.n_remaps = 1; s.ghost_bytes = 99)                                                         \
+	X(ghost_name, s.n_remaps = 1; s.reg[2].name = "/proc/self/exe/x")                                              \
+	X(sysv_private, s.vma[0].status |= VMA_AREA_SYSVIPC)                                                           \
+	X(sysv_unknown, s.vma[0].flags = 0x21;                                                                         \
+	  s.vma[0].status = VMA_AREA_REGULAR | VMA_ANON_SHARED | VMA_AREA_SYSVIPC)                                     \
 	X(mapped_file_unknown, s.vma[1].shmid = 99)                                                                    \
 	X(pages_outside, s.page.vaddr = AREA + 0x3000)                                                                 \
 	X(pages_unaligned, s.page.vaddr = AREA + 1)                                                                    \
@@ -425,6 +482,15 @@ START_TEST(good_narrow)
 END_TEST
 
 /* An image of a machine with more CPUs than this one: that is told, and restored. */
+START_TEST(takes_ghost)
+{
+	s.n_remaps = 1;
+	s.reg[2].name = "/tmp/ckpt-unit-ghost/in/directories/that/are/gone";
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
 START_TEST(takes_foreign_affinity)
 {
 	s.thread.has_cpu_affinity = true;
@@ -515,6 +581,7 @@ int main(void)
 	tcase_add_test(refuse, good);
 	tcase_add_test(refuse, good_narrow);
 	tcase_add_test(refuse, takes_foreign_affinity);
+	tcase_add_test(refuse, takes_ghost);
 #define X(name, change) tcase_add_test(refuse, refuses_##name);
 	CHANGES(X)
 #undef X
