@@ -187,9 +187,8 @@ static int write_task(struct dump_task *t)
 /* Writes piece number i: the tree's images, then each task's, then each thread's. Returns 1 when there is none. */
 static int write_piece(struct dump *d, size_t i)
 {
-	static int (*const tree[])(struct dump * d) = { files_write, write_pstree, write_clocks, write_cpuinfo,
-						write_ipc,
-							write_inventory };
+	static int (*const tree[])(struct dump * d) = { files_write,   write_pstree, write_clocks,
+							write_cpuinfo, write_ipc,    write_inventory };
 	const size_t n_tree = sizeof(tree) / sizeof(tree[0]);
 
 	if (i < n_tree)

@@ -122,7 +122,6 @@ int remote_find_gadgets(pid_t pid, bool compat, const struct vma_list *vmas, str
 	return gadgets_complete(g) ? 0 : -ENOEXEC;
 }
 
-
 int remote_prepare(struct remote *r, const struct remote_space *space, size_t below)
 {
 	size_t size = (sigframe_size(r->xstate_len) + 63) & ~63ul;
