@@ -10,12 +10,23 @@
  */
 int refuse_root(pid_t root);
 
+/* Says why a thread did not stop in time. */
+void say_why_it_runs(const struct dump_task *t, pid_t tid);
+
 /*
- * Attaches to a thread. Returns 1, 0 when it is dead, or -errno (logged). A thread that cannot be attached to, but
- * lives and is not traced, was dying, and has its number now from another one that executes a program. A dead main
- * thread makes the task a zombie; one whose other threads live on is a blocker.
+ * Attaches to a thread. Returns 1, 0 when it is dead or traced (a blocker), or -errno (logged). A thread that cannot be
+ * attached to, but lives and is not traced, was dying, and has its number now from another one that executes a program.
+ * A dead main thread makes the task a zombie, or t->main_exited when other threads live on.
  */
 int attach(struct dump_task *t, pid_t tid);
+
+/* Whether the main thread, which had exited, still is the one that did. */
+bool main_is_dead(const struct dump_task *t);
+/*
+ * The main thread has exited: memory and descriptors are the others' only. Another one stands for the task, whose
+ * directory in /proc shows them. Returns 0 or -errno (logged).
+ */
+int take_other_member(struct dump_task *t);
 
 /*
  * While it is on, SIGALRM comes every 20 ms, and nobody waits for ever: the ends of threads that we hold are collected

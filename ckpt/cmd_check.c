@@ -23,8 +23,6 @@ static const struct {
 	{ "tun_ns", "TUN and TAP devices in network namespaces" },
 	{ "userns", "user namespaces" },
 	{ "fdinfo_lock", "file locks" },
-	{ "seccomp_suspend", "tasks under seccomp" },
-	{ "seccomp_filters", "seccomp filters" },
 	{ "cgroupns", "cgroup namespaces" },
 	{ "autofs", "autofs mounts" },
 	{ "tcp_half_closed", "TCP connections" },

@@ -230,6 +230,7 @@ static void free_dump(struct dump *d)
 	undo_free(&d->undo);
 	files_free(d);
 	shmem_free(d);
+	seccomp_free(d);
 	ghosts_free(d);
 	sysv_free(d);
 	free_blockers(d);

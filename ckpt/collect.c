@@ -188,6 +188,16 @@ static int end_queries(struct dump_thread *th)
 	return 0;
 }
 
+/* What the parts ask a thread by calls of their own. */
+static int ask_thread(struct dump_thread *th)
+{
+	int err = 0;
+
+	for (size_t i = 0; dump_parts[i] && !err; i++)
+		err = dump_parts[i]->ask_thread ? dump_parts[i]->ask_thread(th) : 0;
+	return err;
+}
+
 static int each_thread(struct dump *d, int (*fn)(struct dump_thread *th))
 {
 	int err = 0;
@@ -205,7 +215,7 @@ static int each_thread(struct dump *d, int (*fn)(struct dump_thread *th))
 static int prepare_thread(struct dump_task *t, size_t i)
 {
 	struct dump_thread *th = &t->threads[i];
-	struct remote_space space = { &t->gadgets, &t->vmas, &t->slots, i == 0 };
+	struct remote_space space = { &t->gadgets, &t->vmas, &t->slots, th->tid == t->pid };
 	int err = remote_prepare(&th->remote, &space, i ? SCRATCH : PARASITE_STACK);
 
 	if (err != -ENOSPC)
@@ -218,8 +228,8 @@ static int prepare_thread(struct dump_task *t, size_t i)
 
 static int prepare_task(struct dump_task *t)
 {
-	int err = remote_find_gadgets(t->pid, regs_compat(&t->threads[0].remote.regs), &t->vmas, &t->dump->gadget_cache,
-				      &t->gadgets);
+	int err = remote_find_gadgets(t->member, regs_compat(&t->threads[0].remote.regs), &t->vmas,
+				      &t->dump->gadget_cache, &t->gadgets);
 
 	if (err == -ENOEXEC)
 		return blocker_add(t->dump, t->pid, "code",
@@ -231,6 +241,7 @@ static int prepare_task(struct dump_task *t)
 		err = prepare_thread(t, i);
 	if (!err && t->threads[0].remote.home)
 		err = parasite_open(&t->parasite, &t->threads[0].remote, t->proc, t->pid, t->pidfd, &t->vmas);
+	t->parasite.must_not = seccomp_forbids(&t->threads[0]);
 	return err;
 }
 
@@ -284,6 +295,7 @@ int collect_tree_inside(struct dump *d)
 			err = prepare_task(d->tasks[i]);
 	err = err ? err : each_thread(d, begin_queries);
 	err = err ? err : each_thread(d, end_queries);
+	err = err ? err : each_thread(d, ask_thread);
 	err = err ? err : enter_tasks(d);
 	return err ? err : fault_point(FAULT_dump_collected_inside);
 }

@@ -56,7 +56,7 @@ static bool is_target(const struct dump_file *epoll, int number, unsigned int nt
 {
 	struct kcmp_epoll_slot slot = { .efd = epoll->number, .tfd = number, .toff = nth };
 
-	return !syscall(SYS_kcmp, pid, epoll->pid, KCMP_EPOLL_TFD, fd, &slot);
+	return !syscall(SYS_kcmp, pid, epoll->member, KCMP_EPOLL_TFD, fd, &slot);
 }
 
 /* The open file that is watched: as a rule what the holder has under that number. */
@@ -66,11 +66,12 @@ static const struct dump_file *find_target(const struct dump *d, const struct du
 	const struct dump_task *holder = dump_task_by_pid(d, epoll->pid);
 
 	for (size_t i = 0; i < holder->n_fds; i++)
-		if (holder->fds[i].fd == w->info.fd && is_target(epoll, w->info.fd, nth, epoll->pid, holder->fds[i].fd))
+		if (holder->fds[i].fd == w->info.fd &&
+		    is_target(epoll, w->info.fd, nth, epoll->member, holder->fds[i].fd))
 			return holder->fds[i].file;
 	for (const struct dump_file *f = files_next(d, NULL); f; f = files_next(d, f))
 		if (f->number >= 0 && f->st.st_ino == w->info.ino &&
-		    is_target(epoll, w->info.fd, nth, f->pid, f->number))
+		    is_target(epoll, w->info.fd, nth, f->member, f->number))
 			return f;
 	return NULL;
 }

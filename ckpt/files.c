@@ -57,7 +57,7 @@ static int compare_descriptions(const void *a, const void *b)
 	LESS_MORE(x->st.st_dev, y->st.st_dev);
 	if (x->pid == y->pid && x->number == y->number)
 		return 0;
-	long order = syscall(SYS_kcmp, x->pid, y->pid, KCMP_FILE, x->number, y->number);
+	long order = syscall(SYS_kcmp, x->member, y->member, KCMP_FILE, x->number, y->number);
 	if (order == 0 || order == 1)
 		return -order;
 	if (order == 2)
@@ -191,9 +191,12 @@ static int collect_fd(struct dump_task *t, int number, struct dump_fd *entry)
 	int err = read_fdinfo(t, number, &info, &text, &entry->cloexec);
 	if (err)
 		return err;
-	struct dump_file probe = {
-		.pid = t->pid, .number = number, .st = info.st, .flags = info.flags, .pos = info.pos
-	};
+	struct dump_file probe = { .pid = t->pid,
+				   .member = t->member,
+				   .number = number,
+				   .st = info.st,
+				   .flags = info.flags,
+				   .pos = info.pos };
 	struct dump_file **known = tfind(&probe, &t->dump->files->descriptions, compare_descriptions);
 	entry->fd = number;
 	entry->file = known ? *known : NULL;
@@ -238,7 +241,7 @@ int files_collect(struct dump *d)
 int files_add_link(struct dump_task *t, const char *link_name, unsigned int flags, struct dump_file **file)
 {
 	char link[PATH_MAX];
-	struct dump_file probe = { .pid = t->pid, .number = -1, .link = link, .flags = flags };
+	struct dump_file probe = { .pid = t->pid, .member = t->member, .number = -1, .link = link, .flags = flags };
 	int err = get_registry(t->dump);
 
 	if (!err && fstatat(t->proc, link_name, &probe.st, 0))
@@ -346,7 +349,7 @@ int files_each(struct dump *d, const struct dump_fd_kind *kind,
 
 int files_get(const struct dump *d, const struct dump_file *f)
 {
-	_cleanup_close_ int pidfd = pidfd_open(f->pid, 0);
+	_cleanup_close_ int pidfd = open_pidfd(f->member);
 	int fd = pidfd < 0 ? -1 : pidfd_getfd(pidfd, f->number, 0);
 
 	return fd < 0 ? log_errno(errno, "can't get fd %d of task %d", f->number, f->pid) : fd;

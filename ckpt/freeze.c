@@ -135,7 +135,7 @@ static int seize_new_threads(struct dump_task *t)
 			known++;
 			continue;
 		}
-		if (has_thread(t, tids[i]))
+		if (has_thread(t, tids[i]) || (t->main_exited && tids[i] == t->pid))
 			continue;
 		err = seize_thread(t, tids[i]);
 		if (err > 0) {
@@ -144,6 +144,13 @@ static int seize_new_threads(struct dump_task *t)
 		}
 	}
 	return err < 0 ? err : found;
+}
+
+/* A task that ended leaves its children to others, whose children may have been read before. */
+static void look_for_children(struct dump *d)
+{
+	for (size_t i = 0; i < d->n_tasks; i++)
+		d->tasks[i]->complete = false;
 }
 
 /* Makes a task known and stops its main thread. Returns 1, 0 when it is no more, or -errno. */
@@ -161,7 +168,7 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 	if (!t)
 		return log_errno(ENOMEM, "task %d", pid);
 	t->dump = d;
-	t->pid = pid;
+	t->pid = t->member = pid;
 	t->parent = parent;
 	t->state = TASK_ALIVE;
 	t->pidfd = -1;
@@ -173,6 +180,7 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 		int err = t->proc < 0 ? t->proc : -errno;
 
 		task_free(t);
+		look_for_children(d);
 		return err == -ESRCH ? 0
 				     : log_errno(-err, "can't open process %d%s", pid,
 						 err == -ENOENT || err == -EINVAL ? " (is it a single thread? Give the "
@@ -181,6 +189,8 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 	}
 	d->tasks[d->n_tasks++] = t;
 	int seized = seize_thread(t, pid);
+	if (!seized)
+		look_for_children(d);
 	return seized < 0 ? seized : 1;
 }
 
@@ -258,6 +268,19 @@ static void look_again(struct dump_task *t)
 }
 
 /*
+ * There was no main thread: it had exited, or was the last. Now all may have, or another one has executed a program and
+ * takes its place.
+ */
+static int find_main_thread(struct dump_task *t)
+{
+	t->main_exited = false;
+	int seized = seize_thread(t, t->pid);
+	if (!seized && !t->main_exited)
+		t->state = TASK_DEAD;
+	return seized < 0 ? seized : 0;
+}
+
+/*
  * A thread that is gone is forgotten. Its children have a new parent, which may be one whose children were read
  * before. When it is gone because another one executed a program, the main thread is not the one that stopped. The last
  * thread takes the task along, unless it was one that we do not know yet that executed a program.
@@ -268,14 +291,10 @@ static int forget_thread(struct dump_task *t, size_t i)
 	memmove(&t->threads[i], &t->threads[i + 1], (t->n_threads - i - 1) * sizeof(t->threads[0]));
 	t->n_threads--;
 	look_again(t);
-	for (size_t j = 0; j < t->dump->n_tasks; j++)
-		t->dump->tasks[j]->complete = false;
+	look_for_children(t->dump);
 	if (t->n_threads)
 		return 0;
-	int seized = seize_thread(t, t->pid);
-	if (!seized)
-		t->state = TASK_DEAD;
-	return seized < 0 ? seized : 0;
+	return find_main_thread(t);
 }
 
 /* Reads the state of a thread that stands. Where it must go on for a moment, its remote.tid stays 0. */
@@ -333,10 +352,7 @@ static void say_who_runs(const struct dump *d)
 	for (size_t i = 0; i < d->n_tasks; i++)
 		for (size_t j = 0; j < d->tasks[i]->n_threads; j++)
 			if (!d->tasks[i]->threads[j].remote.tid)
-				log_err("task %d: thread %d did not stop within %u s: it may wait for a child of "
-					"vfork(), for a device, or be frozen by its cgroup. Try again later, or with a "
-					"larger --timeout",
-					d->tasks[i]->pid, d->tasks[i]->threads[j].tid, d->opts->timeout);
+				say_why_it_runs(d->tasks[i], d->tasks[i]->threads[j].tid);
 }
 
 static int settle_all(struct dump *d, uint64_t deadline)
@@ -375,13 +391,15 @@ static int complete_task(struct dump *d, struct dump_task *t)
 	if (found != 0)
 		return found < 0 ? found : 0;
 	/* one that was not known yet may have executed a program: then it is the main thread now */
-	int stop = tracee_poll(t->pid, false, NULL);
+	if (t->main_exited && (!t->n_threads || !main_is_dead(t)))
+		return find_main_thread(t);
+	int stop = tracee_poll(t->main_exited ? t->threads[0].tid : t->pid, false, NULL);
 	if (stop != STOP_EVENT && stop != STOP_GROUP) {
 		look_again(t);
 		return 0;
 	}
+	t->complete = true; /* not, if one of the children ends right now */
 	found = add_new_children(d, t);
-	t->complete = true;
 	return found < 0 ? found : 0;
 }
 
@@ -415,6 +433,8 @@ static int read_stats(struct dump *d)
 	d->n_threads = 0;
 	for (size_t i = 0; i < d->n_tasks; i++) {
 		struct dump_task *t = d->tasks[i];
+		if (!err && t->main_exited)
+			err = take_other_member(t);
 		int gone = err ? 0 : proc_stat(t->proc, "stat", &t->stat);
 
 		if (gone == -ESRCH) {

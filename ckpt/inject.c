@@ -113,6 +113,7 @@ static int start(struct parasite *p)
 	size_t len = parasite_blob_end - parasite_blob;
 	struct parasite_arg arg = {
 		.abi = PARASITE_ABI,
+		.must_not = p->must_not,
 		.base = p->base,
 		.size = p->size,
 		.call = gadgets_call(r->gadgets),

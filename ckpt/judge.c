@@ -51,10 +51,10 @@ static int judge_session(struct dump *d, const struct dump_task *t)
 					       : "its process group leader is outside the tree",
 				   "dump from the session leader on, start the program with setsid, or use --shell-job",
 				   "session %d, group %d", t->stat.sid, t->stat.pgid);
-	if (foreign_sid && t->stat.sid != root->stat.sid)
-		return blocker_add(d, t->pid, "session", "its session leader has ended or is outside the tree",
-				   "not supported yet; keep the leader running", "session %d", t->stat.sid);
-	/* a leader that is gone is no obstacle: the group is made anew by a helper that ends */
+	/* a leader that is gone is no obstacle: session or group are made anew by a helper that ends */
+	if (foreign_sid && t->stat.sid != root->stat.sid && !kill(t->stat.sid, 0))
+		return blocker_add(d, t->pid, "session", "its session leader is outside the tree",
+				   "dump from the session leader on", "session %d", t->stat.sid);
 	if (foreign_pgid && t->stat.pgid != root->stat.pgid && !kill(t->stat.pgid, 0))
 		return blocker_add(d, t->pid, "process group", "its leader is outside the tree",
 				   "dump from the group leader on, or start the program with setsid", "group %d",

@@ -225,7 +225,7 @@ static void fill_numbers(const struct dump_task *t, MmEntry *mm)
 	mm->mm_env_end = st->env_end;
 	mm->exe_file_id = t->exe->id;
 	mm->has_dumpable = true;
-	mm->dumpable = t->inside.dumpable;
+	mm->dumpable = creds_dumpable(t);
 	mm->has_thp_disabled = true;
 	mm->thp_disabled = t->inside.thp_disable > 0;
 	mm->has_lock_future = t->inside.lock_future != 0;

@@ -66,7 +66,7 @@ static int judge_pair(struct dump_task *a, struct dump_task *b)
 	int err = 0;
 
 	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]) && !err; i++) {
-		if (syscall(SYS_kcmp, a->pid, b->pid, objects[i].type, 0, 0) != 0)
+		if (syscall(SYS_kcmp, a->member, b->member, objects[i].type, 0, 0) != 0)
 			continue;
 		if (objects[i].type == KCMP_VM) /* two parasites in one address space would get into each other's way */
 			a->untouchable = b->untouchable = true;

@@ -1,7 +1,8 @@
 /*
  * Single attributes of a task: name, personality, parent-death signal, OOM adjustment, login uid, child subreaper,
- * core dump filter, I/O flusher, memory-deny-write-execute. CRIU has no place for the last three: they are in fields of
- * our own. Does not handle: threads that are I/O flushers while the main thread is not.
+ * nice value of the session's autogroup; core dump filter, I/O flusher, memory-deny-write-execute, transparent huge
+ * pages, merging of equal pages, TSC. CRIU has no place for the latter: they are in fields of our own.
+ * Does not handle: threads that are I/O flushers, or may not read the TSC, while the main thread is not, or may.
  */
 #include <errno.h>
 #include <signal.h>
@@ -31,8 +32,28 @@ static long number(const struct dump_task *t, const char *name, int base)
 	return proc_read(t->proc, name, &text, NULL) ? 0 : strtol(text, NULL, base);
 }
 
+/*
+ * All tasks of a session are in its group, so the first one is asked: its leader, or who was adopted. 0 is what new
+ * sessions have.
+ */
+static int autogroup_nice(const struct dump_task *t)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (t->parent ? t->parent->stat.sid == t->stat.sid : t->stat.sid != t->pid)
+		return 0;
+	const char *nice = proc_read(t->proc, "autogroup", &text, NULL) ? NULL : strstr(text, " nice ");
+	return nice ? atoi(nice + strlen(" nice ")) : 0;
+}
+
 static void fill_own(const struct dump_task *t, TaskCoreEntry *tc)
 {
+	tc->autogroup_nice = autogroup_nice(t);
+	tc->has_autogroup_nice = tc->autogroup_nice != 0;
+	tc->has_thp_disable = t->inside.thp_disable > 1;
+	tc->thp_disable = t->inside.thp_disable;
+	tc->has_memory_merge = tc->memory_merge = t->inside.memory_merge > 0;
+	tc->has_tsc_forbidden = tc->tsc_forbidden = t->inside.tsc == PR_TSC_SIGSEGV;
 	tc->has_coredump_filter = true;
 	tc->coredump_filter = number(t, "coredump_filter", 16);
 	tc->has_io_flusher = tc->io_flusher = t->inside.io_flusher > 0;

@@ -1,9 +1,13 @@
 /*
  * Credentials of each thread: ids, groups and capabilities as /proc/PID/task/TID/status shows them from
- * outside, where the task cannot forge them; securebits, which only prctl(2) tells.
- * Does not handle: seccomp filters, system call user dispatch, security labels (SELinux, AppArmor).
+ * outside, where the task cannot forge them; securebits with the keep-capabilities flag, which only prctl(2) tells
+ * (from the parasite, but where that would matter from a remote call). A thread that differs from its main thread in
+ * securebits alone, with all power, is taken to have those of the main thread.
+ * Does not handle: system call user dispatch, security labels (SELinux, AppArmor).
  */
 #include <errno.h>
+#include <linux/capability.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -43,26 +47,54 @@ static int judge_creds(struct dump_task *t)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < t->n_threads && !err; i++) {
-		uint64_t mode = t->threads[i].status.seccomp;
-
+	for (size_t i = 0; i < t->n_threads && !err; i++)
 		err = judge_dispatch(t, &t->threads[i]);
-		if (err || !mode)
-			continue;
-		t->untouchable = true; /* a filter may kill it for a call that we let it make */
-		err = blocker_add(t->dump, t->pid, "seccomp",
-				  mode == 1 ? "strict mode is not supported yet" : "filters are not supported yet",
-				  "start the program without its sandbox", "thread %d", t->threads[i].tid);
-	}
 	return err;
 }
 
-static int judge_inside(struct dump_task *t)
+static bool has_cap(const struct proc_status *st, int cap)
 {
-	if (t->inside.keep_caps <= 0)
+	return st->cap_prm >> cap & 1;
+}
+
+/* Whether it may do what it likes, so that a lie about securebits would gain it nothing. */
+static bool is_powerful(const struct proc_status *st)
+{
+	return has_cap(st, CAP_SETPCAP) && has_cap(st, CAP_SYS_PTRACE);
+}
+
+static bool differs(const struct proc_status *a, const struct proc_status *b)
+{
+	return memcmp(a->uid, b->uid, sizeof(a->uid)) || memcmp(a->gid, b->gid, sizeof(a->gid)) ||
+	       a->cap_inh != b->cap_inh || a->cap_prm != b->cap_prm || a->cap_eff != b->cap_eff ||
+	       a->cap_bnd != b->cap_bnd || a->cap_amb != b->cap_amb;
+}
+
+/* The kernel's answer is in a register when the thread stops at the end of the call: nobody can change it. */
+static int ask_thread(struct dump_thread *th)
+{
+	const struct proc_status *leader = &th->task->threads[0].status;
+	int64_t bits = 0;
+
+	if (is_powerful(&th->status) && !differs(&th->status, leader))
 		return 0;
-	return blocker_add(t->dump, t->pid, "credentials", "the keep-capabilities flag (PR_SET_KEEPCAPS) is set",
-			   "dump it when it has finished changing its user id", "thread %d", t->pid);
+	int err = remote_do(&th->remote, &bits, SYS_prctl, PR_GET_SECUREBITS);
+	if (err)
+		return log_errno(-err, "thread %d can't tell its securebits", th->tid);
+	th->securebits = bits;
+	th->securebits_known = true;
+	return 0;
+}
+
+int creds_dumpable(const struct dump_task *t)
+{
+	uint32_t euid = t->threads[0].status.uid[1];
+	struct stat st;
+
+	/* files of /proc/PID belong to the task's user if it is dumpable, else to root */
+	if (t->inside.dumpable == 1 && euid && !fstatat(t->proc, "fd", &st, 0) && st.st_uid != euid)
+		return 0;
+	return t->inside.dumpable;
 }
 
 static int fill_caps(uint32_t **words, size_t *n, uint64_t caps, struct arena *arena)
@@ -92,7 +124,7 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 	e->egid = st->gid[1];
 	e->sgid = st->gid[2];
 	e->fsgid = st->gid[3];
-	e->secbits = t->inside.securebits;
+	e->secbits = th->securebits_known ? th->securebits : (uint32_t)t->inside.securebits;
 	e->n_groups = st->n_groups;
 	e->groups = st->groups;
 	if (fill_caps(&e->cap_inh, &e->n_cap_inh, st->cap_inh, arena) ||
@@ -111,6 +143,6 @@ const struct dump_part dump_part_creds = {
 	.name = "creds",
 	.collect_thread = collect_thread,
 	.judge = judge_creds,
-	.judge_inside = judge_inside,
+	.ask_thread = ask_thread,
 	.fill_thread = fill_thread,
 };

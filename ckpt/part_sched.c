@@ -1,7 +1,7 @@
 /*
  * Nice value, scheduling policy and priority, CPU affinity, I/O priority and timer slack of each thread, asked from
  * outside. CRIU's images have no place for the last three: they are in fields of our own.
- * Does not handle: deadline scheduling (judged).
+ * Does not handle: limits to the utilization (CONFIG_UCLAMP_TASK).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@
 #define SCHED_DEADLINE 6
 #endif
 
-/* struct sched_attr of sched_setattr(2), its first version. */
+/* struct sched_attr of sched_setattr(2), its first version: without limits to the utilization. */
 struct sched_attributes {
 	uint32_t size, policy;
 	uint64_t flags;
@@ -47,6 +47,11 @@ static bool is_realtime(const struct dump_thread *th)
 	unsigned int policy = th->policy & ~SCHED_RESET_ON_FORK;
 
 	return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+static bool is_deadline(const struct dump_thread *th)
+{
+	return (th->policy & ~SCHED_RESET_ON_FORK) == SCHED_DEADLINE;
 }
 
 /* A mask of all CPUs is no affinity: on another machine it must not become one. */
@@ -95,23 +100,15 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 		return log_errno(errno, "can't read the scheduling of thread %d", th->tid);
 	th->policy = attr.policy | (attr.flags & SCHED_FLAG_RESET_ON_FORK ? SCHED_RESET_ON_FORK : 0);
 	/* for real-time policies the call leaves the nice value out */
-	th->nice = is_realtime(th) ? getpriority(PRIO_PROCESS, th->tid) : attr.nice;
+	th->nice = is_realtime(th) || is_deadline(th) ? getpriority(PRIO_PROCESS, th->tid) : attr.nice;
 	th->priority = attr.priority;
+	th->sched_flags = attr.flags;
+	th->runtime = attr.runtime;
+	th->deadline = attr.deadline;
+	th->period = attr.period;
 	th->io_priority = syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, th->tid);
 	int err = read_affinity(th);
 	return !err && th != t->threads && t->n_threads <= SLACK_THREADS ? read_slack(th) : err;
-}
-
-static int judge_sched(struct dump_task *t)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < t->n_threads && !err; i++)
-		if ((t->threads[i].policy & ~SCHED_RESET_ON_FORK) == SCHED_DEADLINE)
-			err = blocker_add(t->dump, t->pid, "scheduling",
-					  "the policy SCHED_DEADLINE is not supported yet",
-					  "give it another policy with chrt", "thread %d", t->threads[i].tid);
-	return err;
 }
 
 static void fill_own(const struct dump_task *t, const struct dump_thread *th, ThreadCoreEntry *e)
@@ -123,7 +120,7 @@ static void fill_own(const struct dump_task *t, const struct dump_thread *th, Th
 	e->has_io_priority = th->io_priority >= 0;
 	e->io_priority = th->io_priority;
 	/* real-time threads have none */
-	e->has_timer_slack = !is_realtime(th) && (int64_t)slack > 0;
+	e->has_timer_slack = !is_realtime(th) && !is_deadline(th) && (int64_t)slack > 0;
 	e->timer_slack = slack;
 }
 
@@ -137,6 +134,13 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 	e->sched_policy = th->policy;
 	e->has_sched_prio = th->priority != 0;
 	e->sched_prio = th->priority;
+	if (is_deadline(th)) {
+		e->has_sched_flags = e->has_sched_runtime = e->has_sched_deadline = e->has_sched_period = true;
+		e->sched_flags = th->sched_flags;
+		e->sched_runtime = th->runtime;
+		e->sched_deadline = th->deadline;
+		e->sched_period = th->period;
+	}
 	fill_own(t, th, e);
 	return 0;
 }
@@ -144,6 +148,5 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 const struct dump_part dump_part_sched = {
 	.name = "sched",
 	.collect_thread = collect_thread,
-	.judge = judge_sched,
 	.fill_thread = fill_thread,
 };

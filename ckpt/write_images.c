@@ -79,7 +79,7 @@ static int put_task(struct image_writer *w, const struct dump_task *t)
 {
 	_cleanup_arena_ struct arena arena = {};
 	PstreeEntry e = PSTREE_ENTRY__INIT;
-	size_t n = t->n_threads ?: 1; /* a zombie is its own only thread */
+	size_t n = t->main_exited ? t->n_threads + 1 : t->n_threads ?: 1; /* a zombie is its own only thread */
 
 	e.pid = t->pid;
 	e.ppid = t->parent ? t->parent->pid : 0;
@@ -90,8 +90,8 @@ static int put_task(struct image_writer *w, const struct dump_task *t)
 		return log_errno(ENOMEM, "task %d", t->pid);
 	e.n_threads = n;
 	e.threads[0] = t->pid;
-	for (size_t i = 1; i < t->n_threads; i++)
-		e.threads[i] = t->threads[i].tid;
+	for (size_t i = 1; i < n; i++)
+		e.threads[i] = t->threads[t->main_exited ? i - 1 : i].tid;
 	image_put(w, &e.base);
 	return 0;
 }
@@ -141,33 +141,59 @@ static int write_dead_core(struct dump_task *t)
 	return image_write_one(&t->dump->images, IMG_CORE, t->pid, &core.base);
 }
 
-static int write_thread_core(struct dump_thread *th)
+/* The core image of a thread, with what it says of the task if it is the main thread. */
+static int write_core(struct dump_task *t, struct dump_thread *th, TaskCoreEntry *tc)
 {
-	struct dump_task *t = th->task;
 	_cleanup_arena_ struct arena arena = {};
 	CoreEntry core = CORE_ENTRY__INIT;
-	TaskCoreEntry tc = TASK_CORE_ENTRY__INIT;
 	ThreadCoreEntry thread = THREAD_CORE_ENTRY__INIT;
-	bool leader = th == &t->threads[0];
 	int err = 0;
 
 	core.mtype = CORE_ENTRY__MARCH__X86_64;
 	core.thread_core = &thread;
-	if (leader) {
-		core.tc = &tc;
-		tc.task_state = t->state;
-		tc.has_stop_signo = t->state == TASK_STOPPED;
-		tc.stop_signo = t->stop_signal;
-	}
+	core.tc = tc;
 	for (size_t i = 0; dump_parts[i] && !err; i++) {
-		if (leader && dump_parts[i]->fill)
+		if (tc && dump_parts[i]->fill)
 			err = dump_parts[i]->fill(t, &core, &arena);
 		if (!err && dump_parts[i]->fill_thread)
 			err = dump_parts[i]->fill_thread(t, th, &core, &arena);
 		if (err)
 			return log_errno(-err, "can't describe the %s of thread %d", dump_parts[i]->name, th->tid);
 	}
+	if (tc && t->main_exited)
+		tc->comm = thread.comm = t->main_stat.comm;
 	return image_write_one(&t->dump->images, IMG_CORE, th->tid, &core.base);
+}
+
+static int write_thread_core(struct dump_thread *th)
+{
+	struct dump_task *t = th->task;
+	TaskCoreEntry tc = TASK_CORE_ENTRY__INIT;
+
+	tc.task_state = t->state;
+	tc.has_stop_signo = t->state == TASK_STOPPED;
+	tc.stop_signo = t->stop_signal;
+	return write_core(t, th, th->tid == t->pid ? &tc : NULL);
+}
+
+/* A main thread that has exited: as one of the others, but without all that ends with a thread. */
+static int write_exited_main(struct dump_task *t)
+{
+	TaskCoreEntry tc = TASK_CORE_ENTRY__INIT;
+	struct dump_thread th = t->threads[0];
+
+	tc.task_state = t->state == TASK_STOPPED ? TASK_STOPPED : TASK_ZOMBIE;
+	tc.has_stop_signo = t->state == TASK_STOPPED;
+	tc.stop_signo = t->stop_signal;
+	tc.exit_code = t->main_stat.exit_code;
+	tc.has_main_thread_exited = tc.main_thread_exited = true;
+	th.tid = t->pid;
+	th.remote.rseq_area = th.robust_list = th.clear_child_tid = 0;
+	th.altstack = (stack_t){ .ss_flags = SS_DISABLE };
+	th.pending = (struct signal_queue){};
+	th.pdeath_signal = 0;
+	th.status.seccomp = 0;
+	return write_core(t, &th, &tc);
 }
 
 /* All that is written for a task as a whole. */
@@ -178,7 +204,9 @@ static int write_task(struct dump_task *t)
 	if (t->state == TASK_DEAD)
 		return write_dead_core(t);
 	fill_ids(&ids, t->ids);
-	int err = image_write_one(&t->dump->images, IMG_IDS, t->pid, &ids.base);
+	int err = t->main_exited ? write_exited_main(t) : 0;
+	if (!err)
+		err = image_write_one(&t->dump->images, IMG_IDS, t->pid, &ids.base);
 	for (size_t i = 0; dump_parts[i] && !err; i++)
 		err = dump_parts[i]->write ? dump_parts[i]->write(t) : 0;
 	return err ? err : memory_write(t);
@@ -187,8 +215,8 @@ static int write_task(struct dump_task *t)
 /* Writes piece number i: the tree's images, then each task's, then each thread's. Returns 1 when there is none. */
 static int write_piece(struct dump *d, size_t i)
 {
-	static int (*const tree[])(struct dump * d) = { files_write,   write_pstree, write_clocks,
-							write_cpuinfo, write_ipc,    write_inventory };
+	static int (*const tree[])(struct dump * d) = { files_write, write_pstree,    write_clocks, write_cpuinfo,
+							write_ipc,   write_inventory, seccomp_write };
 	const size_t n_tree = sizeof(tree) / sizeof(tree[0]);
 
 	if (i < n_tree)

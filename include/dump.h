@@ -59,9 +59,14 @@ struct dump_thread {
 	uint64_t clear_child_tid, robust_list, robust_len;
 	stack_t altstack;
 	int pdeath_signal;
+	bool securebits_known; /* told by the kernel, not by the parasite */
+	uint32_t securebits;
+	int seccomp_error; /* errno: its filters cannot be suspended or read */
+	uint32_t seccomp_filter; /* the last one that it put on, in dump.filters; the others are its predecessors */
 	bool dispatched; /* its system calls come back as signals: PR_SET_SYSCALL_USER_DISPATCH */
 	int nice;
 	unsigned int policy, priority;
+	uint64_t sched_flags, runtime, deadline, period; /* of SCHED_DEADLINE, ns */
 	uint8_t *cpus; /* affinity, a mask; NULL: any CPU. Owned */
 	size_t cpus_len; /* bytes */
 	int io_priority; /* -1: not known */
@@ -69,6 +74,7 @@ struct dump_thread {
 };
 
 struct dump_file;
+struct seccomp_filters;
 
 struct dump_fd {
 	int fd; /* number in the task */
@@ -91,6 +97,13 @@ struct run_list {
 struct dump_task {
 	struct dump *dump;
 	pid_t pid;
+	/*
+	 * Whom the kernel tells about memory and descriptors: pid, or another thread when the main thread has exited
+	 * while others run. Then threads[0] is that one, and the main thread is in no list.
+	 */
+	pid_t member;
+	bool main_exited;
+	struct proc_stat main_stat; /* then: of the main thread */
 	struct dump_task *parent; /* NULL: the root */
 	bool complete; /* stopped, and all its threads and children are known */
 	bool untouchable; /* it would be harmed if its threads worked for us; there is a blocker that says why */
@@ -99,7 +112,7 @@ struct dump_task {
 	int proc; /* descriptor of /proc/PID */
 	int pidfd;
 	struct proc_stat stat;
-	struct dump_thread *threads; /* [0] is the leader; none for a zombie */
+	struct dump_thread *threads; /* [0] is the leader, if it lives; none for a zombie */
 	size_t n_threads;
 	struct vma_list vmas;
 	struct run_list guards; /* MADV_GUARD_INSTALL; found with the pages */
@@ -152,6 +165,7 @@ struct dump {
 	char own_namespaces[NAMESPACES][NAMESPACE_LINK]; /* of ckpt */
 	struct files *files;
 	struct shmem *shmem;
+	struct seccomp_filters *filters; /* NULL: no thread has any */
 	struct ghosts *ghosts;
 	struct sysv *sysv;
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
@@ -178,7 +192,7 @@ struct fd_info {
 struct dump_file {
 	uint32_t id;
 	const struct dump_fd_kind *kind; /* NULL: nobody knows it; it is a blocker */
-	pid_t pid; /* a holder */
+	pid_t pid, member; /* a holder, and the number that the kernel takes for it: see struct dump_task */
 	int number; /* its descriptor; -1: none */
 	char where[48]; /* how a user finds it in the holder: "fd 3", "area 7f00-7f10", "cwd" */
 	struct stat st;
@@ -227,6 +241,8 @@ struct dump_part {
 	/* From the thread itself. */
 	const struct dump_query *queries;
 	size_t n_queries;
+	/* The same for what a call returns; a remote call for each thread takes time, so only where it matters. */
+	int (*ask_thread)(struct dump_thread *th);
 	/* From inside the task, with a parasite that waits for requests; t->inside is known. */
 	int (*collect_inside)(struct dump_task *t);
 	/*
@@ -260,6 +276,10 @@ void blockers_log(const struct dump *d);
 /* Tells them on stdout, as text or as opts->json asks, of a tree that had so many tasks and threads. */
 void blockers_print(const struct dump *d, size_t tasks, size_t threads);
 
+/* A pidfd of a process or, since 6.9, of a single thread. Returns it or -errno (not logged). */
+int open_pidfd(pid_t pid);
+/* A pidfd of a process or, since 6.9, of a single thread. Returns it or -errno (not logged). */
+int open_pidfd(pid_t pid);
 /* The task of the tree that has the number, or NULL. */
 struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
 /* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */
@@ -278,6 +298,19 @@ int cure_tree(struct dump *d);
  * still (part_signals.c). Returns how many, or -errno (logged).
  */
 long signals_look_again(struct dump_task *t, struct dump_thread *th);
+
+/* What PR_GET_DUMPABLE says, as far as the task cannot lie about it (part_creds.c). */
+int creds_dumpable(const struct dump_task *t);
+
+/*
+ * What a thread may not do by its seccomp filters once nobody holds it any more: PARASITE_MUST_NOT_* (part_seccomp.c).
+ */
+uint32_t seccomp_forbids(const struct dump_thread *th);
+/* Whether it may answer requests of ours then, as the parasite does. */
+bool seccomp_lets_answer(const struct dump_thread *th);
+/* Writes seccomp.img, when any thread has filters. Returns 0 or -errno (logged). */
+int seccomp_write(struct dump *d);
+void seccomp_free(struct dump *d);
 
 /* Descriptors and other references to files (files.c). */
 int files_collect(struct dump *d);

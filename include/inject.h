@@ -30,6 +30,7 @@ struct parasite {
 	enum parasite_stage stage;
 	int64_t writing; /* bytes that it was asked to write */
 	bool leaving; /* it has entered its last call */
+	uint32_t must_not; /* PARASITE_MUST_NOT_*, once we are dead */
 	int socket; /* our end, or -1 */
 	int mem; /* /proc/PID/mem, or -1 */
 	uint64_t base, size; /* its mapping in the task */

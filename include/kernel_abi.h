@@ -18,6 +18,11 @@
 #define MFD_EXEC 0x0010U
 #endif
 
+/* A pidfd of a single thread, linux/pidfd.h, 6.9; before, it is EINVAL. */
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
 /* PAGEMAP_SCAN, linux/fs.h, 6.7 */
 #ifndef PAGEMAP_SCAN
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)

@@ -26,6 +26,7 @@
 #define MSG_CMSG_CLOEXEC 0x40000000
 #define MEMBARRIER_CMD_GET_REGISTRATIONS (1 << 9)
 #define PR_GET_MDWE_ 66
+#define PR_GET_MEMORY_MERGE_ 68
 
 #define EINTR 4
 #define EAGAIN 11
@@ -119,11 +120,12 @@ static void get_task(const struct parasite *p)
 	sys(prctl, PR_GET_CHILD_SUBREAPER, &t.child_subreaper, 0, 0, 0);
 	t.thp_disable = sys(prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
 	t.mdwe = sys(prctl, PR_GET_MDWE_, 0, 0, 0, 0);
+	t.memory_merge = sys(prctl, PR_GET_MEMORY_MERGE_, 0, 0, 0, 0);
+	sys(prctl, PR_GET_TSC, &t.tsc);
 	t.io_flusher = sys(prctl, PR_GET_IO_FLUSHER, 0, 0, 0, 0);
 	t.lock_future = lock_future();
 	t.securebits = sys(prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
 	t.personality = sys(personality, 0xffffffff); /* no change, only the answer */
-	t.keep_caps = sys(prctl, PR_GET_KEEPCAPS, 0, 0, 0, 0);
 	t.timer_slack = sys(prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
 	t.membarrier = sys(membarrier, MEMBARRIER_CMD_GET_REGISTRATIONS, 0, 0);
 	answer(p, &t, sizeof(t));
@@ -186,7 +188,8 @@ static void write_ranges(const struct parasite *p, uint32_t count)
 	answer(p, &reply, sizeof(reply));
 }
 
-static void serve(struct parasite *p)
+/* Returns 1 when it was told to quit, 0 when the dumper is gone. */
+static int serve(struct parasite *p)
 {
 	struct parasite_request request;
 
@@ -194,7 +197,7 @@ static void serve(struct parasite *p)
 		long n = receive(p, &request);
 
 		if (n != sizeof(request) || request.command == PARASITE_QUIT)
-			return;
+			return n == sizeof(request);
 		switch (request.command) {
 		case PARASITE_GET_TASK:
 			get_task(p);
@@ -209,7 +212,7 @@ static void serve(struct parasite *p)
 			get_timers(p, request.count);
 			break;
 		default:
-			return;
+			return 0;
 		}
 	}
 }
@@ -243,20 +246,31 @@ static void __attribute__((noreturn)) go_home(const struct parasite_arg *arg)
 	__builtin_unreachable();
 }
 
+/* The same without the munmap: straight home. */
+static void __attribute__((noreturn)) go_home_mapped(const struct parasite_arg *arg)
+{
+	__asm__ volatile("movq %[home], %%rsp\n\tretq" : : [home] "r"(arg->home) : "memory");
+	__builtin_unreachable();
+}
+
 void blob_main(struct parasite_arg *arg);
 void blob_main(struct parasite_arg *arg)
 {
 	struct parasite p = { .arg = arg, .file = -1 };
+	uint32_t must_not = 0;
 	long err = sys(socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, arg->sockets);
 
 	if (!err) {
 		/* the dumper fetched its end while we stood at the exit of socketpair; if not, the first receive says
 		 * so */
 		sys(close, arg->sockets[1]);
-		serve(&p);
-		sys(close, arg->sockets[0]);
+		must_not = serve(&p) ? 0 : arg->must_not;
+		if (!(must_not & PARASITE_MUST_NOT_CLOSE))
+			sys(close, arg->sockets[0]);
 	}
-	if (p.file >= 0)
+	if (p.file >= 0 && !(must_not & PARASITE_MUST_NOT_CLOSE))
 		sys(close, p.file);
+	if (must_not & PARASITE_MUST_NOT_UNMAP)
+		go_home_mapped(arg);
 	go_home(arg);
 }

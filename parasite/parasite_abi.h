@@ -18,11 +18,18 @@
 #define PARASITE_SIGNALS 64
 #define PARASITE_TIMERS 32 /* POSIX timers that it is asked for at once */
 
+/*
+ * For these calls the seccomp filters of the task would punish it, as soon as the dumper is dead and does not suspend
+ * them any more. Then it leaves its descriptors open, or itself mapped: that is less than to be killed.
+ */
+#define PARASITE_MUST_NOT_CLOSE 1u
+#define PARASITE_MUST_NOT_UNMAP 2u
+
 /* Its argument, at the top of its stack. */
 struct parasite_arg {
 	uint32_t abi;
 	int32_t sockets[2]; /* out: [0] is its own, [1] is fetched by the dumper and closed in the target */
-	uint32_t reserved;
+	uint32_t must_not; /* PARASITE_MUST_NOT_* */
 	uint64_t base, size; /* its mapping */
 	uint64_t call; /* where it leaves by munmap: a system call instruction of the target */
 	uint64_t home; /* stack pointer of the way home */
@@ -60,8 +67,9 @@ struct parasite_task {
 	uint64_t itimers[3][4]; /* ITIMER_REAL, VIRTUAL, PROF: interval s, us, value s, us */
 	uint64_t brk;
 	int32_t dumpable, child_subreaper, thp_disable, mdwe, io_flusher;
-	int32_t securebits, keep_caps;
+	int32_t securebits;
 	uint32_t personality;
+	int32_t memory_merge, tsc;
 	uint32_t lock_future; /* flags of mlockall(2) that memory to come gets: MCL_FUTURE, MCL_ONFAULT */
 	int64_t timer_slack; /* ns */
 	int64_t membarrier; /* MEMBARRIER_CMD_GET_REGISTRATIONS (6.3) */

@@ -5,16 +5,15 @@
  * from outside when all threads wait here, and then the blob is unmapped from outside too: it never returns.
  */
 #include <asm/prctl.h>
-#include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/ioctl.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
-#include <linux/securebits.h>
 #include <linux/uio.h>
 #include <linux/userfaultfd.h>
 
+#include "restorer_creds.h"
 #include "restorer_stage.h"
 
 void blob_main(struct restorer_args *args);
@@ -22,6 +21,7 @@ void blob_main(struct restorer_args *args);
 #define MADV_GUARD_INSTALL_ 102 /* 6.13 */
 #define PR_TIMER_CREATE_RESTORE_IDS_ 77 /* 6.16 */
 #define PR_SET_MDWE_ 65 /* 6.3 */
+#define PR_SET_MEMORY_MERGE_ 67 /* 6.4 */
 #define MADVISE_HUGEPAGE 14
 #define MADVISE_NOHUGEPAGE 15
 #define OPEN_CLOEXEC 02000000
@@ -31,7 +31,6 @@ void blob_main(struct restorer_args *args);
 #define COMPAT_RT_SIGACTION 174 /* of 32-bit programs */
 #define COMPAT_SET_ROBUST_LIST 311
 #define SA_NOCLDSTOP_ 1
-#define NO_ID 0xffffffffu
 
 /* Address space */
 
@@ -155,7 +154,11 @@ static void build_memory(struct restorer_args *args)
 static void set_process(struct restorer_args *args)
 {
 	if (args->thp_disabled)
-		must(args, STEP_THP, 0, sys(prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0));
+		must(args, STEP_THP, 0, sys(prctl, PR_SET_THP_DISABLE, 1, args->thp_disabled & ~1u, 0, 0));
+	if (args->memory_merge)
+		must(args, STEP_MEMORY_MERGE, 0, sys(prctl, PR_SET_MEMORY_MERGE_, 1, 0, 0, 0));
+	if (args->tsc_forbidden) /* threads inherit it */
+		must(args, STEP_TSC, 0, sys(prctl, PR_SET_TSC, PR_TSC_SIGSEGV));
 	must(args, STEP_PERSONALITY, args->personality, sys(personality, args->personality));
 	for (int bit = 0; bit < 32; bit++)
 		if (args->membarrier >> bit & 1)
@@ -203,69 +206,6 @@ static void queue_signals(struct restorer_args *args, int tid, uint64_t n, const
 	}
 }
 
-/* Credentials */
-
-static int has_cap(const uint32_t set[2], uint32_t cap)
-{
-	return set[cap / 32] >> cap % 32 & 1;
-}
-
-static long capset(const uint32_t effective[2], const uint32_t permitted[2], const uint32_t inheritable[2])
-{
-	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct data[2] = {
-		{ effective[0], permitted[0], inheritable[0] },
-		{ effective[1], permitted[1], inheritable[1] },
-	};
-
-	return sys(capset, &head, data);
-}
-
-static void set_ids(struct restorer_args *args, const struct restorer_creds *c)
-{
-	must(args, STEP_GROUPS, c->n_groups, sys(setgroups, c->n_groups, c->groups));
-	/* So that a change of the user id leaves the capabilities alone: they are set one by one below. */
-	must(args, STEP_SECUREBITS, 0, sys(prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0));
-	must(args, STEP_UIDS, c->gid, sys(setresgid, c->gid, c->egid, c->sgid));
-	sys(setfsgid, c->fsgid);
-	if (sys(setfsgid, NO_ID) != c->fsgid)
-		fail(args, STEP_UIDS, c->fsgid, 1 /* EPERM */);
-	must(args, STEP_UIDS, c->uid, sys(setresuid, c->uid, c->euid, c->suid));
-	sys(setfsuid, c->fsuid);
-	if (sys(setfsuid, NO_ID) != c->fsuid)
-		fail(args, STEP_UIDS, c->fsuid, 1 /* EPERM */);
-}
-
-/* The order matters: each call needs a capability that the next one may take away. */
-static void set_caps(struct restorer_args *args, const struct restorer_creds *c)
-{
-	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct now[2];
-
-	for (uint32_t cap = 0; cap <= c->last_cap; cap++)
-		if (!has_cap(c->bounding, cap))
-			must(args, STEP_CAPS, cap, sys(prctl, PR_CAPBSET_DROP, cap, 0, 0, 0));
-	must(args, STEP_CAPS, 0, sys(capget, &head, now));
-	uint32_t permitted[2] = { now[0].permitted, now[1].permitted };
-	must(args, STEP_CAPS, 0, capset(permitted, permitted, c->inheritable));
-	must(args, STEP_CAPS, 0, sys(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
-	for (uint32_t cap = 0; cap <= c->last_cap; cap++)
-		if (has_cap(c->ambient, cap))
-			must(args, STEP_CAPS, cap, sys(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0));
-	must(args, STEP_SECUREBITS, c->securebits, sys(prctl, PR_SET_SECUREBITS, c->securebits, 0, 0, 0));
-	must(args, STEP_CAPS, 0, capset(c->effective, c->permitted, c->inheritable));
-}
-
-static void set_creds(struct restorer_args *args, const struct restorer_creds *c)
-{
-	if (c->change) {
-		set_ids(args, c);
-		set_caps(args, c);
-	}
-	if (c->no_new_privs)
-		must(args, STEP_NO_NEW_PRIVS, 0, sys(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-}
-
 /* Threads */
 
 static void set_sched(struct restorer_args *args, const struct restorer_thread *t)
@@ -282,7 +222,9 @@ static void set_sched(struct restorer_args *args, const struct restorer_thread *
 		must(args, STEP_IO_PRIORITY, t->tid, sys(ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, t->io_priority));
 	if (t->timer_slack) /* before a real-time policy, which has none */
 		must(args, STEP_TIMER_SLACK, t->tid, sys(prctl, PR_SET_TIMERSLACK, t->timer_slack, 0, 0, 0));
-	if (t->set_sched)
+	if (t->deadline)
+		must(args, STEP_DEADLINE, t->tid, sys(sched_setattr, 0, t->deadline, 0));
+	else if (t->set_sched)
 		must(args, STEP_SCHED, t->tid, sys(sched_setscheduler, 0, t->sched_policy, &priority));
 	if (t->set_nice)
 		must(args, STEP_NICE, t->tid, sys(setpriority, 0 /* PRIO_PROCESS */, 0, t->nice));
@@ -323,6 +265,8 @@ static void thread_main(struct restorer_thread *t)
 	struct restorer_args *args = t->task;
 
 	set_thread(args, t);
+	if (args->confined)
+		confine_after_leader(args, t);
 	set_creds(args, t->creds);
 	/* After the credentials: changing them clears it. */
 	if (t->pdeath_sig)
@@ -416,6 +360,20 @@ static void start_timers(struct restorer_args *args)
 }
 
 /*
+ * A change of credentials made it undumpable. 2 cannot be set: it is what a change of credentials makes, if the system
+ * is set up like that. 0 protects as well.
+ */
+static void set_dumpable(struct restorer_args *args)
+{
+	int dumpable = args->dumpable;
+
+	if (dumpable == 2)
+		dumpable = sys(prctl, PR_GET_DUMPABLE, 0, 0, 0, 0) == 1 ? 0 : -1;
+	if (dumpable >= 0)
+		must(args, STEP_DUMPABLE, dumpable, sys(prctl, PR_SET_DUMPABLE, dumpable, 0, 0, 0));
+}
+
+/*
  * What only a process with all privileges may do, what runs, and what makes it vulnerable. All threads are
  * seized now and die with the coordinator, so that the parent-death signal need no longer see to that.
  */
@@ -430,11 +388,11 @@ static void last_things(struct restorer_args *args)
 	for (uint32_t i = 0; i < args->n_rlimits; i++)
 		must(args, STEP_RLIMIT, args->rlimits[i].resource,
 		     sys(prlimit64, 0, args->rlimits[i].resource, args->rlimits[i].limit, 0));
+	if (args->confined)
+		confine_all(args);
 	set_creds(args, leader->creds);
 	fault(args, BLOB_FAULT_CREDS);
-	/* A change of credentials made it undumpable. */
-	if (args->dumpable >= 0)
-		must(args, STEP_DUMPABLE, args->dumpable, sys(prctl, PR_SET_DUMPABLE, args->dumpable, 0, 0, 0));
+	set_dumpable(args);
 	must(args, STEP_PDEATH, leader->tid, sys(prctl, PR_SET_PDEATHSIG, leader->pdeath_sig, 0, 0, 0));
 	start_timers(args);
 	/* Never to be taken back; what is mapped stays as it is. */

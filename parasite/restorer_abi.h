@@ -42,6 +42,8 @@ enum blob_step {
 	STEP_MM,
 	STEP_PERSONALITY,
 	STEP_THP,
+	STEP_MEMORY_MERGE,
+	STEP_TSC,
 	STEP_MEMBARRIER,
 	STEP_SUBREAPER,
 	STEP_IO_FLUSHER,
@@ -53,6 +55,7 @@ enum blob_step {
 	STEP_ROBUST,
 	STEP_RSEQ,
 	STEP_SCHED,
+	STEP_DEADLINE,
 	STEP_NICE,
 	STEP_AFFINITY,
 	STEP_IO_PRIORITY,
@@ -63,6 +66,7 @@ enum blob_step {
 	STEP_CAPS,
 	STEP_SECUREBITS,
 	STEP_NO_NEW_PRIVS,
+	STEP_SECCOMP,
 	STEP_DUMPABLE,
 	STEP_PDEATH,
 	STEP_SIGNAL,
@@ -182,6 +186,22 @@ struct restorer_siginfo {
 	uint8_t bytes[128];
 };
 
+/* A seccomp filter, in the layout of the kernel's struct sock_fprog but for the flags. */
+struct restorer_filter {
+	uint64_t len; /* instructions; only 16 bits */
+	const void *code;
+	uint64_t flags; /* SECCOMP_FILTER_FLAG_* */
+};
+
+/* The kernel's struct sched_attr, its first version. */
+struct restorer_deadline {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period; /* ns */
+};
+
 struct restorer_thread {
 	int32_t tid;
 	uint32_t pdeath_sig;
@@ -190,6 +210,7 @@ struct restorer_thread {
 	uint32_t altstack_flags;
 	uint32_t rseq_size, rseq_signature;
 	uint32_t set_sched, sched_policy, sched_prio;
+	const struct restorer_deadline *deadline; /* instead of the policy and priority; NULL: it has another policy */
 	int32_t nice;
 	uint32_t set_nice;
 	uint32_t set_io_priority, io_priority;
@@ -200,6 +221,9 @@ struct restorer_thread {
 	uint64_t clear_child_tid;
 	uint64_t rseq;
 	const struct restorer_creds *creds;
+	uint64_t seccomp_mode; /* 0, SECCOMP_MODE_STRICT or SECCOMP_MODE_FILTER */
+	uint64_t n_filters;
+	const struct restorer_filter *const *filters; /* in the order in which they are put on */
 	uint64_t n_pending; /* signals sent to this thread */
 	const struct restorer_siginfo *pending;
 	struct restorer_args *task; /* the blob's own use */
@@ -251,7 +275,7 @@ struct restorer_args {
 	uint64_t n_rings;
 	const struct restorer_ring *rings;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */
-	uint32_t thp_disabled;
+	uint32_t thp_disabled; /* what PR_GET_THP_DISABLE shall tell */
 	uint32_t lock_future; /* flags of mlockall(2); 0: none */
 
 	void *mm_map; /* struct prctl_mm_map */
@@ -261,6 +285,7 @@ struct restorer_args {
 	uint32_t membarrier; /* commands to register, one bit each */
 	uint32_t child_subreaper;
 	uint32_t io_flusher, mdwe; /* PR_SET_IO_FLUSHER, PR_SET_MDWE; 0: not */
+	uint32_t memory_merge, tsc_forbidden;
 
 	const struct restorer_action *actions; /* of signals 1 to 64 */
 	const struct restorer_compat_action *compat_actions; /* the same of a 32-bit program, below 4 GiB; else NULL */
@@ -280,6 +305,10 @@ struct restorer_args {
 	struct restorer_timer timers[3];
 	uint64_t n_posix;
 	const struct restorer_posix_timer *posix; /* ascending by id */
+
+	uint32_t confined; /* some thread is under seccomp: other threads do their last things in STAGE_LEADERS, too */
+	uint32_t shared_filters_on; /* futex: the leader has put on those that all threads share */
+	uint64_t n_shared_filters; /* the first of each thread */
 
 	uint32_t fault_step; /* for tests: fail after this enum blob_fault */
 	uint32_t fault_signal; /* for tests: not by an error, but by this signal, sent to fault_target */

@@ -34,7 +34,7 @@ static size_t page_up(size_t n)
 }
 
 /* What the block must hold at most. */
-static size_t block_need(const struct plan_task *task)
+static size_t block_need(const struct plan *plan, const struct plan_task *task)
 {
 	size_t need = SLACK + LEADER_STACK + task->n_threads * (RESTORER_STACK + sizeof(struct restorer_thread));
 
@@ -44,13 +44,14 @@ static size_t block_need(const struct plan_task *task)
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
 
 		need += e->signals_p ? e->signals_p->n_signals * sizeof(struct restorer_siginfo) : 0;
-		need += e->cpu_affinity.len + 16;
+		need += e->cpu_affinity.len + 16 + (e->has_sched_deadline ? sizeof(struct restorer_deadline) + 16 : 0);
 		need += sizeof(struct restorer_creds) + (e->creds->n_groups + 8) * sizeof(uint32_t);
 	}
 	if (task->core->signals_s)
 		need += task->core->signals_s->n_signals * sizeof(struct restorer_siginfo);
 	if (task->core->timers)
 		need += task->core->timers->n_posix * sizeof(struct restorer_posix_timer);
+	need += seccomp_room(plan, task);
 	return page_up(need + task->n_guards * sizeof(struct restorer_range));
 }
 
@@ -68,7 +69,7 @@ void *block_alloc(struct block *block, size_t size)
 
 int block_create(struct plan *plan, struct plan_task *task, struct block *block)
 {
-	size_t code = page_up(restorer_blob_end - restorer_blob), size = code + block_need(task);
+	size_t code = page_up(restorer_blob_end - restorer_blob), size = code + block_need(plan, task);
 	struct hole hole = {
 		.size = size + plan->shared_size,
 		.prot = PROT_READ | PROT_WRITE,

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 extern const uint8_t restorer_blob[], restorer_blob_end[];
 
 #define RSEQ_CS_OFFSET 8 /* of rseq_cs in struct rseq */
+#define EXIT_TRIES 50000 /* a tenth of a millisecond apart */
 
 /* Calls fn for every thread of all tasks that live, until one fails. */
 static int each_thread(struct plan *plan,
@@ -41,7 +43,8 @@ static int each_thread(struct plan *plan,
 
 static int seize(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
 {
-	int err = tracee_seize(thread->tid, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
+	int confined = task->confined ? PTRACE_O_SUSPEND_SECCOMP : 0;
+	int err = tracee_seize(thread->tid, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | confined);
 
 	return err ? log_errno(-err, "can't attach to thread %d of task %d", thread->tid, task->pid) : 0;
 }
@@ -127,31 +130,37 @@ static int failed_call(const struct plan_task *task, long nr, int64_t result)
 	return log_errno((int)-result, "system call %ld in task %d", nr, task->pid);
 }
 
-/* A system call by the leader, at an instruction of the blob. */
-static int call(struct plan *plan, struct plan_task *task, long nr, const uint64_t args[6])
+/* The thread that works for us to the end. */
+static pid_t worker(const struct plan_task *task)
+{
+	return task->threads[task->main_exited].tid;
+}
+
+/* A system call by a thread, at an instruction of the blob. */
+static int call(struct plan *plan, const struct plan_task *task, pid_t tid, long nr, const uint64_t args[6])
 {
 	struct user_regs_struct regs;
 	int64_t result = 0;
-	int err = tracee_get_regs(task->pid, &regs);
+	int err = tracee_get_regs(tid, &regs);
 
 	if (!err)
-		err = tracee_syscall(task->pid, &regs, instruction(plan, task), regs.rsp, nr, args, &result);
+		err = tracee_syscall(tid, &regs, instruction(plan, task), regs.rsp, nr, args, &result);
 	return err ? err : result < 0 ? failed_call(task, nr, result) : 0;
 }
 
 /* The same by the number of 32-bit programs. The code that makes it is 64-bit code nevertheless. */
-static int call_compat(struct plan *plan, struct plan_task *task, long nr, const uint64_t args[6])
+static int call_compat(struct plan *plan, const struct plan_task *task, pid_t tid, long nr, const uint64_t args[6])
 {
 	static const uint8_t int80[] = { 0xcd, 0x80 };
 	struct user_regs_struct regs;
 	int64_t result = 0;
-	int err = tracee_get_regs(task->pid, &regs);
+	int err = tracee_get_regs(tid, &regs);
 
 	if (err)
 		return err;
 	regs.rbx = args[0];
 	regs.rcx = args[1];
-	err = tracee_syscall(task->pid, &regs, find_bytes(plan, task, int80), regs.rsp, nr,
+	err = tracee_syscall(tid, &regs, find_bytes(plan, task, int80), regs.rsp, nr,
 			     (uint64_t[6]){ 0, args[3], args[2] }, &result);
 	return err ? err : result < 0 ? failed_call(task, nr, result) : 0;
 }
@@ -170,15 +179,16 @@ static int begin_leaving(struct plan *plan, struct plan_task *task)
 	const struct restorer_slot *slot = &plan->shared->slots[task->index];
 	const uint64_t args[6] = { slot->block_start, slot->block_end - slot->block_start };
 	struct user_regs_struct regs;
-	int err = tracee_get_regs(task->pid, &regs);
+	int err = tracee_get_regs(worker(task), &regs);
 
-	return err ? err : tracee_syscall_begin(task->pid, &regs, instruction(plan, task), regs.rsp, SYS_munmap, args);
+	return err ? err
+		   : tracee_syscall_begin(worker(task), &regs, instruction(plan, task), regs.rsp, SYS_munmap, args);
 }
 
 static int end_leaving(struct plan *plan, struct plan_task *task)
 {
 	int64_t result = 0;
-	int err = tracee_syscall_end(task->pid, &result);
+	int err = tracee_syscall_end(worker(task), &result);
 
 	return err ? err : result < 0 ? failed_call(task, SYS_munmap, result) : 0;
 }
@@ -198,7 +208,7 @@ static int leave_together(struct plan *plan)
 			if (!plan_lives(task) || has_muted_children(plan, task))
 				continue;
 			err = step == 0	  ? begin_leaving(plan, task)
-			      : step == 1 ? tracee_syscall_enter(task->pid)
+			      : step == 1 ? tracee_syscall_enter(worker(task))
 					  : end_leaving(plan, task);
 		}
 	}
@@ -209,13 +219,13 @@ static int leave_together(struct plan *plan)
 static int leave_alone(struct plan *plan, struct plan_task *task)
 {
 	const uint64_t args[6] = { SIGCHLD, plan->shared->slots[task->index].sigchld, 0, sizeof(uint64_t) };
-	int err = task->compat ? call_compat(plan, task, COMPAT_rt_sigaction, args)
-			       : call(plan, task, SYS_rt_sigaction, args);
+	int err = task->compat ? call_compat(plan, task, worker(task), COMPAT_rt_sigaction, args)
+			       : call(plan, task, worker(task), SYS_rt_sigaction, args);
 
 	if (!err)
 		err = begin_leaving(plan, task);
 	if (!err)
-		err = tracee_syscall_enter(task->pid);
+		err = tracee_syscall_enter(worker(task));
 	return err ? err : end_leaving(plan, task);
 }
 
@@ -223,7 +233,7 @@ static int close_guard(struct plan *plan)
 {
 	const uint64_t args[6] = { plan->fd_high };
 
-	return plan->guard_fd >= 0 ? call(plan, &plan->tasks[0], SYS_close, args) : 0;
+	return plan->guard_fd >= 0 ? call(plan, &plan->tasks[0], worker(&plan->tasks[0]), SYS_close, args) : 0;
 }
 
 static int cont(pid_t tid, int sig)
@@ -249,10 +259,10 @@ static int expect(pid_t tid, enum tracee_stop wanted, int wanted_sig)
 static int take_stop_signal(struct plan_task *task, int sig)
 {
 	kernel_sigset all_but_this = ~(1ul << (sig - 1));
-	pid_t tid = task->pid;
+	pid_t tid = worker(task);
 
 	int err = tracee_set_sigmask(tid, all_but_this);
-	if (!err && syscall(SYS_tgkill, tid, tid, sig))
+	if (!err && syscall(SYS_tgkill, task->pid, tid, sig))
 		err = log_errno(errno, "can't stop task %d", tid);
 	if (!err)
 		err = cont(tid, 0);
@@ -285,7 +295,7 @@ static int stop_task(struct plan *plan, struct plan_task *task)
 	if (err < 0)
 		return err;
 	err = 0;
-	for (size_t i = 1; !err && i < task->n_threads; i++) {
+	for (size_t i = 1 + task->main_exited; !err && i < task->n_threads; i++) {
 		err = cont(task->threads[i].tid, 0);
 		if (!err)
 			err = expect(task->threads[i].tid, STOP_GROUP, sig);
@@ -299,8 +309,63 @@ static int finish_task(struct plan *plan, struct plan_task *task)
 
 	if (!err && task_ends_stopped(plan, task))
 		err = stop_task(plan, task);
-	for (size_t i = 0; !err && i < task->n_threads; i++)
+	for (size_t i = task->main_exited; !err && i < task->n_threads; i++)
 		err = set_last(plan, task, &task->threads[i]);
+	return err;
+}
+
+/* Lets the main thread exit, as it did. When it is gone its number still stands for the task. */
+static int exit_main_thread(struct plan *plan, struct plan_task *task)
+{
+	struct user_regs_struct regs;
+	pid_t tid = task->pid;
+	int err = tracee_get_regs(tid, &regs);
+
+	if (err)
+		return err;
+	regs.rip = instruction(plan, task);
+	regs.rax = SYS_exit;
+	regs.rdi = task->core->exit_code >> 8;
+	regs.orig_rax = -1;
+	err = tracee_set_regs(tid, &regs);
+	/* the others still die with us */
+	if (!err && ptrace(PTRACE_SETOPTIONS, tid, 0, 0))
+		err = log_errno(errno, "can't let go of the main thread of task %d", tid);
+	if (!err)
+		err = tracee_detach(tid);
+	for (int i = 0; !err && !stage_is_dead(tid); i++) {
+		if (i > EXIT_TRIES)
+			return log_errno(ETIMEDOUT, "the main thread of task %d does not exit", tid);
+		usleep(100);
+	}
+	return err;
+}
+
+/* Threads that were made by one that exits get their parent-death signal: so they ask for it now. */
+static int set_pdeath_signals(struct plan *plan, const struct plan_task *task)
+{
+	int err = 0;
+
+	for (size_t i = task->main_exited; !err && i < task->n_threads; i++) {
+		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
+		const uint64_t args[6] = { PR_SET_PDEATHSIG, task_pdeath_signal(plan, task, e) };
+
+		if (args[1])
+			err = call(plan, task, task->threads[i].tid, SYS_prctl, args);
+	}
+	return err;
+}
+
+static int exit_main_threads(struct plan *plan)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < plan->n_tasks; i++)
+		if (plan->tasks[i].main_exited)
+			err = exit_main_thread(plan, &plan->tasks[i]);
+	for (size_t i = 1; !err && i < plan->n_tasks; i++)
+		if (plan->tasks[i].parent->main_exited && plan_lives(&plan->tasks[i]))
+			err = set_pdeath_signals(plan, &plan->tasks[i]);
 	return err;
 }
 
@@ -325,7 +390,8 @@ int tree_prepare_go(struct plan *plan)
 		return err;
 	size_t leaders = 0;
 	for (size_t i = 0; i < plan->n_tasks; i++)
-		leaders += plan_lives(&plan->tasks[i]);
+		if (plan_lives(&plan->tasks[i]))
+			leaders += plan->tasks[i].confined ? plan->tasks[i].n_threads : 1;
 	stage_begin(plan, STAGE_LEADERS, leaders);
 	err = stage_finish(plan);
 	log_info("all are seized, leaders have done their last");
@@ -342,6 +408,8 @@ int tree_prepare_go(struct plan *plan)
 	if (!err)
 		err = fault_point(FAULT_restore_registers_set);
 	if (!err)
+		err = exit_main_threads(plan);
+	if (!err)
 		err = close_guard(plan);
 	if (!err)
 		err = leave_together(plan);
@@ -356,6 +424,8 @@ int tree_prepare_go(struct plan *plan)
 
 static int detach(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
 {
+	if (task->main_exited && thread == task->threads)
+		return 0;
 	/* Some already run: whoever cannot be let go must not take the others along. */
 	if (tracee_detach(thread->tid))
 		log_warn("thread %d of task %d was killed at the very end", thread->tid, task->pid);

@@ -17,12 +17,14 @@
 #include "opts.h"
 #include "plan.h"
 #include "privileges.h"
+#include "task.h"
 
 /* MEMBARRIER_CMD_REGISTER_*: global, private, private with core sync, private with rseq. */
 #define MEMBARRIER_REGISTER (1u << 2 | 1u << 4 | 1u << 6 | 1u << 8)
 
 #define MDWE_REFUSE_EXEC_GAIN 1u
 #define MDWE_BITS 3u /* and PR_MDWE_NO_INHERIT (6.6) */
+#define THP_BITS 3u /* disabled, except where it was advised (6.18) */
 #define COREDUMP_BITS 0xffffu /* more than there are */
 
 static long read_proc_number(const char *path)
@@ -79,6 +81,11 @@ static int check_own(struct plan *plan, const struct plan_task *task)
 		plan_refuse(plan, "core-%d.img: core dump filter 0x%x out of range", task->pid, tc->coredump_filter);
 	if (tc->has_mdwe && (tc->mdwe & ~MDWE_BITS || !(tc->mdwe & MDWE_REFUSE_EXEC_GAIN)))
 		plan_refuse(plan, "core-%d.img: unknown memory-deny-write-execute bits 0x%x", task->pid, tc->mdwe);
+	if (tc->has_thp_disable && (tc->thp_disable & ~THP_BITS || !(tc->thp_disable & 1)))
+		plan_refuse(plan, "core-%d.img: unknown setting 0x%x of transparent huge pages", task->pid,
+			    tc->thp_disable);
+	if (tc->has_autogroup_nice && (tc->autogroup_nice < -20 || tc->autogroup_nice > 19))
+		plan_refuse(plan, "core-%d.img: nice value %d out of range", task->pid, tc->autogroup_nice);
 	if (!tc->has_io_flusher || !tc->io_flusher)
 		return 0;
 	const struct privileges *mine = privileges_get(plan);
@@ -125,6 +132,9 @@ static int attrs_prepare(struct plan *plan, struct plan_task *task)
 	if (tc->has_loginuid && tc->loginuid != plan->inherited.loginuid &&
 	    write_proc_number("/proc/self/loginuid", tc->loginuid))
 		log_warn("can't set the login uid of task %d to %u: %s", task->pid, tc->loginuid, strerror(errno));
+	if (tc->has_autogroup_nice && write_proc_number("/proc/self/autogroup", tc->autogroup_nice))
+		log_warn("can't set the nice value of the session of task %d to %d: %s", task->pid, tc->autogroup_nice,
+			 strerror(errno));
 	if (tc->has_coredump_filter && tc->coredump_filter != plan->inherited.coredump_filter) {
 		int err = write_proc_number("/proc/self/coredump_filter", tc->coredump_filter);
 
@@ -133,6 +143,11 @@ static int attrs_prepare(struct plan *plan, struct plan_task *task)
 					 tc->coredump_filter);
 	}
 	return 0;
+}
+
+uint32_t task_pdeath_signal(const struct plan *plan, const struct plan_task *task, const ThreadCoreEntry *e)
+{
+	return e->has_pdeath_sig && !loses_parent(plan, task) ? e->pdeath_sig : 0;
 }
 
 static int attrs_fill(struct plan *plan, struct plan_task *task, struct block *block)
@@ -146,16 +161,21 @@ static int attrs_fill(struct plan *plan, struct plan_task *task, struct block *b
 	args->io_flusher = tc->has_io_flusher && tc->io_flusher;
 	args->mdwe = tc->has_mdwe ? tc->mdwe : 0;
 	args->thp_disabled = task->mm->has_thp_disabled && task->mm->thp_disabled;
+	if (tc->has_thp_disable)
+		args->thp_disabled = tc->thp_disable;
+	args->memory_merge = tc->has_memory_merge && tc->memory_merge;
+	args->tsc_forbidden = tc->has_tsc_forbidden && tc->tsc_forbidden;
+	args->dumpable = task->mm->has_dumpable ? task->mm->dumpable : -1;
 	args->lock_future = task->mm->has_lock_future ? task->mm->lock_future : 0;
-	/* 2 cannot be set: it is what a change of credentials makes, if the system is set up like that. */
-	args->dumpable = task->mm->has_dumpable && task->mm->dumpable < 2 ? task->mm->dumpable : -1;
 	for (size_t i = 0; i < task->n_threads; i++) {
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
 		struct restorer_thread *t = &args->threads[i];
 		const char *comm = e->comm ? e->comm : tc->comm;
 
 		snprintf(t->comm, sizeof(t->comm), "%s", comm);
-		t->pdeath_sig = e->has_pdeath_sig && !loses_parent(plan, task) ? e->pdeath_sig : 0;
+		t->pdeath_sig = task_pdeath_signal(plan, task, e);
+		if (task->parent && task->parent->main_exited) /* that would set it off: later */
+			t->pdeath_sig = 0;
 	}
 	return 0;
 }

@@ -1,6 +1,6 @@
 /*
  * Scheduling of each thread: nice value, policy, real-time priority; CPU affinity, I/O priority and timer slack, which
- * are in fields of our own. What is as ckpt's own, which tasks inherit, is left alone. Not handled: SCHED_DEADLINE.
+ * are in fields of our own. What is as ckpt's own, which tasks inherit, is left alone.
  */
 #include <errno.h>
 #include <linux/ioprio.h>
@@ -14,6 +14,10 @@
 #include "plan.h"
 
 #define RESET_ON_FORK 0x40000000u
+#ifndef SCHED_DEADLINE
+#define SCHED_DEADLINE 6
+#endif
+#define DEADLINE_FLAGS 7ul /* SCHED_FLAG_RESET_ON_FORK, _RECLAIM, _DL_OVERRUN */
 
 static bool is_realtime(uint32_t policy)
 {
@@ -58,12 +62,21 @@ static void check_affinity(struct plan *plan, const struct plan_task *task, size
 	}
 }
 
+/* Whether the CPUs have the time is known when they are asked for it. */
+static void check_deadline(struct plan *plan, pid_t tid, const ThreadCoreEntry *e)
+{
+	if (!e->has_sched_runtime || !e->has_sched_deadline || !e->has_sched_period || !e->sched_runtime ||
+	    e->sched_runtime > e->sched_deadline || e->sched_deadline > e->sched_period ||
+	    e->sched_period > INT64_MAX || e->sched_flags & ~DEADLINE_FLAGS)
+		plan_refuse(plan, "core-%d.img: deadline scheduling out of range", tid);
+}
+
 static void check_policy(struct plan *plan, pid_t tid, const ThreadCoreEntry *e)
 {
 	uint32_t policy = e->has_sched_policy ? e->sched_policy & ~RESET_ON_FORK : SCHED_OTHER;
 
-	if (policy == 6)
-		plan_refuse(plan, "thread %d has the policy SCHED_DEADLINE: not supported yet", tid);
+	if (policy == SCHED_DEADLINE)
+		check_deadline(plan, tid, e);
 	else if (policy != SCHED_OTHER && policy != SCHED_BATCH && policy != SCHED_IDLE && !is_realtime(policy))
 		plan_refuse(plan, "core-%d.img: unknown scheduling policy %u", tid, policy);
 	if (is_realtime(policy) && (!e->has_sched_prio || e->sched_prio < 1 || e->sched_prio > 99))
@@ -123,6 +136,21 @@ static int fill_affinity(const struct own_cpus *own, const ThreadCoreEntry *e, s
 	return t->cpus ? 0 : -ENOMEM;
 }
 
+static const struct restorer_deadline *copy_deadline(struct block *block, const ThreadCoreEntry *e)
+{
+	struct restorer_deadline *d = block_alloc(block, sizeof(*d));
+
+	if (d)
+		*d = (struct restorer_deadline){ .size = sizeof(*d),
+						 .policy = SCHED_DEADLINE,
+						 .flags = e->sched_flags,
+						 .nice = e->sched_nice,
+						 .runtime = e->sched_runtime,
+						 .deadline = e->sched_deadline,
+						 .period = e->sched_period };
+	return d;
+}
+
 static int sched_fill(struct plan *plan, struct plan_task *task, struct block *block)
 {
 	const struct inherited *in = &plan->inherited;
@@ -138,6 +166,10 @@ static int sched_fill(struct plan *plan, struct plan_task *task, struct block *b
 			t->sched_policy = e->sched_policy;
 			t->sched_prio = is_realtime(e->sched_policy & ~RESET_ON_FORK) ? e->sched_prio : 0;
 		}
+		if (t->set_sched && (e->sched_policy & ~RESET_ON_FORK) == SCHED_DEADLINE) {
+			t->deadline = copy_deadline(block, e);
+			err = t->deadline ? 0 : -ENOMEM;
+		}
 		if (e->has_sched_nice && e->sched_nice != in->nice) {
 			t->set_nice = 1;
 			t->nice = e->sched_nice;
@@ -145,7 +177,8 @@ static int sched_fill(struct plan *plan, struct plan_task *task, struct block *b
 		t->set_io_priority = e->has_io_priority && e->io_priority != in->io_priority;
 		t->io_priority = e->io_priority;
 		t->timer_slack = e->has_timer_slack && e->timer_slack != in->timer_slack ? e->timer_slack : 0;
-		err = fill_affinity(&in->cpus, e, block, t, i ? t - 1 : NULL, &any);
+		if (!err)
+			err = fill_affinity(&in->cpus, e, block, t, i ? t - 1 : NULL, &any);
 	}
 	return err;
 }

@@ -181,6 +181,8 @@ struct plan_thread {
 	bool kept; /* the core belongs to the plan */
 	struct plan_regs *regs;
 	uint64_t clear_child_tid;
+	size_t n_filters;
+	const uint32_t *filters; /* of seccomp.img, in the order in which they are put on */
 };
 
 struct plan_task {
@@ -189,11 +191,14 @@ struct plan_task {
 	uint32_t state; /* TASK_* */
 	struct plan_task *parent, *children, *last_child, *next; /* next: of the same parent */
 	unsigned int depth;
+	bool main_exited; /* while other threads run: it does once more, when they exist; its registers mean nothing */
 	int stop_signal; /* by which it ends stopped, or 0 */
 	bool compat; /* it is a 32-bit program */
 	bool early; /* forked before its parent calls setsid() */
-	struct plan_task *born_by; /* a sibling that leads its session and forks it; NULL: its parent does */
-	pid_t orphan_session; /* its session's leader is gone: a helper makes the session for it; or 0 */
+	struct plan_task *born_by; /* who leads the session and forks it, a sibling if not adopted; NULL: its parent */
+	bool adopted; /* a helper of born_by, which is further down, forks it and ends: then its parent adopts it */
+	bool adopts; /* it has such children */
+	pid_t orphan_session; /* the leader is gone of the session that it is born in, which a helper makes; or 0 */
 	bool makes_group; /* the leader of its group is gone: it forks one for a moment */
 	uint32_t files_id;
 
@@ -214,6 +219,7 @@ struct plan_task {
 	uint64_t space_end; /* nothing of it lies at or above */
 	struct plan_vdso vdso;
 	struct plan_file *exe, *cwd, *root;
+	bool confined; /* some thread is under seccomp */
 };
 
 struct plan {
@@ -224,6 +230,7 @@ struct plan {
 	unsigned int problems;
 
 	const InventoryEntry *inventory;
+	const SeccompEntry *seccomp; /* NULL: no task needs it, or not read yet */
 	size_t n_tasks; /* parents before children; [0] is the root */
 	struct plan_task *tasks;
 	struct plan_task **by_pid; /* the same, ascending by pid */
@@ -251,6 +258,8 @@ struct plan {
 	struct inherited inherited; /* read before the first fork */
 	pid_t old_sid, old_pgid; /* with a shell job: those of the root that ours replace */
 	bool shell_job;
+	bool any_adopted;
+	pid_t lowest, highest; /* of all numbers of tasks, threads, groups and sessions */
 	bool in_step; /* tasks need each other to be born before they load memory: stages TREE and GROUPS take place */
 
 	int *reserved; /* numbers that temporary descriptors must not take, beside those of the tasks */

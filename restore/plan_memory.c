@@ -22,7 +22,7 @@
 #define AUXV_MAX 52 /* words that the kernel keeps: AT_VECTOR_SIZE */
 #define MAP_KNOWN                                                                                                      \
 	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_LOCKED | MAP_STACK |           \
-	 MAP_DENYWRITE | MAP_DROPPABLE | MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT)
+	 MAP_DENYWRITE | MAP_DROPPABLE | MAP_HUGETLB | (unsigned int)MAP_HUGE_MASK << MAP_HUGE_SHIFT)
 #define KINDS (VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_ANON_SHARED | VMA_ANON_PRIVATE)
 
 static const struct {

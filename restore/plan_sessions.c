@@ -5,7 +5,8 @@
  * child that is in another session than its parent was either forked before the parent's setsid() ("early")
  * or made its own. What cannot be made like this was adopted by a subreaper: its session's leader, which is a
  * child of the same parent, forks it as a sibling (CLONE_PARENT); when the leader is gone a helper takes its
- * place, which has its number and exits afterwards. Leaders elsewhere in the tree are refused.
+ * place, which has its number and exits afterwards. A leader further down forks a helper that forks the task and
+ * exits, and the parent adopts it as it did before.
  */
 #include "plan.h"
 
@@ -50,29 +51,51 @@ static int adopt_shell_job(struct plan *plan)
 }
 
 /* A helper can make one session for the children of one parent. */
-static void need_session_helper(struct plan *plan, struct plan_task *task)
+static void need_session_helper(struct plan *plan, struct plan_task *task, pid_t sid)
 {
 	for (size_t i = 0; i < plan->n_tasks; i++) {
 		struct plan_task *other = &plan->tasks[i];
 
-		if (other->orphan_session == task->sid && other->parent != task->parent) {
+		if (other->orphan_session == sid && other->parent != task->parent) {
 			plan_refuse(plan,
 				    "tasks %d and %d are children of different parents in session %d, whose leader "
 				    "is gone: not supported yet; keep the leader alive",
-				    task->pid, other->pid, task->sid);
+				    task->pid, other->pid, sid);
 			return;
 		}
 	}
-	task->orphan_session = task->sid;
+	task->orphan_session = sid;
 }
 
-/* Whether the session is one of those above the task, so that it may have been in it before it made its own. */
+/*
+ * Whether the session is one of those above the task, so that it may have been in it before it made its own; or one
+ * whose leader is gone, so that a helper can make it above.
+ */
 static bool may_be_born_in(const struct plan *plan, const struct plan_task *task, pid_t sid)
 {
+	if (task->parent && !plan_task_by_pid(plan, sid))
+		return true;
 	for (const struct plan_task *t = task->parent; t; t = t->parent)
 		if (t->sid == sid)
 			return true;
 	return false;
+}
+
+/*
+ * The task adopts the child from below, where the leader of the session is: if nobody in between adopts, too, who would
+ * be nearer. Returns false when it cannot be.
+ */
+static bool adopt(struct plan *plan, struct plan_task *task, struct plan_task *child, struct plan_task *leader)
+{
+	struct plan_task *t = leader;
+
+	while (t && t != task && !t->adopts)
+		t = t->parent;
+	if (t != task)
+		return false;
+	child->born_by = leader;
+	child->adopted = task->adopts = plan->any_adopted = true;
+	return true;
 }
 
 /*
@@ -94,14 +117,14 @@ static void order_children(struct plan *plan, struct plan_task *task, pid_t *nee
 			continue;
 		}
 		struct plan_task *leader = plan_task_by_pid(plan, sid);
-		if (leader && leader->parent == task && child->sid == sid)
+		if (leader && leader->parent == task)
 			child->born_by = leader;
-		else if (!leader && child->sid == sid)
-			need_session_helper(plan, child);
-		else
+		else if (!leader)
+			need_session_helper(plan, child, sid);
+		else if (!adopt(plan, task, child, leader))
 			plan_refuse(plan,
 				    "task %d is in session %d, which its parent %d was never in, while the leader of "
-				    "that session lives elsewhere: not supported yet",
+				    "that session lives elsewhere, or below another one that adopts: not supported yet",
 				    child->pid, sid, task->pid);
 	}
 	need[task->index] = leads_session(task) ? born : task->sid;
@@ -162,6 +185,28 @@ static bool need_each_other(const struct plan *plan)
 	return plan_files_wait(plan);
 }
 
+static void widen(struct plan *plan, pid_t number)
+{
+	if (number > plan->highest)
+		plan->highest = number;
+	if (number > 0 && (number < plan->lowest || !plan->lowest))
+		plan->lowest = number;
+}
+
+/* Helpers without a number of their own get one beside all these. */
+static void find_range(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n_tasks; i++) {
+		const struct plan_task *task = &plan->tasks[i];
+
+		widen(plan, task->pgid);
+		widen(plan, task->sid);
+		widen(plan, task->orphan_session);
+		for (size_t t = 0; t < task->n_threads; t++)
+			widen(plan, task->threads[t].tid);
+	}
+}
+
 int plan_order_sessions(struct plan *plan)
 {
 	pid_t *need = plan_alloc(plan, plan->n_tasks * sizeof(*need));
@@ -187,6 +232,8 @@ int plan_order_sessions(struct plan *plan)
 			plan_refuse(plan, "tasks %d and %d would have to be forked by each other: not supported yet",
 				    task->pid, task->born_by->pid);
 	}
+	if (plan->any_adopted)
+		find_range(plan);
 	plan->in_step = need_each_other(plan);
 	return 0;
 }

@@ -73,10 +73,6 @@ static void check_thread(struct plan *plan, const struct plan_task *task, const 
 		plan_refuse(plan, "core-%d.img: no registers or no thread state in it", thread->tid);
 		return;
 	}
-	if ((tc->has_seccomp_mode && tc->seccomp_mode != SECCOMP_MODE__disabled) ||
-	    (task->core->has_old_seccomp_mode && task->core->old_seccomp_mode != SECCOMP_MODE__disabled))
-		plan_refuse(plan, "thread %d of task %d runs under seccomp: not supported yet; restore with CRIU",
-			    thread->tid, task->pid);
 }
 
 static int read_core(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
@@ -121,12 +117,12 @@ static void check_state(struct plan *plan, struct plan_task *task)
 		if (status & ~0xffffu || (status & 0x7f && !kills(status & 0x7f)))
 			plan_refuse(plan, "core-%d.img: no process can end with the status 0x%x", task->pid, status);
 		break;
-	case TASK_ZOMBIE:
-		plan_refuse(plan, "task %d: its main thread has exited while others run: not supported yet", task->pid);
-		break;
 	default:
 		plan_refuse(plan, "core-%d.img: unknown task state 0x%x", task->pid, task->state);
 	}
+	if (task->main_exited && (task->n_threads < 2 || status & ~0xff00u))
+		plan_refuse(plan, "core-%d.img: no main thread can have ended with the status 0x%x beside %zu others",
+			    task->pid, status, task->n_threads - 1);
 	if (!task->parent && (task->state == TASK_DEAD || task->state == TASK_HELPER))
 		plan_refuse(plan, "task %d, the root, is dead: there is nothing to restore", task->pid);
 	if (!plan_lives(task) && task->n_threads > 1)
@@ -141,13 +137,19 @@ int plan_read_task(struct plan *plan, struct plan_task *task)
 		return err;
 	task->core = task->threads[0].core->tc;
 	task->state = task->core->task_state;
-	const ThreadInfoX86 *info = task->threads[0].core->thread_info;
-	task->compat = info && info->gpregs->has_mode && info->gpregs->mode == USER_X86_REGS_MODE__COMPAT;
+	task->main_exited = task->state == TASK_ZOMBIE ||
+			    (task->core->has_main_thread_exited && task->core->main_thread_exited && plan_lives(task));
+	if (task->state == TASK_ZOMBIE)
+		task->state = TASK_ALIVE;
 	check_state(plan, task);
 	if (!plan_lives(task))
 		return 0;
 	for (size_t i = 1; !err && i < task->n_threads; i++)
 		err = read_core(plan, task, &task->threads[i]);
+	/* a main thread that has exited has no registers that tell */
+	const ThreadInfoX86 *info = err ? NULL
+					: task->threads[task->main_exited && task->n_threads > 1].core->thread_info;
+	task->compat = info && info->gpregs->has_mode && info->gpregs->mode == USER_X86_REGS_MODE__COMPAT;
 	for (size_t i = 0; !err && i < task->n_threads; i++)
 		check_thread(plan, task, &task->threads[i]);
 	plan->n_threads += task->n_threads;

@@ -3,14 +3,13 @@
 #define CKPT_RESTORE_TASK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
+#include "core.pb-c.h"
 #include "fault.h"
 
 struct block;
-
-#include "fault.h"
-
 struct plan;
 struct plan_task;
 
@@ -36,6 +35,8 @@ size_t task_count_reads(const struct plan_task *task);
 /* A fault point in a task: SIGINT and SIGTERM are for the process that the user started. Returns as fault_point(). */
 int task_fault_point(const struct plan *plan, enum fault_id id);
 
+/* The parent-death signal that a thread shall have; 0: none. part_attrs.c */
+uint32_t task_pdeath_signal(const struct plan *plan, const struct plan_task *task, const ThreadCoreEntry *e);
 /* Whether the task shall be stopped in the end. */
 bool task_ends_stopped(const struct plan *plan, const struct plan_task *task);
 

@@ -21,6 +21,8 @@
 #include "stage.h"
 #include "task.h"
 
+#define HELPER_TRIES 10000
+
 static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t parent);
 
 /* fork() with a number. flags: CLONE_PARENT or 0. Returns as fork(). */
@@ -55,6 +57,17 @@ int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling)
 					 : "");
 	plan->shared->slots[task->index].born = 1;
 	return 0;
+}
+
+/* Born by a helper that ends right now. */
+static void await_adoption(struct plan *plan, const struct plan_task *task, pid_t helper)
+{
+	while (getppid() == helper)
+		usleep(100);
+	if (getppid() != task->parent->pid) {
+		log_err("task %d was adopted by %d instead of %d", task->pid, getppid(), task->parent->pid);
+		stage_fail(plan);
+	}
 }
 
 /* From now on this task dies with its parent. */
@@ -135,9 +148,59 @@ static int fork_siblings(struct plan *plan, struct plan_task *task)
 	int err = 0;
 
 	for (struct plan_task *c = task->parent ? task->parent->children : NULL; !err && c; c = c->next)
-		if (c->born_by == task)
+		if (c->born_by == task && !c->adopted)
 			err = tree_fork(plan, c, true);
 	return err;
+}
+
+/* A process with a number that nobody needs. */
+static pid_t fork_anonymous(const struct plan *plan)
+{
+	for (int i = 1; i < HELPER_TRIES; i++) {
+		pid_t pid = fork_as(plan->highest + i, 0);
+
+		if (pid < 0 && errno == EINVAL) /* above pid_max */
+			break;
+		if (pid >= 0 || errno != EEXIST)
+			return pid;
+	}
+	for (int i = 1; i < HELPER_TRIES && plan->lowest - i > 1; i++) {
+		pid_t pid = fork_as(plan->lowest - i, 0);
+
+		if (pid >= 0 || errno != EEXIST)
+			return pid;
+	}
+	errno = EAGAIN;
+	return -1;
+}
+
+/* Those of its session that lost their parent and were adopted further up: a helper is the parent that they lose. */
+static int fork_adopted(struct plan *plan, struct plan_task *task)
+{
+	pid_t self = getpid();
+	int status = 0, err = 0;
+	pid_t helper = fork_anonymous(plan);
+
+	if (!helper) {
+		bind_to_parent(plan, self);
+		for (size_t i = 0; !err && i < plan->n_tasks; i++)
+			if (plan->tasks[i].adopted && plan->tasks[i].born_by == task)
+				err = tree_fork(plan, &plan->tasks[i], false);
+		_exit(err ? 1 : 0);
+	}
+	if (helper < 0)
+		return log_errno(errno, "task %d can't fork a helper", task->pid);
+	if (waitpid(helper, &status, 0) != helper || status)
+		return log_errno(ECHILD, "the helper of task %d failed", task->pid);
+	return 0;
+}
+
+static bool has_adopted(const struct plan *plan, const struct plan_task *task)
+{
+	for (size_t i = 0; plan->any_adopted && i < plan->n_tasks; i++)
+		if (plan->tasks[i].adopted && plan->tasks[i].born_by == task)
+			return true;
+	return false;
 }
 
 static int fork_children(struct plan *plan, struct plan_task *task, bool early)
@@ -181,6 +244,8 @@ static int be_born(struct plan *plan, struct plan_task *task)
 {
 	int err = task_open_files(plan, task);
 
+	if (task->adopts)
+		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (!err && plan_lives(task))
 		err = cow_load(plan, task);
 	if (!err)
@@ -197,6 +262,8 @@ static int be_born(struct plan *plan, struct plan_task *task)
 	err = task->makes_group ? make_group(task) : 0;
 	if (!err)
 		err = fork_siblings(plan, task);
+	if (!err && has_adopted(plan, task))
+		err = fork_adopted(plan, task);
 	return err ? err : fork_children(plan, task, false);
 }
 
@@ -245,7 +312,9 @@ static int await_dead_children(struct plan *plan, const struct plan_task *task)
 
 static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t parent)
 {
-	bind_to_parent(plan, parent);
+	if (task->adopted)
+		await_adoption(plan, task, parent);
+	bind_to_parent(plan, task->adopted ? task->parent->pid : parent);
 	int err = task->parent ? 0 : drop_foreign_descriptors(plan);
 	if (!err && !task->parent)
 		err = arm_guard(plan);
@@ -257,6 +326,8 @@ static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t
 		stage_arrive(plan);
 		/* All leaders exist. */
 		stage_wait(plan, STAGE_GROUPS);
+		if (task->adopts) /* what the image says comes later */
+			prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
 	}
 	if (join_group(task))
 		stage_fail(plan);

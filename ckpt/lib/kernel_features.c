@@ -131,6 +131,29 @@ static bool probe_rseq(void)
 	return found;
 }
 
+static bool probe_seccomp_suspend(void)
+{
+	pid_t pid = start_child();
+	bool found = pid > 0 && !ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_SUSPEND_SECCOMP);
+
+	if (pid > 0)
+		end_child(pid);
+	return found;
+}
+
+/* EINVAL: the child has no filter. */
+static bool probe_seccomp_filters(void)
+{
+	pid_t pid = start_child();
+	bool found = pid > 0 && !ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_SUSPEND_SECCOMP) &&
+		     !ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) && waitpid(pid, NULL, __WALL) == pid &&
+		     ptrace(PTRACE_SECCOMP_GET_FILTER, pid, 0L, NULL) < 0 && errno == EINVAL;
+
+	if (pid > 0)
+		end_child(pid);
+	return found;
+}
+
 static bool probe_kcmp(void)
 {
 	return syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) == 0;
@@ -348,6 +371,10 @@ const struct kernel_feature kernel_features[] = {
 	  "files that only their owner may open can't be opened for a restore" },
 	{ "sys_chroot", "CAP_SYS_CHROOT", false, probe_sys_chroot,
 	  "tasks with another root directory can't be restored" },
+	{ "seccomp_suspend", "CAP_SYS_ADMIN in the initial user namespace, and not being under seccomp", false,
+	  probe_seccomp_suspend, "tasks under seccomp can't be dumped or restored" },
+	{ "seccomp_filters", "CONFIG_SECCOMP_FILTER, and the same", false, probe_seccomp_filters,
+	  "tasks with seccomp filters can't be dumped" },
 	{ "loginuid", "CONFIG_AUDITSYSCALL", false, probe_loginuid, "the login uid of a task is not kept" },
 	{ "initial_userns", "not being in a user namespace", false, probe_initial_userns,
 	  "capabilities only count for what belongs to the namespace" },

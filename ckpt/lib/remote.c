@@ -1,6 +1,6 @@
 /*
  * Remote calls over ptrace(2), with a way home that survives our death.
- * Does not handle: threads under a seccomp filter (judged before), shadow stacks.
+ * Does not handle: shadow stacks. The seccomp filters of a thread are suspended by its part.
  */
 #include "remote.h"
 
@@ -213,8 +213,9 @@ int remote_chain_begin(struct remote *r, const struct proc_status *st, const str
 	struct user_regs_struct base = r->regs;
 	int sig = harmless_signal(r, st);
 
-	if (!sig || r->gadgets->compat || !r->gadgets->pop_rax || !r->gadgets->pop_rdi || !r->gadgets->pop_rsi ||
-	    n >= REMOTE_CALLS)
+	/* under seccomp, one call at a time: should we die, no more than that one is made without us */
+	if (!sig || st->seccomp || r->gadgets->compat || !r->gadgets->pop_rax || !r->gadgets->pop_rdi ||
+	    !r->gadgets->pop_rsi || n >= REMOTE_CALLS)
 		return -EOPNOTSUPP;
 	memcpy(row, calls, n * sizeof(*row));
 	row[n] = (struct chain_call){ SYS_tkill, { r->tid, sig } };

@@ -9,7 +9,7 @@
 #include <asm/ldt.h>
 #include <pthread.h>
 
-static volatile int stop, differs;
+static volatile int stop, differs, runs;
 static float singles[8][4], seen[8][4];
 static const long double numbers[3] = { 3.25L, -1e300L, 1.0L / 3 };
 static long double read_back[3];
@@ -44,6 +44,7 @@ static void spin(void)
 
 static void *spinner(void *unused)
 {
+	runs = 1;
 	spin();
 	return NULL;
 }
@@ -63,6 +64,8 @@ int main(int argc, char **argv)
 	must(!syscall(SYS_set_thread_area, &area));
 	__asm__ volatile("mov %%gs, %0" : "=r"(gs));
 	must(!pthread_create(&id, NULL, spinner, NULL));
+	while (!runs)
+		e2e_sleep_ms(1);
 	__asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(mxcsr), "m"(control));
 
 	e2e_wait();

@@ -73,14 +73,58 @@ static void root_with_fewer_caps(void *arg)
 	_exit(0);
 }
 
+/* It is about to give up being root, but not its capabilities. */
+static void keeps_caps(void *arg)
+{
+	must(!prctl(PR_SET_KEEPCAPS, 1));
+	e2e_child_ready();
+	e2e_wait();
+	same(prctl(PR_GET_KEEPCAPS), 1);
+	struct caps before = get_caps();
+	must(!setresuid(5, 5, 5));
+	struct caps after = get_caps();
+	same(after.set[0].permitted, before.set[0].permitted);
+	_exit(0);
+}
+
+/* Another user than ckpt's, undumpable: nobody but root may look into it. */
+static void undumpable(void *arg)
+{
+	must(!setresgid(400, 400, 400) && !setresuid(401, 401, 401));
+	must(!prctl(PR_SET_DUMPABLE, 0));
+	e2e_child_ready();
+	e2e_wait();
+	same(prctl(PR_GET_DUMPABLE), 0);
+	same(getuid(), 401);
+	_exit(0);
+}
+
 static volatile bool thread_ready;
 
 static void *other_thread(void *arg)
 {
-	must(!syscall(SYS_setresgid, -1, 7, -1));
+	gid_t groups[2] = { 8, 9 };
+	uid_t r, e, s;
+
+	must(!syscall(SYS_setgroups, 2, groups));
+	must(!syscall(SYS_setresgid, 6, 7, -1));
+	must(!prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS));
+	must(!syscall(SYS_setresuid, 300, 301, 302));
+	struct caps caps = get_caps(), now;
+	caps.set[0].effective = caps.set[0].permitted = 1u << CAP_CHOWN | 1u << CAP_KILL;
+	caps.set[1].effective = caps.set[1].permitted = 0;
+	set_caps(&caps);
+	must(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 	thread_ready = true;
 	e2e_wait();
-	same(syscall(SYS_getegid), 7);
+	must(!syscall(SYS_getresgid, &r, &e, &s) && r == 6 && e == 7 && s == 0);
+	must(!syscall(SYS_getresuid, &r, &e, &s) && r == 300 && e == 301 && s == 302);
+	must(syscall(SYS_getgroups, 2, groups) == 2 && groups[0] == 8 && groups[1] == 9);
+	same(prctl(PR_GET_SECUREBITS), SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS);
+	same(prctl(PR_GET_KEEPCAPS), 1);
+	same(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+	now = get_caps();
+	must(!memcmp(&now, &caps, sizeof(caps)));
 	return NULL;
 }
 
@@ -94,13 +138,16 @@ static void threads_that_differ(void *arg)
 	e2e_child_ready();
 	e2e_wait();
 	same(syscall(SYS_getegid), 0);
+	same(syscall(SYS_geteuid), 0);
+	same(prctl(PR_GET_SECUREBITS), 0);
+	same(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0);
 	pthread_join(thread, NULL);
 	_exit(0);
 }
 
 int main(int argc, char **argv)
 {
-	pid_t pid[3];
+	pid_t pid[5];
 
 	e2e_begin(argc, argv);
 	if (geteuid())
@@ -108,10 +155,12 @@ int main(int argc, char **argv)
 	pid[0] = e2e_fork(user_with_groups, NULL);
 	pid[1] = e2e_fork(root_with_fewer_caps, NULL);
 	pid[2] = e2e_fork(threads_that_differ, NULL);
+	pid[3] = e2e_fork(keeps_caps, NULL);
+	pid[4] = e2e_fork(undumpable, NULL);
 
 	e2e_wait();
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 5; i++)
 		e2e_join(pid[i]);
 	same(getuid(), 0);
 	return 0;

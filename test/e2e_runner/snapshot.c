@@ -240,6 +240,39 @@ static void add_descriptors(struct lines *lines, const pid_t *pids, size_t n_pid
 	free(files);
 }
 
+/* struct sched_attr of linux/sched/types.h as of 5.3. */
+struct scheduling {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+	uint32_t util_min, util_max;
+};
+
+/* What no file of /proc shows of a thread, but system calls do. */
+static void add_scheduling(struct lines *lines, const char *who, pid_t tid)
+{
+	struct scheduling s = { 0 };
+	char path[64];
+	uint8_t cpus[1024] = { 0 };
+	char text[2 * sizeof(cpus) + 1];
+
+	if (!syscall(SYS_sched_getattr, tid, &s, sizeof(s), 0))
+		add_line(lines,
+			 "%s sched_getattr: policy %u, flags %#lx, nice %d, priority %u, %lu/%lu/%lu ns, utilization "
+			 "%u-%u",
+			 who, s.policy, s.flags, s.nice, s.priority, s.policy == 6 ? s.runtime : 0,
+			 s.policy == 6 ? s.deadline : 0, s.policy == 6 ? s.period : 0, s.util_min, s.util_max);
+	add_line(lines, "%s ioprio_get: %#lx", who, syscall(SYS_ioprio_get, 1 /* IOPRIO_WHO_PROCESS */, tid));
+	long n = syscall(SYS_sched_getaffinity, tid, sizeof(cpus), cpus);
+	for (long i = 0; i < n; i++)
+		sprintf(text + 2 * i, "%02x", cpus[i]);
+	add_line(lines, "%s sched_getaffinity: %.*s", who, n > 0 ? (int)(2 * n) : 0, text);
+	snprintf(path, sizeof(path), "/proc/%d/timerslack_ns", tid);
+	add_file(lines, who, "timerslack_ns", path);
+}
+
 static void add_threads(struct lines *lines, pid_t pid)
 {
 	static const char *const texts[] = { "status", "personality", "cgroup" };
@@ -261,16 +294,28 @@ static void add_threads(struct lines *lines, pid_t pid)
 		add_file(lines, who, "comm", path);
 		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/stat", pid, d->d_name);
 		add_stat(lines, who, path);
+		if (process_state(pid) != 'Z')
+			add_scheduling(lines, who, atoi(d->d_name));
 	}
 	if (dir)
 		closedir(dir);
 }
 
+/* The kernel numbers the groups anew: what counts is the nice value of a session's. */
+static void add_autogroup(struct lines *lines, pid_t pid)
+{
+	char *text = read_text("/proc/%d/autogroup", pid), *nice = text ? strstr(text, " nice ") : NULL;
+
+	if (nice)
+		add_line(lines, "%d autogroup:%s", pid, nice);
+	free(text);
+}
+
 static void add_process(struct lines *lines, pid_t pid)
 {
-	static const char *const texts[] = { "limits",	  "timers",	   "oom_score_adj", "coredump_filter",
-					     "loginuid",  "timerslack_ns", "uid_map",	    "gid_map",
-					     "setgroups", "timens_offsets" };
+	static const char *const texts[] = { "limits",	   "timers",	     "oom_score_adj", "coredump_filter",
+					     "loginuid",   "uid_map",	     "gid_map",	      "setgroups",
+					     "projid_map", "timens_offsets", "attr/current" };
 	static const char *const sums[] = { "cmdline", "environ", "auxv" };
 	static const char *const links[] = { "exe",
 					     "cwd",
@@ -300,6 +345,7 @@ static void add_process(struct lines *lines, pid_t pid)
 		snprintf(path, sizeof(path), "/proc/%d/%s", pid, links[i]);
 		add_link(lines, who, links[i], path);
 	}
+	add_autogroup(lines, pid);
 	snapshot_maps(lines, pid);
 }
 
