@@ -117,7 +117,7 @@ static int start(struct parasite *p)
 		.base = p->base,
 		.size = p->size,
 		.call = gadgets_call(r->gadgets),
-		.compat = r->gadgets->compat,
+		.compat_home = r->gadgets->compat ? r->home + r->gadgets->int80_pops * 4 + 4 : 0,
 		.home = r->home,
 	};
 

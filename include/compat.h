@@ -30,9 +30,11 @@ void compat_set_args(struct user_regs_struct *regs, const uint64_t args[6]);
 /* Numbers of 32-bit calls: those that matter when they were interrupted, and some that we make. */
 enum {
 	COMPAT_restart_syscall = 0,
+	COMPAT_close = 6,
 	COMPAT_munmap = 91,
 	COMPAT_nanosleep = 162,
 	COMPAT_poll = 168,
+	COMPAT_rt_sigreturn = 173,
 	COMPAT_rt_sigaction = 174,
 	COMPAT_futex = 240,
 	COMPAT_clock_nanosleep = 267,

@@ -33,8 +33,8 @@ struct parasite_arg {
 	uint64_t base, size; /* its mapping */
 	uint64_t call; /* where it leaves by munmap: a system call instruction of the target */
 	uint64_t home; /* stack pointer of the way home */
-	uint32_t compat; /* the instruction is 32-bit code, and so is the target */
-	uint32_t unused;
+	uint64_t compat_home; /* of a 32-bit target, whose code that instruction is: where its rt_sigreturn has the
+				 stack pointer; else 0 */
 };
 
 enum parasite_command {
