@@ -38,8 +38,9 @@ static void fill_area(const struct plan_area *area, struct restorer_area *to)
 		.pgoff = v->pgoff,
 		.prot = v->prot,
 		.map_prot = v->prot | (area->has_pages ? PROT_WRITE : 0),
-		.flags = v->flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE |
-				     MAP_STACK | MAP_DROPPABLE | MAP_HUGETLB | MAP_HUGE_MASK << MAP_HUGE_SHIFT),
+		.flags = v->flags &
+			 (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_STACK |
+			  MAP_DROPPABLE | MAP_HUGETLB | (uint32_t)MAP_HUGE_MASK << MAP_HUGE_SHIFT),
 		.madv = v->has_madv ? v->madv : 0,
 		.lock = !(v->flags & MAP_LOCKED)		   ? 0
 			: v->has_lock_on_fault && v->lock_on_fault ? LOCK_ON_FAULT
