@@ -12,7 +12,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #define PAGE 4096ul
@@ -98,31 +97,30 @@ static void find_vdso(struct run *r, pid_t pid, struct layout *l)
 		fail_case(r, "process %d has no vDSO", pid);
 }
 
-/* Bytes that no function needs, and two symbols that change places. */
+/* Bytes that no function needs, and in a 64-bit one two symbols that change places. */
 static void change_code(uint8_t *code, size_t size)
 {
 	const Elf64_Ehdr *e = (const Elf64_Ehdr *)code;
 	const Elf64_Phdr *p = (const Elf64_Phdr *)(code + e->e_phoff);
 
-	for (int i = 0; i < e->e_phnum; i++) {
+	code[size - 1] ^= 0x55;
+	for (int i = 0; e->e_ident[EI_CLASS] == ELFCLASS64 && i < e->e_phnum; i++) {
 		if (p[i].p_type != PT_DYNAMIC)
 			continue;
 		for (const Elf64_Dyn *d = (const Elf64_Dyn *)(code + p[i].p_offset); d->d_tag; d++) {
-			Elf64_Sym *s = (Elf64_Sym *)(code + d->d_un.d_ptr), first;
+			Elf64_Sym *sym = (Elf64_Sym *)(code + d->d_un.d_ptr), first;
 
 			if (d->d_tag != DT_SYMTAB)
 				continue;
-			first = s[1];
-			s[1] = s[2];
-			s[2] = first;
+			first = sym[1];
+			sym[1] = sym[2];
+			sym[2] = first;
 		}
 	}
-	code[size - 1] ^= 0x55;
 }
 
-static void change_pages(struct run *r, bool larger)
+static void change_pages(struct run *r, const uint8_t *own, bool larger)
 {
-	const uint8_t *own = (const uint8_t *)getauxval(AT_SYSINFO_EHDR);
 	char pattern[PATH_MAX];
 	glob_t found;
 	size_t changed = 0;
@@ -172,9 +170,22 @@ static void change_images(struct run *r, pid_t pid, const struct layout *l, bool
 	store(r, &map);
 }
 
+/* The vDSO of a task, which is the same in all programs of its kind. */
+static void read_code(struct run *r, pid_t pid, unsigned long address, uint8_t code[2 * PAGE])
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || pread(fd, code, 2 * PAGE, address) != 2 * PAGE)
+		fail_case(r, "can't read the vDSO of process %d: %s", pid, strerror(errno));
+	close(fd);
+}
+
 static void dump_elsewhere(struct run *r)
 {
 	struct layout before[16], after;
+	uint8_t code[2 * PAGE];
 	bool larger = true;
 
 	remember_pids(r);
@@ -184,10 +195,11 @@ static void dump_elsewhere(struct run *r)
 		find_vdso(r, r->pids[i], &before[i]);
 		larger = larger && before[i].next > before[i].end && before[i].end - before[i].code == 2 * PAGE;
 	}
+	read_code(r, r->pids[0], before[0].code, code);
 	dump_ok(r, NULL, false);
 	for (size_t i = 0; i < r->n_pids; i++)
 		change_images(r, r->pids[i], &before[i], larger);
-	change_pages(r, larger);
+	change_pages(r, code, larger);
 	restore_ok(r, NULL);
 	for (size_t i = 0; i < r->n_pids; i++) {
 		find_vdso(r, r->pids[i], &after);
