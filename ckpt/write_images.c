@@ -6,7 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "cpuinfo.h"
 #include "dump.h"
 #include "fault.h"
 #include "inventory.pb-c.h"
@@ -111,21 +110,18 @@ static int write_pstree(struct dump *d)
 /* What the CPU offered to the tree, and which extended registers were in use. */
 static int write_cpuinfo(struct dump *d)
 {
-	struct cpuinfo info;
-
 	if (!d->opts->cpu_caps)
 		return 0;
-	cpuinfo_own(&info, true);
-	info.x86.has_xfeatures_used = true;
+	d->cpu.x86.has_xfeatures_used = true;
 	for (size_t i = 0; i < d->n_threads; i++) {
 		const struct remote *r = &d->threads[i]->remote;
 		uint64_t used = 0;
 
 		if (r->xstate_len > XSTATE_HEADER)
 			memcpy(&used, r->xstate + XSTATE_HEADER, sizeof(used));
-		info.x86.xfeatures_used |= used;
+		d->cpu.x86.xfeatures_used |= used;
 	}
-	return image_write_one(&d->images, IMG_CPUINFO, 0, &info.entry.base);
+	return image_write_one(&d->images, IMG_CPUINFO, 0, &d->cpu.entry.base);
 }
 
 static int write_dead_core(struct dump_task *t)

@@ -15,6 +15,7 @@
 
 #include "arena.h"
 #include "core.pb-c.h"
+#include "cpuinfo.h"
 #include "fdinfo.pb-c.h"
 #include "image.h"
 #include "image_consts.h"
@@ -172,6 +173,7 @@ struct dump {
 	struct gadget_cache gadget_cache;
 	struct undo undo;
 	struct dump_stats stats;
+	struct cpuinfo cpu; /* asked before the tree stands: that takes long on virtual machines */
 	long online_cpus; /* of the machine; 0: not asked yet */
 	uint64_t freeze_start; /* CLOCK_MONOTONIC, us */
 };
