@@ -105,6 +105,11 @@ $(B)/test/unit/%: $(B)/obj/test/unit/%.o $(LIB_OBJ)
 
 # The e2e programs are targets, not part of ckpt: plain flags, no sanitizer. So are their runner and the bench.
 TARGET_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) -Wno-format-truncation -Iinclude
+# Those of 32-bit programs. Without a compiler for these (gcc-multilib) they are built, and skip themselves.
+$(B)/test/e2e/compat_%: test/e2e/compat_%.c $(wildcard test/e2e/*.h test/e2e/*.c)
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(TARGET_CFLAGS) -m32 -o $@ $< -lpthread 2>/dev/null || $(CC) $(TARGET_CFLAGS) -DNO_COMPAT -o $@ $< -lpthread
 $(B)/test/e2e/%: test/e2e/%.c $(wildcard test/e2e/*.h)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"

@@ -26,7 +26,6 @@ static const struct {
 	{ "cgroupns", "cgroup namespaces" },
 	{ "autofs", "autofs mounts" },
 	{ "tcp_half_closed", "TCP connections" },
-	{ "compat_cr", "32-bit tasks" },
 	{ "uffd", "lazy restores" },
 	{ "uffd-noncoop", "lazy restores" },
 	{ "sk_ns", "sockets of several network namespaces" },

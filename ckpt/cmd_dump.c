@@ -189,6 +189,7 @@ static int dump_tree(struct dump *d)
 
 	if (!err)
 		err = fault_point(FAULT_dump_begun);
+	cpuinfo_own(&d->cpu, true);
 	if (!err)
 		err = examine(d);
 	if (!err && d->n_blockers) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "compat.h"
 #include "dump.h"
 #include "fault.h"
 #include "log.h"
@@ -227,7 +228,8 @@ static int prepare_thread(struct dump_task *t, size_t i)
 
 static int prepare_task(struct dump_task *t)
 {
-	int err = remote_find_gadgets(t->member, &t->vmas, &t->dump->gadget_cache, &t->gadgets);
+	int err = remote_find_gadgets(t->member, regs_compat(&t->threads[0].remote.regs), &t->vmas,
+				      &t->dump->gadget_cache, &t->gadgets);
 
 	if (err == -ENOEXEC)
 		return blocker_add(t->dump, t->pid, "code",

@@ -24,6 +24,7 @@
 #include "log.h"
 #include "opts.h"
 #include "time_us.h"
+#include "vdso.h"
 
 #define MANY_THREADS 100
 
@@ -296,7 +297,7 @@ static int forget_thread(struct dump_task *t, size_t i)
 	return find_main_thread(t);
 }
 
-/* Reads the state of a thread that stands. */
+/* Reads the state of a thread that stands. Where it must go on for a moment, its remote.tid stays 0. */
 static int capture(struct dump_task *t, struct dump_thread *th, int stop, int sig)
 {
 	if (stop == STOP_GROUP) {
@@ -304,7 +305,7 @@ static int capture(struct dump_task *t, struct dump_thread *th, int stop, int si
 		t->stop_signal = sig;
 	}
 	int err = remote_capture(&th->remote, th->tid);
-	if (err) {
+	if (err || (stop == STOP_EVENT && vdso_let_out(th))) {
 		remote_free(&th->remote);
 		th->remote = (struct remote){};
 	}
@@ -325,8 +326,10 @@ static int settle_once(struct dump_task *t)
 		int stop = tracee_settle(th->tid, false, &sig);
 		int err = stop == STOP_EXITED ? -ESRCH : stop < 0 ? stop : 0;
 		bool gone = err == -ESRCH;
-		if (!err && stop != STOP_NONE)
+		if (!err && stop != STOP_NONE) {
 			err = capture(t, th, stop, sig);
+			running += !err && !th->remote.tid;
+		}
 		/* one that is just being killed has an end to be collected yet: else its main thread never shows its
 		 * own */
 		if (stop == STOP_NONE || (err == -ESRCH && !gone)) {

@@ -59,7 +59,7 @@ void print_help(void)
 	     "the exit statuses are CRIU's (version " CRIU_VERSION ").\n");
 	print_actions();
 	print_options("Options of dump and restore:", FOR_TREES, FOR_OTHERS);
-	print_options("Options of show, explain and check:", FOR_SHOW | FOR_EXPLAIN | FOR_CHECK,
+	print_options("Options of show, explain, check and cpuinfo:", FOR_SHOW | FOR_EXPLAIN | FOR_CHECK | FOR_CPUINFO,
 		      FOR_TREES | FOR_OTHERS);
 	print_options("Options of all actions:", FOR_OTHERS, 0);
 	print_names("Accepted, and without effect for the trees that ckpt can dump now:", TYPE_NOOP);

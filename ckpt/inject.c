@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "compat.h"
 #include "fault.h"
 #include "log.h"
 
@@ -26,15 +27,15 @@
 extern const uint8_t parasite_blob[], parasite_blob_end[];
 
 /* The middle of the largest hole between the areas, or 0. */
-static uint64_t find_hole(const struct vma_list *vmas, size_t size)
+static uint64_t find_hole(const struct vma_list *vmas, uint64_t limit, size_t size)
 {
 	uint64_t from = LOW_LIMIT, best = 0, best_size = size + 2 * STACK_GUARD;
 
 	for (size_t i = 0; i <= vmas->n; i++) {
-		uint64_t to = i < vmas->n ? vmas->v[i].start : HIGH_LIMIT;
+		uint64_t to = i < vmas->n ? vmas->v[i].start : limit;
 
-		if (to > HIGH_LIMIT)
-			to = HIGH_LIMIT;
+		if (to > limit)
+			to = limit;
 		if (to > from && to - from > best_size) {
 			best_size = to - from;
 			best = from + best_size / 2;
@@ -65,7 +66,7 @@ static int map_begin(struct parasite *p)
 {
 	size_t size = PARASITE_MAX + PARASITE_RANGES * sizeof(struct iovec);
 
-	p->base = find_hole(p->vmas, size);
+	p->base = find_hole(p->vmas, p->thread->gadgets->compat ? COMPAT_SPACE_END : HIGH_LIMIT, size);
 	if (!p->base)
 		return log_errno(ENOMEM, "task %d has no hole of %zu bytes for the parasite", p->pid, size);
 	int err = fault_point(FAULT_dump_call_ready);
@@ -115,7 +116,8 @@ static int start(struct parasite *p)
 		.must_not = p->must_not,
 		.base = p->base,
 		.size = p->size,
-		.syscall_ret = r->gadgets->syscall_ret,
+		.call = gadgets_call(r->gadgets),
+		.compat_home = r->gadgets->compat ? r->home + r->gadgets->int80_pops * 4 + 4 : 0,
 		.home = r->home,
 	};
 
@@ -364,7 +366,8 @@ static int next_undo_step(struct parasite *p)
 		err = tracee_get_regs(p->thread->tid, &regs);
 	if (err)
 		return err;
-	bool at_munmap = regs.orig_rax == SYS_munmap && regs.rdi == p->base;
+	bool at_munmap = regs_compat(&regs) ? regs.orig_rax == COMPAT_munmap && regs.rbx == p->base
+					    : regs.orig_rax == SYS_munmap && regs.rdi == p->base;
 	bool done = at_munmap && p->leaving;
 	p->leaving = at_munmap;
 	return done;

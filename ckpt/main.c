@@ -49,6 +49,8 @@ static int run(const struct opts *opts)
 		return cmd_explain(opts);
 	case ACTION_SHOW:
 		return cmd_show(opts);
+	case ACTION_CPUINFO:
+		return cmd_cpuinfo(opts);
 	default:
 		return cmd_check(opts);
 	}

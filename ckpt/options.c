@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "cpuinfo.h"
 #include "log.h"
 
 const struct option_def option_defs[] = {
@@ -212,6 +213,38 @@ static int set_flag(struct opts *opts, const struct option_def *def, bool on)
 	return 0;
 }
 
+/* "fpu,^ins": what is compared besides what is by default, and what is not. No value: all. */
+static bool set_cpu_caps(struct opts *opts, const char *value)
+{
+	static const struct {
+		const char *name;
+		unsigned int caps;
+	} known[] = { { "fpu", CPU_CAP_FPU }, { "ins", CPU_CAP_INS }, { "cpu", CPU_CAP_CPU }, { "all", CPU_CAP_ALL } };
+	unsigned int caps = value && *value ? CPU_CAP_DEFAULT : CPU_CAP_ALL;
+
+	for (size_t len; value && *value; value += len + (value[len] == ',')) {
+		bool without = *value == '^', found = false;
+
+		value += without;
+		len = strcspn(value, ",");
+		if (len == 4 && !strncmp(value, "none", len)) {
+			caps = without ? CPU_CAP_ALL : CPU_CAP_NONE;
+			continue;
+		}
+		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+			if (strlen(known[i].name) != len || strncmp(value, known[i].name, len))
+				continue;
+			caps = without ? caps & ~known[i].caps : caps | known[i].caps;
+			found = true;
+		}
+		if (!found)
+			return false;
+	}
+	opts->cpu_caps = caps;
+	opts->cpu_cap_given = true;
+	return true;
+}
+
 static int bad_value(const char *place, const struct option_def *def, const char *value, const char *wanted)
 {
 	log_err("%s--%s: \"%s\" is not %s", place, def->name, value ?: "", wanted);
@@ -268,6 +301,9 @@ static int set_option(struct opts *opts, const char *place, const struct option_
 		return 0;
 	case TYPE_VERBOSITY:
 		return set_verbosity(opts, value) ? 0 : bad_value(place, def, value, "a level: 0 to 4");
+	case TYPE_CPU_CAP:
+		return set_cpu_caps(opts, value) ? 0
+						 : bad_value(place, def, value, "a list of fpu, ins, cpu, all, none");
 	case TYPE_ACTION:
 		opts->action = def->letter == 'h' ? ACTION_HELP : ACTION_VERSION;
 		return 0;

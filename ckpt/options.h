@@ -21,6 +21,7 @@ enum option_type {
 	TYPE_PID, /* pid_t, above 0 */
 	TYPE_FD, /* int, not below 0 */
 	TYPE_VERBOSITY,
+	TYPE_CPU_CAP,
 	TYPE_CLOSE,
 	TYPE_EXT_UNIX, /* --ext-unix-sk: numbers of inodes, or none for all */
 	TYPE_ACTION, /* --help, --version */
@@ -36,8 +37,9 @@ enum {
 	FOR_SHOW = 8,
 	FOR_EXPLAIN = 16,
 	FOR_OTHERS = 32, /* only actions that are not supported yet */
+	FOR_CPUINFO = 64,
 	FOR_TREES = FOR_DUMP | FOR_RESTORE,
-	FOR_ALL = 63,
+	FOR_ALL = 127,
 };
 
 struct option_def {

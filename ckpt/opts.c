@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "cpuinfo.h"
 #include "log.h"
 #include "options.h"
 
@@ -27,6 +28,7 @@ void opts_init(struct opts *opts)
 		.timeout = 10,
 		.ghost_limit = 1 << 20,
 		.status_fd = -1,
+		.cpu_caps = CPU_CAP_DEFAULT,
 	};
 }
 
@@ -110,11 +112,12 @@ static int take_pid(struct opts *opts)
 static int unknown_action(const struct opts *opts)
 {
 	if (!opts->action_name)
-		log_err("no action given: one of dump, restore, explain, show, check. See ckpt --help");
+		log_err("no action given: one of dump, restore, explain, show, check, cpuinfo. See ckpt --help");
 	else if (opts->action == ACTION_LATER)
 		log_err("the action %s is not supported yet", opts->action_name);
 	else
-		log_err("unknown action %s: it is none of dump, restore, explain, show, check. See ckpt --help",
+		log_err("unknown action %s: it is none of dump, restore, explain, show, check, cpuinfo. See ckpt "
+			"--help",
 			opts->action_name);
 	return -EINVAL;
 }
@@ -129,6 +132,11 @@ static int check_action(struct opts *opts)
 		return 0;
 	case ACTION_EXPLAIN:
 		return take_pid(opts);
+	case ACTION_CPUINFO:
+		if (opts->arg_count == 1 && (!strcmp(opts->args[0], "dump") || !strcmp(opts->args[0], "check")))
+			return 0;
+		log_err("cpuinfo needs to know what to do: ckpt cpuinfo dump, or ckpt cpuinfo check");
+		return -EINVAL;
 	case ACTION_DUMP:
 	case ACTION_RESTORE:
 	case ACTION_CHECK:

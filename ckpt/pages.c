@@ -16,12 +16,14 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "compat.h"
 #include "dump.h"
 #include "fault.h"
 #include "kernel_abi.h"
 #include "log.h"
 #include "pagemap.pb-c.h"
 #include "time_us.h"
+#include "vdso_elf.h"
 
 #define BATCH_BYTES (64ul << 20) /* written at once; between batches the user can interrupt us */
 #define ADDRESS_END ((1ul << 47) - 4096) /* TASK_SIZE of 4-level paging */
@@ -47,7 +49,23 @@ int run_add(struct run_list *list, struct run run)
 	return 0;
 }
 
-/* Cuts a range of private pages at the borders of areas. *area moves along: ranges ascend. */
+/*
+ * Pages of the vDSO belong to the kernel, but are written so that a restore elsewhere can tell what it was; those of
+ * AIO rings are a file's, but nobody else's. All of them, whether they were changed or not.
+ */
+static bool is_written_whole(const struct vma *v)
+{
+	return !strcmp(v->name, "[vdso]") || aio_is_ring(v);
+}
+
+static int add_whole(struct run_list *list, const struct vma *v)
+{
+	bool added = list->n && list->r[list->n - 1].end >= v->end;
+
+	return added ? 0 : run_add(list, (struct run){ v->start, v->end, .readable = v->prot & PROT_READ });
+}
+
+/* Cuts a range of private pages at the borders of areas. *area moves along, from area to area: ranges ascend. */
 static int add_range(struct run_list *list, const struct dump_task *t, size_t *area, uint64_t start, uint64_t end)
 {
 	for (; *area < t->vmas.n && t->vmas.v[*area].start < end; ++*area) {
@@ -58,37 +76,12 @@ static int add_range(struct run_list *list, const struct dump_task *t, size_t *a
 			.lazy = !v->ino,
 			.readable = v->prot & PROT_READ,
 		};
-		int err = memory_is_private(v) ? run_add(list, run) : 0;
+		int err = is_written_whole(v) ? add_whole(list, v) : memory_is_private(v) ? run_add(list, run) : 0;
 
 		if (err || v->end > end)
 			return err;
 	}
 	return 0;
-}
-
-/*
- * Pages of the vDSO belong to the kernel, but are written so that a restore elsewhere can tell what it was; those of
- * AIO rings are a file's, but nobody else's.
- */
-static bool is_written_whole(const struct vma *v)
-{
-	return !strcmp(v->name, "[vdso]") || aio_is_ring(v);
-}
-
-static int add_whole(struct run_list *list, const struct vma *v)
-{
-	return run_add(list, (struct run){ .start = v->start, .end = v->end, .readable = v->prot & PROT_READ });
-}
-
-/* Adds such areas below the end. *next moves along: ranges ascend. */
-static int add_whole_before(struct run_list *list, const struct dump_task *t, size_t *next, uint64_t end)
-{
-	int err = 0;
-
-	for (; *next < t->vmas.n && t->vmas.v[*next].start < end && !err; ++*next)
-		if (is_written_whole(&t->vmas.v[*next]))
-			err = add_whole(list, &t->vmas.v[*next]);
-	return err;
 }
 
 static int scan_new(int fd, struct dump_task *t, bool with_guards, struct run_list *list)
@@ -105,7 +98,7 @@ static int scan_new(int fd, struct dump_task *t, bool with_guards, struct run_li
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | (with_guards ? PAGE_IS_GUARD : 0),
 	};
-	size_t area = 0, whole = 0;
+	size_t area = 0;
 	int err = 0;
 
 	do {
@@ -118,12 +111,11 @@ static int scan_new(int fd, struct dump_task *t, bool with_guards, struct run_li
 				err = run_add(&t->guards, (struct run){ regions[i].start, regions[i].end });
 				continue;
 			}
-			err = add_whole_before(list, t, &whole, regions[i].start);
-			err = err ? err : add_range(list, t, &area, regions[i].start, regions[i].end);
+			err = add_range(list, t, &area, regions[i].start, regions[i].end);
 		}
 		arg.start = arg.walk_end;
 	} while (!err && arg.walk_end < ADDRESS_END);
-	return err ? err : add_whole_before(list, t, &whole, ADDRESS_END);
+	return err ? err : add_range(list, t, &area, ADDRESS_END, ADDRESS_END);
 }
 
 /* Before 6.7: one word a page. */
@@ -289,6 +281,27 @@ static int begin_job(struct job *j)
 	return begin_batch(j);
 }
 
+/* A vDSO that another tool has marked goes into the image as the kernel made it: that is what a restore maps. */
+static int unmark_vdso(const struct job *j)
+{
+	uint8_t head[VDSO_MARK];
+	off_t at = 0;
+
+	if (regs_compat(&j->t->threads[0].remote.regs)) /* none is known */
+		return 0;
+	for (size_t i = 0; i < j->list.n; i++) {
+		const struct run *r = &j->list.r[i];
+		const struct vma *v = vma_find(&j->t->vmas, r->start);
+
+		if (v && !strcmp(v->name, "[vdso]") &&
+		    (pread(j->out, head, sizeof(head), at) != sizeof(head) ||
+		     (vdso_unmark(head) && pwrite(j->out, head, sizeof(head), at) != sizeof(head))))
+			return log_errno(errno ?: EIO, "can't put the vDSO of task %d into the image", j->t->pid);
+		at += r->end - r->start;
+	}
+	return 0;
+}
+
 /* Waits for the batch that the task works on and goes on until all its pages are written. */
 static int end_job(struct job *j)
 {
@@ -309,6 +322,8 @@ static int end_job(struct job *j)
 		if (!err)
 			err = interrupted();
 	}
+	if (!err)
+		err = unmark_vdso(j);
 	d->stats.memwrite_time += time_us() - j->write_start;
 	d->stats.memdump_time += time_us() - j->start;
 	for (size_t i = 0; i < j->list.n; i++)

@@ -1,17 +1,17 @@
 /*
  * Registers of each thread, general and extended: ptrace(2) PTRACE_GETREGSET, done when the thread stopped.
- * Does not handle: 32-bit threads, AMX tiles, shadow stacks.
+ * Does not handle (judged): tasks that run 32-bit and 64-bit code at the same time, AMX tiles, shadow stacks.
  */
+#include <elf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/ptrace.h>
 
+#include "compat.h"
 #include "dump.h"
 #include "log.h"
 #include "regs.h"
 #include "xstate.h"
-
-#define CS_64BIT 0x33 /* __USER_CS */
 
 /* What the first signal that the thread does not block does to a system call that it interrupts. */
 static enum pending_signal pending_signal(const struct dump_task *t, const struct dump_thread *th)
@@ -53,20 +53,46 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 	return 0;
 }
 
+/* Of which kind the program is: that of its vDSO. A program without one is what its main thread is. */
+static bool is_compat(const struct dump_task *t)
+{
+	uint8_t head[EI_NIDENT];
+
+	for (size_t i = t->vmas.n; i-- > 0;) /* it is among the last */
+		if (!strcmp(t->vmas.v[i].name, "[vdso]"))
+			return !tracee_read(t->pid, t->vmas.v[i].start, head, sizeof(head)) &&
+			       !memcmp(head, ELFMAG, SELFMAG) && head[EI_CLASS] == ELFCLASS32;
+	return regs_compat(&t->threads[0].remote.regs);
+}
+
+/* 32-bit code in a 64-bit program, and the other way round: what its other threads and signals need is not known. */
+static int judge_mode(struct dump_task *t, const struct remote *r, bool compat)
+{
+	bool high = false;
+
+	for (size_t i = t->vmas.n; i-- > 0 && t->vmas.v[i].end > 1ul << 32 && !high;)
+		high = strcmp(t->vmas.v[i].name, "[vsyscall]"); /* the kernel's own */
+
+	if (r->regs.cs == (compat ? CS_COMPAT : CS_NATIVE) && r->regs.ss == SS_USER && !(compat && high))
+		return 0;
+	t->untouchable = true;
+	return blocker_add(t->dump, t->pid, "mixed code",
+			   compat ? "it is a 32-bit program with 64-bit code or memory, which is not supported"
+				  : "it is a 64-bit program with 32-bit code, which is not supported",
+			   "try again when it runs code of its own kind only", "thread %d, code segment %#llx", r->tid,
+			   r->regs.cs);
+}
+
 static int judge_regs(struct dump_task *t)
 {
+	bool compat = is_compat(t);
 	int err = 0;
 
 	for (size_t i = 0; i < t->n_threads && !err; i++) {
 		const struct remote *r = &t->threads[i].remote;
 		uint64_t used = 0;
 
-		if (r->regs.cs != CS_64BIT) {
-			t->untouchable = true;
-			err = blocker_add(t->dump, t->pid, "32-bit thread",
-					  "it runs 32-bit code, which is not supported yet",
-					  "use a 64-bit build of the program", "thread %d", r->tid);
-		}
+		err = judge_mode(t, r, compat);
 		if (t->threads[i].status.shadow_stack) {
 			t->untouchable = true; /* returns to where no call came from would kill it */
 			err = err ? err

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 
 #include "cleanup.h"
+#include "compat.h"
 #include "dump.h"
 #include "log.h"
 #include "seccomp.pb-c.h"
@@ -107,13 +108,17 @@ static int read_filters(struct dump *d, struct dump_thread *th)
 	return err == -ENOENT && last != NO_FILTER ? 0 : err == -ENOENT ? -EIO : err;
 }
 
-/* Whether strict mode, or each filter of the thread, lets a call with such arguments be made. */
-static bool may_call(const struct dump_thread *th, int nr, const uint64_t args[3])
+/*
+ * Whether strict mode, or each filter of the thread, lets a call with such arguments be made. arch: by the numbers of
+ * 64-bit or of 32-bit programs. The latter may not return from our kind of signal frame in strict mode.
+ */
+static bool may_call_as(const struct dump_thread *th, uint32_t arch, int nr, const uint64_t args[3])
 {
-	struct seccomp_data call = { .nr = nr, .arch = AUDIT_ARCH_X86_64, .args = { args[0], args[1], args[2] } };
+	struct seccomp_data call = { .nr = nr, .arch = arch, .args = { args[0], args[1], args[2] } };
 
 	if (th->status.seccomp == STRICT)
-		return nr == SYS_read || nr == SYS_write || nr == SYS_exit || nr == SYS_rt_sigreturn;
+		return arch == AUDIT_ARCH_X86_64 &&
+		       (nr == SYS_read || nr == SYS_write || nr == SYS_exit || nr == SYS_rt_sigreturn);
 	if (th->status.seccomp != FILTER || th->seccomp_error)
 		return true;
 	const struct seccomp_filters *list = th->task->dump->filters;
@@ -122,6 +127,20 @@ static bool may_call(const struct dump_thread *th, int nr, const uint64_t args[3
 		if (!seccomp_allows(&list->f[i].program, &call))
 			return false;
 	return true;
+}
+
+static bool may_call(const struct dump_thread *th, int nr, const uint64_t args[3])
+{
+	return may_call_as(th, AUDIT_ARCH_X86_64, nr, args);
+}
+
+/* Whether a sleep may go on by restart_syscall(2), whose registers are what they are. */
+static bool may_restart(const struct dump_thread *th, const struct user_regs_struct *regs)
+{
+	if (regs_compat(regs))
+		return may_call_as(th, AUDIT_ARCH_I386, COMPAT_restart_syscall,
+				   (uint64_t[]){ regs->rbx, regs->rcx, regs->rdx });
+	return may_call(th, SYS_restart_syscall, (uint64_t[]){ regs->rdi, regs->rsi, regs->rdx });
 }
 
 /*
@@ -133,8 +152,8 @@ static int avoid_restart(struct dump_thread *th)
 	struct user_regs_struct again = th->remote.regs;
 
 	if ((long)again.orig_rax < 0 || (long)again.rax != -ERESTART_RESTARTBLOCK ||
-	    again.orig_rax == SYS_restart_syscall ||
-	    may_call(th, SYS_restart_syscall, (uint64_t[]){ again.rdi, again.rsi, again.rdx }))
+	    again.orig_rax == (regs_compat(&again) ? COMPAT_restart_syscall : SYS_restart_syscall) ||
+	    may_restart(th, &again))
 		return 0;
 	regs_restart_call(&again, SIGNAL_NONE);
 	th->remote.regs = again;
@@ -189,14 +208,30 @@ static int judge_error(struct dump_task *t, const struct dump_thread *th)
 			   "thread %d", th->tid);
 }
 
+/* A 32-bit thread gets home by its own rt_sigreturn, which must be allowed should we die. */
+static int judge_compat(struct dump_task *t, const struct dump_thread *th)
+{
+	const uint64_t any[3] = {};
+
+	if (!th->status.seccomp || !regs_compat(&th->remote.regs) ||
+	    may_call_as(th, AUDIT_ARCH_I386, COMPAT_rt_sigreturn, any))
+		return 0;
+	t->untouchable = true;
+	return blocker_add(t->dump, t->pid, "seccomp", "a 32-bit program that may not call rt_sigreturn",
+			   "start the program without its sandbox", "thread %d", th->tid);
+}
+
 static int judge(struct dump_task *t)
 {
 	const struct seccomp_filters *list = t->dump->filters;
 	int err = 0;
 
-	for (size_t i = 0; i < t->n_threads && !err; i++)
+	for (size_t i = 0; i < t->n_threads && !err; i++) {
 		if (t->threads[i].seccomp_error)
 			err = judge_error(t, &t->threads[i]);
+		else
+			err = judge_compat(t, &t->threads[i]);
+	}
 	for (size_t i = 0; list && i < list->n && !err; i++)
 		if (list->f[i].task == t && seccomp_notifies(&list->f[i].program))
 			err = blocker_add(t->dump, t->pid, "seccomp",
@@ -210,8 +245,11 @@ uint32_t seccomp_forbids(const struct dump_thread *th)
 {
 	const uint64_t any[3] = {};
 
-	return (may_call(th, SYS_close, any) ? 0 : PARASITE_MUST_NOT_CLOSE) |
-	       (may_call(th, SYS_munmap, any) ? 0 : PARASITE_MUST_NOT_UNMAP);
+	bool compat = regs_compat(&th->remote.regs);
+	uint32_t arch = compat ? AUDIT_ARCH_I386 : AUDIT_ARCH_X86_64;
+
+	return (may_call_as(th, arch, compat ? COMPAT_close : SYS_close, any) ? 0 : PARASITE_MUST_NOT_CLOSE) |
+	       (may_call_as(th, arch, compat ? COMPAT_munmap : SYS_munmap, any) ? 0 : PARASITE_MUST_NOT_UNMAP);
 }
 
 bool seccomp_lets_answer(const struct dump_thread *th)

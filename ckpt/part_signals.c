@@ -8,6 +8,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
+#include "compat.h"
 #include "dump.h"
 #include "log.h"
 
@@ -62,6 +63,26 @@ static const struct dump_query query = {
 	.size = sizeof(((struct dump_thread *)0)->altstack),
 };
 
+/* What a 32-bit thread answered is its own stack_t. */
+static int collect_inside(struct dump_task *t)
+{
+	for (size_t i = 0; i < t->n_threads; i++) {
+		struct dump_thread *th = &t->threads[i];
+		struct {
+			uint32_t sp;
+			int32_t flags;
+			uint32_t size;
+		} own;
+
+		if (!regs_compat(&th->remote.regs))
+			continue;
+		memcpy(&own, &th->altstack, sizeof(own));
+		th->altstack =
+			(stack_t){ .ss_sp = (void *)(uint64_t)own.sp, .ss_flags = own.flags, .ss_size = own.size };
+	}
+	return 0;
+}
+
 static int fill_queue(const struct signal_queue *q, SignalQueueEntry **entry, struct arena *arena)
 {
 	SignalQueueEntry *e = arena_get(arena, sizeof(*e));
@@ -101,6 +122,7 @@ static int fill_actions(const struct dump_task *t, TaskCoreEntry *tc, struct are
 		sa->restorer = a->restorer;
 		sa->mask = a->mask;
 		sa->has_compat_sigaction = true;
+		sa->compat_sigaction = regs_compat(&t->threads[0].remote.regs);
 		tc->sigactions[tc->n_sigactions++] = sa++;
 	}
 	return 0;
@@ -135,6 +157,7 @@ const struct dump_part dump_part_signals = {
 	.collect_thread = collect_thread,
 	.queries = &query,
 	.n_queries = 1,
+	.collect_inside = collect_inside,
 	.fill = fill,
 	.fill_thread = fill_thread,
 };

@@ -14,6 +14,7 @@
 #include "pstree.pb-c.h"
 #include "stats.pb-c.h"
 #include "timens.pb-c.h"
+#include "xstate.h"
 
 /* Objects that only the task has get its number; namespaces are those of the caller, numbered by kind. */
 static void fill_ids(TaskKobjIdsEntry *e, uint32_t own)
@@ -106,6 +107,23 @@ static int write_pstree(struct dump *d)
 	return err ? err : closed;
 }
 
+/* What the CPU offered to the tree, and which extended registers were in use. */
+static int write_cpuinfo(struct dump *d)
+{
+	if (!d->opts->cpu_caps)
+		return 0;
+	d->cpu.x86.has_xfeatures_used = true;
+	for (size_t i = 0; i < d->n_threads; i++) {
+		const struct remote *r = &d->threads[i]->remote;
+		uint64_t used = 0;
+
+		if (r->xstate_len > XSTATE_HEADER)
+			memcpy(&used, r->xstate + XSTATE_HEADER, sizeof(used));
+		d->cpu.x86.xfeatures_used |= used;
+	}
+	return image_write_one(&d->images, IMG_CPUINFO, 0, &d->cpu.entry.base);
+}
+
 static int write_dead_core(struct dump_task *t)
 {
 	CoreEntry core = CORE_ENTRY__INIT;
@@ -193,7 +211,7 @@ static int write_task(struct dump_task *t)
 /* Writes piece number i: the tree's images, then each task's, then each thread's. Returns 1 when there is none. */
 static int write_piece(struct dump *d, size_t i)
 {
-	static int (*const tree[])(struct dump * d) = { files_write, write_pstree,    write_clocks,
+	static int (*const tree[])(struct dump * d) = { files_write, write_pstree,    write_clocks, write_cpuinfo,
 							write_ipc,   write_inventory, seccomp_write };
 	const size_t n_tree = sizeof(tree) / sizeof(tree[0]);
 

@@ -9,5 +9,6 @@ int cmd_restore(const struct opts *opts);
 int cmd_explain(const struct opts *opts);
 int cmd_show(const struct opts *opts);
 int cmd_check(const struct opts *opts);
+int cmd_cpuinfo(const struct opts *opts);
 
 #endif

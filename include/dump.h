@@ -15,6 +15,7 @@
 
 #include "arena.h"
 #include "core.pb-c.h"
+#include "cpuinfo.h"
 #include "fdinfo.pb-c.h"
 #include "image.h"
 #include "image_consts.h"
@@ -53,6 +54,7 @@ struct dump_thread {
 	struct remote remote; /* registers, mask, rseq */
 	struct user_desc tls[TLS_ENTRIES];
 	bool answering; /* at work on its queries */
+	unsigned int vdso_tries; /* how often it was let out of the vDSO */
 	struct proc_status status; /* credentials */
 	struct signal_queue pending;
 	uint64_t clear_child_tid, robust_list, robust_len;
@@ -173,6 +175,7 @@ struct dump {
 	struct gadget_cache gadget_cache;
 	struct undo undo;
 	struct dump_stats stats;
+	struct cpuinfo cpu; /* asked before the tree stands: that takes long on virtual machines */
 	long online_cpus; /* of the machine; 0: not asked yet */
 	uint64_t freeze_start; /* CLOCK_MONOTONIC, us */
 };

@@ -21,6 +21,7 @@ enum action {
 	ACTION_EXPLAIN,
 	ACTION_SHOW,
 	ACTION_CHECK,
+	ACTION_CPUINFO,
 	ACTION_LATER, /* an action of CRIU that is not supported yet: always an error */
 };
 
@@ -45,6 +46,8 @@ struct opts {
 	int status_fd; /* gets one zero byte when the program is ready; -1: none */
 	bool json;
 	const char *feature; /* ckpt check --feature */
+	unsigned int cpu_caps; /* --cpu-cap: CPU_CAP_* of cpuinfo.h */
+	bool cpu_cap_given;
 	bool all; /* ckpt check --all */
 	bool extra; /* ckpt check --extra */
 	bool fault_points; /* ckpt check --fault-points */
@@ -54,7 +57,8 @@ struct opts {
 	const char *ext_unix; /* with: numbers, separated by commas; NULL: none */
 	int *close_fds; /* --close: descriptors to close before anything else; owned */
 	size_t close_count;
-	char **args; /* what follows the action: files of ckpt show; NULL-terminated, owned */
+	char **args; /* what follows the action: files of ckpt show, what ckpt cpuinfo shall do; NULL-terminated, owned
+		      */
 	size_t arg_count;
 	void *owned; /* strings that came from configuration files */
 };

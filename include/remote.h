@@ -18,7 +18,7 @@
 #include "tracee.h"
 
 #define REMOTE_CALLS 4 /* in a chain, with the one that stops the thread */
-#define REMOTE_CHAIN (REMOTE_CALLS * CHAIN_WORDS * 8 + 32) /* bytes below the way home for more steps of it */
+#define REMOTE_CHAIN (REMOTE_CALLS * CHAIN_WORDS * 8 + 128) /* bytes below the way home for more steps of it */
 
 /* A thread's state when it was stopped, and how to make it work for us. */
 struct remote {
@@ -48,9 +48,10 @@ struct gadget_cache {
 	uint64_t offsets[GADGETS_IN_FILE]; /* sigreturn, pop_rax, pop_rdi, pop_rsi; 0: not there */
 };
 
-/* Finds the gadgets of a task in its executable areas. Returns 0, -ENOMEM, or -ENOEXEC when there are none (not
- * logged). */
-int remote_find_gadgets(pid_t pid, const struct vma_list *vmas, struct gadget_cache *cache, struct gadgets *g);
+/* Finds the gadgets of a task, which runs 32-bit code (compat) or 64-bit code, in its executable areas. Returns 0,
+ * -ENOMEM, or -ENOEXEC when there are none (not logged). */
+int remote_find_gadgets(pid_t pid, bool compat, const struct vma_list *vmas, struct gadget_cache *cache,
+			struct gadgets *g);
 
 /*
  * Reads the state of a thread at an event or group stop. A critical section of rseq is aborted, a call that

@@ -16,12 +16,19 @@ struct gadgets {
 	uint64_t syscall_ret; /* syscall; any number of xor reg,reg; ret */
 	uint64_t sigreturn; /* mov $15,%eax; syscall */
 	uint64_t pop_rax, pop_rdi, pop_rsi; /* pop %reg; ret: with them stack words make calls on the way home */
+	/* Of a 32-bit program, which has no use for those above: */
+	bool compat;
+	uint64_t int80_ret; /* int $0x80; some pops; ret */
+	unsigned int int80_pops;
+	uint64_t compat_sigreturn; /* mov $173,%eax; int $0x80 */
 };
 
-/* Looks for gadgets that are still missing in the code that stands at the address. */
+/* Looks for gadgets that are still missing (of a 32-bit program: g->compat) in the code that stands at the address. */
 void gadgets_scan(struct gadgets *g, const uint8_t *code, size_t len, uint64_t address);
 /* Whether they suffice for remote calls with a way home. */
 bool gadgets_complete(const struct gadgets *g);
+/* The instruction that makes a system call. */
+uint64_t gadgets_call(const struct gadgets *g);
 
 /* A system call of two arguments that is made by stack words alone. */
 struct chain_call {
@@ -39,6 +46,10 @@ size_t chain_build(uint64_t *words, const struct gadgets *g, const struct chain_
 
 #define SIGFRAME_MAX (16384 + 1024) /* bytes, with AMX */
 
+#define SIGFRAME_BAD_STACK 0x7fff /* flags that sigaltstack refuses: the alternate stack stays as it is */
+
+/* Puts an XSAVE area into a signal frame, with the words that the kernel looks for. Returns the bytes. */
+size_t sigframe_put_xstate(uint8_t *to, const void *xstate, size_t xstate_len);
 /* How many bytes a way home takes, alignment included, for an XSAVE area of xstate_len bytes. */
 size_t sigframe_size(size_t xstate_len);
 /*

@@ -56,8 +56,8 @@ int tracee_write(pid_t tid, uint64_t to, const void *from, size_t len);
 
 /*
  * Makes the thread, which must be at a stop, run one system call at the address ip, where the bytes 0f 05
- * stand, with the stack pointer sp and otherwise the registers of base. On return it is at the exit of the
- * call and *result is what the call returned. The thread's own registers are not put back.
+ * stand (of a thread in 32-bit code: cd 80), with the stack pointer sp and otherwise the registers of base. On return
+ * it is at the exit of the call and *result is what the call returned. The thread's own registers are not put back.
  */
 int tracee_syscall(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
 		   const uint64_t args[6], int64_t *result);

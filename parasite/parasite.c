@@ -217,12 +217,33 @@ static int serve(struct parasite *p)
 	}
 }
 
+#define COMPAT_CLOSE 6 /* numbers of 32-bit programs */
+#define COMPAT_MUNMAP 91
+#define COMPAT_RT_SIGRETURN 173
+#define COMPAT_CS 0x23
+#define USER_SS 0x2b
+#define INTERRUPTS 0x202
+
+/* Into 32-bit code, to make a call there: by iret, which takes the instruction, the stack and the mode. */
+static void __attribute__((noreturn)) call_compat(const struct parasite_arg *arg, long nr, uint64_t sp)
+{
+	__asm__ volatile(
+		"pushq %[ss]\n\tpushq %[sp]\n\tpushq %[flags]\n\tpushq %[cs]\n\tpushq %[call]\n\tiretq"
+		:
+		: [ss] "i"(USER_SS), [sp] "r"(sp), [flags] "i"(INTERRUPTS), [cs] "i"(COMPAT_CS), [call] "r"(arg->call),
+		  "a"(nr), "b"(arg->base), "c"(arg->size)
+		: "memory");
+	__builtin_unreachable();
+}
+
 /* The last instruction of the parasite is the munmap of itself, made by code of the target, with home behind it. */
 static void __attribute__((noreturn)) go_home(const struct parasite_arg *arg)
 {
+	if (arg->compat_home)
+		call_compat(arg, COMPAT_MUNMAP, arg->home);
 	__asm__ volatile("movq %[home], %%rsp\n\tjmpq *%[call]"
 			 :
-			 : [home] "r"(arg->home), [call] "r"(arg->syscall_ret), "a"(__NR_munmap), "D"(arg->base),
+			 : [home] "r"(arg->home), [call] "r"(arg->call), "a"(__NR_munmap), "D"(arg->base),
 			   "S"(arg->size)
 			 : "memory");
 	__builtin_unreachable();
@@ -231,8 +252,19 @@ static void __attribute__((noreturn)) go_home(const struct parasite_arg *arg)
 /* The same without the munmap: straight home. */
 static void __attribute__((noreturn)) go_home_mapped(const struct parasite_arg *arg)
 {
+	if (arg->compat_home)
+		call_compat(arg, COMPAT_RT_SIGRETURN, arg->compat_home);
 	__asm__ volatile("movq %[home], %%rsp\n\tretq" : : [home] "r"(arg->home) : "memory");
 	__builtin_unreachable();
+}
+
+/* By the number of the target's own kind of calls: its seccomp filter may know no other. */
+static void close_own(const struct parasite_arg *arg, int fd)
+{
+	if (arg->compat_home)
+		raw_compat4(COMPAT_CLOSE, fd, 0, 0, 0);
+	else
+		sys(close, fd);
 }
 
 void blob_main(struct parasite_arg *arg);
@@ -245,13 +277,13 @@ void blob_main(struct parasite_arg *arg)
 	if (!err) {
 		/* the dumper fetched its end while we stood at the exit of socketpair; if not, the first receive says
 		 * so */
-		sys(close, arg->sockets[1]);
+		close_own(arg, arg->sockets[1]);
 		must_not = serve(&p) ? 0 : arg->must_not;
 		if (!(must_not & PARASITE_MUST_NOT_CLOSE))
-			sys(close, arg->sockets[0]);
+			close_own(arg, arg->sockets[0]);
 	}
 	if (p.file >= 0 && !(must_not & PARASITE_MUST_NOT_CLOSE))
-		sys(close, p.file);
+		close_own(arg, p.file);
 	if (must_not & PARASITE_MUST_NOT_UNMAP)
 		go_home_mapped(arg);
 	go_home(arg);

@@ -31,8 +31,10 @@ struct parasite_arg {
 	int32_t sockets[2]; /* out: [0] is its own, [1] is fetched by the dumper and closed in the target */
 	uint32_t must_not; /* PARASITE_MUST_NOT_* */
 	uint64_t base, size; /* its mapping */
-	uint64_t syscall_ret; /* where it leaves by munmap */
+	uint64_t call; /* where it leaves by munmap: a system call instruction of the target */
 	uint64_t home; /* stack pointer of the way home */
+	uint64_t compat_home; /* of a 32-bit target, whose code that instruction is: where its rt_sigreturn has the
+				 stack pointer; else 0 */
 };
 
 enum parasite_command {

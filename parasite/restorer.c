@@ -18,9 +18,6 @@
 
 void blob_main(struct restorer_args *args);
 
-#ifndef ARCH_MAP_VDSO_64
-#define ARCH_MAP_VDSO_64 0x2003
-#endif
 #define MADV_GUARD_INSTALL_ 102 /* 6.13 */
 #define PR_TIMER_CREATE_RESTORE_IDS_ 77 /* 6.16 */
 #define PR_SET_MDWE_ 65 /* 6.3 */
@@ -31,6 +28,8 @@ void blob_main(struct restorer_args *args);
 #define SIGNAL_CHLD 17
 #define SIGSTACK_DISABLE 2
 #define SIGNALS 64
+#define COMPAT_RT_SIGACTION 174 /* of 32-bit programs */
+#define COMPAT_SET_ROBUST_LIST 311
 #define SA_NOCLDSTOP_ 1
 
 /* Address space */
@@ -106,16 +105,36 @@ static void lock_area(struct restorer_args *args, const struct restorer_area *a)
 	must(args, STEP_LOCK, a->start, ret);
 }
 
+/* First, while all is free: the kernel takes the address as a hint only. */
+static void map_vdso(struct restorer_args *args)
+{
+	if (!args->vdso_hint)
+		return;
+	must(args, STEP_VDSO, args->vdso_hint, sys(arch_prctl, args->vdso_command, args->vdso_hint));
+	for (uint32_t i = 0; i < args->n_vdso_moves; i++) {
+		const struct restorer_vdso_move *m = &args->vdso_moves[i];
+		uint64_t from = args->vdso_hint + m->from;
+
+		if (m->to)
+			must(args, STEP_VDSO, m->to,
+			     sys(mremap, from, m->len, m->len, MREMAP_MAYMOVE | MREMAP_FIXED, m->to));
+		else
+			must(args, STEP_VDSO, from, sys(munmap, from, m->len));
+		if (m->prot)
+			must(args, STEP_VDSO, m->to, sys(mprotect, m->to, m->len, m->prot));
+	}
+}
+
 static void build_memory(struct restorer_args *args)
 {
-	/* First, while all is free: the kernel takes the address as a hint only. */
-	if (args->vdso_hint)
-		must(args, STEP_VDSO, args->vdso_hint, sys(arch_prctl, ARCH_MAP_VDSO_64, args->vdso_hint));
+	map_vdso(args);
 	attach_segments(args);
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		map_area(args, &args->areas[i]);
 	fault(args, BLOB_FAULT_MAPPED);
 	load_pages(args);
+	if (args->old_vdso)
+		memcpy((void *)args->old_vdso_at, args->old_vdso, args->old_vdso_size);
 	fault(args, BLOB_FAULT_READ);
 	make_rings(args);
 	for (uint64_t i = 0; i < args->n_areas; i++)
@@ -156,7 +175,10 @@ static void set_actions(struct restorer_args *args)
 
 	for (int sig = 1; sig <= SIGNALS; sig++)
 		if (args->actions_set >> (sig - 1) & 1)
-			must(args, STEP_SIGACTION, sig, sys(rt_sigaction, sig, &args->actions[sig - 1], 0, 8));
+			must(args, STEP_SIGACTION, sig,
+			     args->compat_actions
+				     ? raw_compat4(COMPAT_RT_SIGACTION, sig, (long)&args->compat_actions[sig - 1], 0, 8)
+				     : sys(rt_sigaction, sig, &args->actions[sig - 1], 0, 8));
 	if (args->mute_sigchld)
 		must(args, STEP_SIGACTION, SIGNAL_CHLD, sys(rt_sigaction, SIGNAL_CHLD, &mute, 0, 8));
 }
@@ -229,7 +251,9 @@ static void set_thread(struct restorer_args *args, const struct restorer_thread 
 		must(args, STEP_ALTSTACK, t->altstack_sp, sys(sigaltstack, &altstack, 0));
 	if (is_leader)
 		sys(set_tid_address, t->clear_child_tid);
-	must(args, STEP_ROBUST, t->robust_list, sys(set_robust_list, t->robust_list, t->robust_len));
+	must(args, STEP_ROBUST, t->robust_list,
+	     args->compat_actions ? raw_compat4(COMPAT_SET_ROBUST_LIST, t->robust_list, t->robust_len, 0, 0)
+				  : sys(set_robust_list, t->robust_list, t->robust_len));
 	if (t->rseq)
 		must(args, STEP_RSEQ, t->rseq, sys(rseq, t->rseq, t->rseq_size, 0, t->rseq_signature));
 	set_sched(args, t);

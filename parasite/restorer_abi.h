@@ -136,6 +136,16 @@ struct restorer_range {
 	uint64_t start, len;
 };
 
+#define VDSO_PARTS 4 /* areas of the kernel's that belong to a vDSO: code, and at most three of data */
+
+/* From where the kernel has put an area of the vDSO to where the task had it. */
+struct restorer_vdso_move {
+	uint64_t from; /* offset behind vdso_hint */
+	uint64_t len, to; /* bytes; address, 0: the task has unmapped it */
+	uint32_t prot; /* 0: as it is */
+	uint32_t unused;
+};
+
 /* An attachment of System V shared memory, mapped as a whole. */
 struct restorer_attach {
 	uint64_t base;
@@ -164,6 +174,11 @@ struct restorer_creds {
 /* The kernel's struct sigaction for rt_sigaction(2); libc's differs. */
 struct restorer_action {
 	uint64_t handler, flags, restorer, mask;
+};
+
+/* The same for the rt_sigaction of 32-bit programs. */
+struct restorer_compat_action {
+	uint32_t handler, flags, restorer, mask_low, mask_high;
 };
 
 /* The kernel's siginfo_t, opaque. */
@@ -241,6 +256,11 @@ struct restorer_args {
 	uint64_t vdso_hint; /* where the kernel shall put vvar and vdso; 0: nowhere */
 	uint64_t n_unmaps;
 	const struct restorer_range *unmaps; /* the old address space without the block and what is kept of it */
+	uint32_t vdso_command; /* ARCH_MAP_VDSO_*: which */
+	uint32_t n_vdso_moves;
+	struct restorer_vdso_move vdso_moves[VDSO_PARTS];
+	const void *old_vdso; /* what is to stand at old_vdso_at; NULL: nothing */
+	uint64_t old_vdso_at, old_vdso_size;
 	uint64_t n_areas, n_reads, n_guards;
 	const struct restorer_area *areas; /* ascending */
 	struct restorer_read *reads;
@@ -268,6 +288,7 @@ struct restorer_args {
 	uint32_t memory_merge, tsc_forbidden;
 
 	const struct restorer_action *actions; /* of signals 1 to 64 */
+	const struct restorer_compat_action *compat_actions; /* the same of a 32-bit program, below 4 GiB; else NULL */
 	uint64_t actions_set; /* those that differ from the restorer's, one bit each */
 	uint32_t mute_sigchld; /* while children are stopped no SIGCHLD shall tell it */
 	uint32_t unused2;

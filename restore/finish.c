@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "compat.h"
 #include "fault.h"
 #include "log.h"
 #include "plan.h"
@@ -77,6 +78,20 @@ static uint64_t sigmask_of(const struct plan_task *task, const struct plan_threa
 	return thread == task->threads ? task->core->blk_sigset : e->has_blk_sigset ? e->blk_sigset : 0;
 }
 
+/* Descriptors first: selectors refer to them. A thread has none at the start. */
+static int set_tls(const struct plan_thread *thread)
+{
+	for (size_t i = 0; i < TLS_ENTRIES; i++) {
+		const struct user_desc *d = &thread->regs->tls[i];
+
+		if (d->seg_not_present && d->read_exec_only && !d->base_addr && !d->limit && !d->contents)
+			continue;
+		if (ptrace(PTRACE_SET_THREAD_AREA, thread->tid, d->entry_number, d))
+			return log_errno(errno, "can't set thread area %u of thread %d", d->entry_number, thread->tid);
+	}
+	return 0;
+}
+
 /* After this only signals stand between the thread and its next instruction, and they are its own. */
 static int set_last(struct plan *plan, struct plan_task *task, struct plan_thread *thread)
 {
@@ -84,7 +99,9 @@ static int set_last(struct plan *plan, struct plan_task *task, struct plan_threa
 
 	/* No system call is to be restarted: the image says where the thread goes on. */
 	thread->regs->general.orig_rax = -1;
-	int err = tracee_set_regs(thread->tid, &thread->regs->general);
+	int err = set_tls(thread);
+	if (!err)
+		err = tracee_set_regs(thread->tid, &thread->regs->general);
 	if (!err && rseq && rseq->rseq_abi_pointer && rseq->has_rseq_cs_pointer && rseq->rseq_cs_pointer)
 		err = tracee_write(thread->tid, rseq->rseq_abi_pointer + RSEQ_CS_OFFSET, &rseq->rseq_cs_pointer,
 				   sizeof(rseq->rseq_cs_pointer));
@@ -93,14 +110,19 @@ static int set_last(struct plan *plan, struct plan_task *task, struct plan_threa
 	return err ? log_errno(-err, "can't set the last state of thread %d", thread->tid) : 0;
 }
 
+static uint64_t find_bytes(const struct plan *plan, const struct plan_task *task, const uint8_t bytes[2])
+{
+	const uint8_t *at = memmem(restorer_blob, restorer_blob_end - restorer_blob, bytes, 2);
+
+	return plan->shared->slots[task->index].block_start + (at - restorer_blob);
+}
+
 /* Where the blob of the task has a system call instruction. */
 static uint64_t instruction(const struct plan *plan, const struct plan_task *task)
 {
 	static const uint8_t syscall_bytes[] = { 0x0f, 0x05 };
-	const uint8_t *at =
-		memmem(restorer_blob, restorer_blob_end - restorer_blob, syscall_bytes, sizeof(syscall_bytes));
 
-	return plan->shared->slots[task->index].block_start + (at - restorer_blob);
+	return find_bytes(plan, task, syscall_bytes);
 }
 
 static int failed_call(const struct plan_task *task, long nr, int64_t result)
@@ -123,6 +145,23 @@ static int call(struct plan *plan, const struct plan_task *task, pid_t tid, long
 
 	if (!err)
 		err = tracee_syscall(tid, &regs, instruction(plan, task), regs.rsp, nr, args, &result);
+	return err ? err : result < 0 ? failed_call(task, nr, result) : 0;
+}
+
+/* The same by the number of 32-bit programs. The code that makes it is 64-bit code nevertheless. */
+static int call_compat(struct plan *plan, const struct plan_task *task, pid_t tid, long nr, const uint64_t args[6])
+{
+	static const uint8_t int80[] = { 0xcd, 0x80 };
+	struct user_regs_struct regs;
+	int64_t result = 0;
+	int err = tracee_get_regs(tid, &regs);
+
+	if (err)
+		return err;
+	regs.rbx = args[0];
+	regs.rcx = args[1];
+	err = tracee_syscall(tid, &regs, find_bytes(plan, task, int80), regs.rsp, nr,
+			     (uint64_t[6]){ 0, args[3], args[2] }, &result);
 	return err ? err : result < 0 ? failed_call(task, nr, result) : 0;
 }
 
@@ -180,7 +219,8 @@ static int leave_together(struct plan *plan)
 static int leave_alone(struct plan *plan, struct plan_task *task)
 {
 	const uint64_t args[6] = { SIGCHLD, plan->shared->slots[task->index].sigchld, 0, sizeof(uint64_t) };
-	int err = call(plan, task, worker(task), SYS_rt_sigaction, args);
+	int err = task->compat ? call_compat(plan, task, worker(task), COMPAT_rt_sigaction, args)
+			       : call(plan, task, worker(task), SYS_rt_sigaction, args);
 
 	if (!err)
 		err = begin_leaving(plan, task);

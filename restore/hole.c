@@ -12,20 +12,14 @@
 #include "vdso.h"
 
 #define LOWEST 0x100000ul
-#define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
-
-static uint64_t vdso_end(const struct plan *plan, const struct plan_task *task)
-{
-	return task->vdso_hint + plan->vdso->end - plan->vdso->vvar_start;
-}
 
 /* The start of a hole of size bytes in what is mapped and what will be, 0 when there is none. */
 static uint64_t find_hole(const struct plan *plan, const struct plan_task *task, size_t size)
 {
 	const struct inherited *in = &plan->inherited;
-	uint64_t at = LOWEST;
+	uint64_t at = LOWEST, vdso_end;
 
-	for (size_t area = 0, map = 0; at < SPACE_END - size;) {
+	for (size_t area = 0, map = 0; at < task->space_end - size;) {
 		while (area < task->n_areas && task->areas[area].vma->end <= at)
 			area++;
 		while (map < in->n_maps && in->maps[map].start + in->maps[map].len <= at)
@@ -34,8 +28,8 @@ static uint64_t find_hole(const struct plan *plan, const struct plan_task *task,
 			at = task->areas[area].vma->end;
 		else if (map < in->n_maps && in->maps[map].start < at + size)
 			at = in->maps[map].start + in->maps[map].len;
-		else if (task->vdso_hint && task->vdso_hint < at + size && vdso_end(plan, task) > at)
-			at = vdso_end(plan, task);
+		else if (vdso_occupies(&task->vdso, at, size, &vdso_end))
+			at = vdso_end;
 		else
 			return at;
 	}
@@ -45,6 +39,7 @@ static uint64_t find_hole(const struct plan *plan, const struct plan_task *task,
 bool hole_stays_free(const struct plan *plan, const struct plan_task *task, uint64_t start, uint64_t len)
 {
 	size_t low = 0, high = task->n_areas;
+	uint64_t vdso_end;
 
 	while (low < high) {
 		size_t middle = (low + high) / 2;
@@ -56,7 +51,7 @@ bool hole_stays_free(const struct plan *plan, const struct plan_task *task, uint
 	}
 	if (low < task->n_areas && task->areas[low].vma->start < start + len)
 		return false;
-	return !task->vdso_hint || task->vdso_hint >= start + len || vdso_end(plan, task) <= start;
+	return !vdso_occupies(&task->vdso, start, len, &vdso_end);
 }
 
 long hole_map(struct plan *plan, const struct plan_task *task, const struct hole *hole)

@@ -46,6 +46,11 @@ static int stop_signal(const struct plan_task *task)
 	return sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU ? sig : SIGSTOP;
 }
 
+static bool is_compat(const SaEntry *e)
+{
+	return e->has_compat_sigaction && e->compat_sigaction;
+}
+
 static int signals_read(struct plan *plan, struct plan_task *task)
 {
 	const TaskCoreEntry *tc = task->core;
@@ -56,8 +61,9 @@ static int signals_read(struct plan *plan, struct plan_task *task)
 		return 0;
 	}
 	for (size_t i = 0; i < ACTIONS; i++)
-		if (tc->sigactions[i]->has_compat_sigaction && tc->sigactions[i]->compat_sigaction)
-			plan_refuse(plan, "core-%d.img: signal handler of 32-bit code: not supported yet", task->pid);
+		if (is_compat(tc->sigactions[i]) != task->compat && tc->sigactions[i]->sigaction > 1)
+			plan_refuse(plan, "core-%d.img: a %s-bit signal handler in a %s-bit program", task->pid,
+				    task->compat ? "64" : "32", task->compat ? "32" : "64");
 	task->stop_signal = stop_signal(task);
 	check_queue(plan, task, task->pid, tc->signals_s);
 	for (size_t i = 0; i < task->n_threads; i++) {
@@ -88,6 +94,23 @@ static int fill_queue(struct block *block, const SignalQueueEntry *queue, uint64
 	return 0;
 }
 
+/* The kernel remembers whether a 64-bit or a 32-bit system call has set an action: handlers get such a frame. */
+static int fill_compat_actions(struct plan_task *task, struct block *block)
+{
+	struct restorer_compat_action *compat = block_alloc(block, SIGNALS * sizeof(*compat));
+
+	if (!compat)
+		return -ENOMEM;
+	for (int i = 0; i < SIGNALS; i++) {
+		const struct restorer_action *a = &block->args->actions[i];
+
+		compat[i] =
+			(struct restorer_compat_action){ a->handler, a->flags, a->restorer, a->mask, a->mask >> 32 };
+	}
+	block->args->compat_actions = compat;
+	return 0;
+}
+
 static int fill_actions(const struct plan *plan, struct plan_task *task, struct block *block)
 {
 	struct restorer_action *actions = block_alloc(block, SIGNALS * sizeof(*actions));
@@ -104,7 +127,7 @@ static int fill_actions(const struct plan *plan, struct plan_task *task, struct 
 			block->args->actions_set |= 1ul << (sig - 1);
 	}
 	block->args->actions = actions;
-	return 0;
+	return task->compat ? fill_compat_actions(task, block) : 0;
 }
 
 static int signals_fill(struct plan *plan, struct plan_task *task, struct block *block)
@@ -117,7 +140,8 @@ static int signals_fill(struct plan *plan, struct plan_task *task, struct block 
 	/* It learned long ago that its children stopped. */
 	for (const struct plan_task *child = task->children; child; child = child->next)
 		args->mute_sigchld |= child->state == TASK_STOPPED;
-	plan->shared->slots[task->index].sigchld = (uint64_t)&args->actions[SIGCHLD - 1];
+	plan->shared->slots[task->index].sigchld = task->compat ? (uint64_t)&args->compat_actions[SIGCHLD - 1]
+								: (uint64_t)&args->actions[SIGCHLD - 1];
 	err = fill_queue(block, task->core->signals_s, &args->n_pending, &args->pending);
 	for (size_t i = 0; !err && i < task->n_threads; i++) {
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;

@@ -244,6 +244,8 @@ static int read_images(struct plan *plan)
 	int err = read_inventory(plan);
 
 	if (!err)
+		err = plan_check_cpu(plan);
+	if (!err)
 		err = plan_read_tree(plan);
 	if (!err)
 		err = plan_read_files(plan);

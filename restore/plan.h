@@ -19,7 +19,9 @@
 #include "image_messages.h"
 #include "inherited.h"
 #include "log.h"
+#include "regs.h"
 #include "restorer_abi.h"
+#include "vdso.h"
 
 struct opts;
 struct plan;
@@ -171,6 +173,7 @@ struct plan_area {
 /* Registers, ready for ptrace: of use to the coordinator only, so not inherited by the tasks (MADV_DONTFORK). */
 struct plan_regs {
 	struct user_regs_struct general;
+	struct user_desc tls[TLS_ENTRIES]; /* as PTRACE_SET_THREAD_AREA takes them */
 	size_t xstate_len;
 	uint8_t xstate[];
 };
@@ -193,6 +196,7 @@ struct plan_task {
 	unsigned int depth;
 	bool main_exited; /* while other threads run: it does once more, when they exist; its registers mean nothing */
 	int stop_signal; /* by which it ends stopped, or 0 */
+	bool compat; /* it is a 32-bit program */
 	bool early; /* forked before its parent calls setsid() */
 	struct plan_task *born_by; /* who leads the session and forks it, a sibling if not adopted; NULL: its parent */
 	bool adopted; /* a helper of born_by, which is further down, forks it and ends: then its parent adopts it */
@@ -215,7 +219,8 @@ struct plan_task {
 	size_t n_guards;
 	struct restorer_range *guards;
 	struct plan_pages pages;
-	uint64_t vdso_hint; /* where vvar begins; 0: no vdso */
+	uint64_t space_end; /* nothing of it lies at or above */
+	struct plan_vdso vdso;
 	struct plan_file *exe, *cwd, *root;
 	bool confined; /* some thread is under seccomp */
 };
@@ -251,7 +256,7 @@ struct plan {
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
 	void *pipes, *ttys, *queues; /* of the kinds */
-	struct vdso_layout *vdso; /* of this kernel */
+	struct vdso_layout *vdso[2]; /* of this kernel: for 64-bit, for 32-bit programs */
 	struct privileges *privileges; /* ours */
 	struct inherited inherited; /* read before the first fork */
 	pid_t old_sid, old_pgid; /* with a shell job: those of the root that ours replace */
@@ -308,6 +313,7 @@ struct plan_task *plan_forker(const struct plan_task *task);
 bool plan_may_share(const struct plan_area *a, const struct plan_area *b);
 
 /* Steps of plan_open, in this order. Return 0 or -errno (logged); what the image merely gets wrong is refused. */
+int plan_check_cpu(struct plan *plan); /* plan_cpu.c */
 int plan_read_tree(struct plan *plan); /* plan_tree.c */
 int plan_read_task(struct plan *plan, struct plan_task *task); /* plan_task.c */
 int plan_order_sessions(struct plan *plan); /* plan_sessions.c; sets plan->in_step */
@@ -326,6 +332,12 @@ struct plan_segment *plan_segment(struct plan *plan, uint64_t id);
 /* Makes file one that the task and who else needs it map, for writing too or not, or execute. */
 void plan_need_mapping(struct plan_file *file, struct plan_task *task, bool writes);
 void plan_share_memory(struct plan *plan); /* plan_cow.c */
+/* Whether the area belongs to the vDSO of the task, which then has it (plan_vdso.c). */
+bool plan_vdso_takes(struct plan_task *task, const VmaEntry *v);
+/* Reads pages of the vDSO's code, which stand at offset in the page image. */
+int plan_vdso_read(struct plan *plan, struct plan_task *task, uint64_t start, uint64_t end, uint64_t offset);
+/* Decides what becomes of it, when all areas and pages were read. */
+int plan_vdso_place(struct plan *plan, struct plan_task *task);
 /*
  * Looks at pages from start to end, which stand at offset in the page image. Sets *skip when they shall not be
  * read. Returns 0 or -errno (logged).

@@ -13,10 +13,10 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "compat.h"
 #include "kernel_abi.h"
 #include "log.h"
 #include "sysv_shm.h"
-#include "vdso.h"
 
 #define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
 #define AUXV_MAX 52 /* words that the kernel keeps: AT_VECTOR_SIZE */
@@ -174,7 +174,7 @@ static int compare_areas(const void *a, const void *b)
 }
 
 /* Sorts out what is not mapped like the rest; the real areas remain, ascending and apart from each other. */
-static int sort_areas(struct plan *plan, struct plan_task *task, uint64_t *vvar, const VmaEntry **vdso)
+static int sort_areas(struct plan *plan, struct plan_task *task)
 {
 	uint64_t end = 0;
 
@@ -183,7 +183,7 @@ static int sort_areas(struct plan *plan, struct plan_task *task, uint64_t *vvar,
 
 		if (v->status & VMA_AREA_VSYSCALL)
 			continue;
-		if (v->start >= v->end || v->end > SPACE_END || (v->start | v->end) % IMAGE_PAGE_SIZE) {
+		if (v->start >= v->end || v->end > task->space_end || (v->start | v->end) % IMAGE_PAGE_SIZE) {
 			refuse_area(plan, task, v, "not aligned or out of range");
 			continue;
 		}
@@ -203,65 +203,17 @@ static int sort_areas(struct plan *plan, struct plan_task *task, uint64_t *vvar,
 			continue;
 		}
 		end = v->end;
-		if (v->status & VMA_AREA_VVAR)
-			*vvar = *vvar ? *vvar : v->start;
-		else if (v->status & VMA_AREA_VDSO)
-			*vdso = v;
-		else
+		if (!plan_vdso_takes(task, v))
 			task->areas[kept++] = (struct plan_area){ .vma = v, .low = v->start };
 	}
 	task->n_areas = kept;
 	return 0;
 }
 
-/* The vDSO is the running kernel's: it must look as it did when the task learned its addresses. */
-static int place_vdso(struct plan *plan, struct plan_task *task, uint64_t vvar, const VmaEntry *vdso)
-{
-	if (!plan->vdso) {
-		plan->vdso = plan_alloc(plan, sizeof(*plan->vdso));
-		int err = plan->vdso ? vdso_find(plan->vdso) : -ENOMEM;
-
-		if (err)
-			return err;
-	}
-	const struct vdso_layout *here = plan->vdso;
-	if (!vdso)
-		return 0;
-	if (!here->start || vdso->end - vdso->start != here->end - here->start ||
-	    vdso->start - vvar != here->start - here->vvar_start) {
-		refuse_area(plan, task, vdso,
-			    "the vDSO has another size or place than that of this kernel: restore on the kernel of the "
-			    "dump");
-		return 0;
-	}
-	task->vdso_hint = vvar;
-	return 0;
-}
-
 struct page_place {
 	struct plan_task *task;
-	const VmaEntry *vdso;
 	size_t next; /* areas before this one end below */
 };
-
-static int check_vdso_pages(struct plan *plan, const struct page_place *place, uint64_t start, uint64_t end,
-			    uint64_t offset)
-{
-	_cleanup_free_ void *bytes = malloc(end - start);
-	_cleanup_close_ int fd = image_open_raw(&plan->images, IMG_PAGES, place->task->pages.image);
-	const struct vdso_layout *here = plan->vdso;
-
-	if (!bytes)
-		return -ENOMEM;
-	if (fd < 0 || pread(fd, bytes, end - start, offset) != (ssize_t)(end - start)) {
-		log_err("pages-%u.img can't be read, or is too short", place->task->pages.image);
-		return -EBADMSG;
-	}
-	if (place->task->vdso_hint && memcmp(bytes, (void *)(here->start + (start - place->vdso->start)), end - start))
-		refuse_area(plan, place->task, place->vdso,
-			    "the vDSO differs from that of this kernel: restore on the kernel of the dump");
-	return 0;
-}
 
 /* Pages may span several areas that follow each other, all of them private. */
 static int check_pages(struct plan *plan, void *arg, uint64_t start, uint64_t end, uint64_t offset, bool *skip)
@@ -269,9 +221,9 @@ static int check_pages(struct plan *plan, void *arg, uint64_t start, uint64_t en
 	struct page_place *place = arg;
 	struct plan_task *task = place->task;
 
-	if (place->vdso && start >= place->vdso->start && end <= place->vdso->end) {
+	if (task->vdso.code && start >= task->vdso.code->start && end <= task->vdso.code->end) {
 		*skip = true;
-		return check_vdso_pages(plan, place, start, end, offset);
+		return plan_vdso_read(plan, task, start, end, offset);
 	}
 	while (start < end) {
 		while (place->next < task->n_areas && task->areas[place->next].vma->end <= start)
@@ -311,28 +263,24 @@ static void check_mm(struct plan *plan, struct plan_task *task)
 
 int plan_read_memory(struct plan *plan, struct plan_task *task)
 {
-	uint64_t vvar = 0;
-	const VmaEntry *vdso = NULL;
-
 	task->areas = plan_alloc_fixed(plan, (task->mm->n_vmas + 1) * sizeof(*task->areas));
 	task->guards = plan_alloc_fixed(plan, (task->mm->n_vmas + 1) * sizeof(*task->guards));
 	if (!task->areas || !task->guards)
 		return -ENOMEM;
+	task->space_end = task->compat ? COMPAT_SPACE_END : SPACE_END;
 	check_mm(plan, task);
-	int err = sort_areas(plan, task, &vvar, &vdso);
+	int err = sort_areas(plan, task);
 	for (size_t i = 0; !err && i < task->n_areas; i++)
 		err = check_area(plan, task, &task->areas[i]);
-	if (!err)
-		err = place_vdso(plan, task, vvar, vdso);
 	if (err)
 		return err;
-	struct page_place place = { .task = task, .vdso = vdso };
+	struct page_place place = { .task = task };
 	err = plan_read_pages(plan, IMG_PAGEMAP, task->pid, &task->pages, check_pages, &place);
 	if (err == -ENOENT) {
 		log_err("pagemap-%d.img is missing: the images are incomplete", task->pid);
 		return -EBADMSG;
 	}
-	return err;
+	return err ? err : plan_vdso_place(plan, task);
 }
 
 static int check_segment_pages(struct plan *plan, void *arg, uint64_t start, uint64_t end, uint64_t offset, bool *skip)

@@ -146,6 +146,10 @@ int plan_read_task(struct plan *plan, struct plan_task *task)
 		return 0;
 	for (size_t i = 1; !err && i < task->n_threads; i++)
 		err = read_core(plan, task, &task->threads[i]);
+	/* a main thread that has exited has no registers that tell */
+	const ThreadInfoX86 *info = err ? NULL
+					: task->threads[task->main_exited && task->n_threads > 1].core->thread_info;
+	task->compat = info && info->gpregs->has_mode && info->gpregs->mode == USER_X86_REGS_MODE__COMPAT;
 	for (size_t i = 0; !err && i < task->n_threads; i++)
 		check_thread(plan, task, &task->threads[i]);
 	plan->n_threads += task->n_threads;

@@ -4,6 +4,7 @@
  */
 #include "task.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <linux/prctl.h>
 #include <stdio.h>
@@ -112,7 +113,26 @@ static int fill_areas(const struct plan_task *task, struct block *block)
 	block->args->n_areas = task->n_areas;
 	block->args->guards = guards;
 	block->args->n_guards = task->n_guards;
-	block->args->vdso_hint = task->vdso_hint;
+	return 0;
+}
+
+static int fill_vdso(const struct plan_task *task, struct block *block)
+{
+	const struct plan_vdso *vdso = &task->vdso;
+	struct restorer_args *args = block->args;
+
+	args->vdso_hint = vdso->hint;
+	args->vdso_command = task->compat ? ARCH_MAP_VDSO_32 : ARCH_MAP_VDSO_64;
+	args->n_vdso_moves = vdso->n_moves;
+	memcpy(args->vdso_moves, vdso->moves, sizeof(args->vdso_moves));
+	if (!vdso->kept)
+		return 0;
+	void *copy = block_alloc(block, vdso->size);
+	if (!copy)
+		return -ENOMEM;
+	args->old_vdso = memcpy(copy, vdso->bytes, vdso->size);
+	args->old_vdso_at = vdso->code->start;
+	args->old_vdso_size = vdso->size;
 	return 0;
 }
 
@@ -271,6 +291,8 @@ int task_fill_memory(struct plan *plan, struct plan_task *task, struct block *bl
 		err = sysv_fill(task, block);
 	if (!err)
 		err = fill_unmaps(task, block);
+	if (!err)
+		err = fill_vdso(task, block);
 	if (!err)
 		err = fill_reads(plan, task, block);
 	return err ? err : fill_mm(task, block);

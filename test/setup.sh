@@ -21,6 +21,11 @@ if [ "$1" = install ]; then
 	need xz-utils command -v xz
 	need musl-tools command -v musl-gcc
 fi
+# Tests of 32-bit programs do without, and say so: not every machine can have it.
+if [ "$1" = install ] && ! echo 'int main(void){return 0;}' | gcc -m32 -x c - -o /dev/null 2>/dev/null; then
+	[ "$(id -u)" = 0 ] && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
+		gcc-multilib libc6-dev-i386 >/dev/null 2>&1 || echo "no gcc-multilib: tests of 32-bit programs are skipped"
+fi
 [ -z "$missing" ] && exit 0
 if [ "$1" = install ] && [ "$(id -u)" = 0 ]; then
 	echo "installing$missing"

@@ -18,6 +18,18 @@ static inline long raw_syscall6(long nr, long a1, long a2, long a3, long a4, lon
 	return ret;
 }
 
+/* A call by the number of 32-bit programs; what its arguments point to must lie below 4 GiB. */
+static inline long raw_compat4(long nr, long a1, long a2, long a3, long a4)
+{
+	long ret;
+
+	__asm__ volatile("int $0x80"
+			 : "=a"(ret)
+			 : "a"(nr), "b"(a1), "c"(a2), "d"(a3), "S"(a4)
+			 : "r8", "r9", "r10", "r11", "memory");
+	return ret;
+}
+
 #define RAW_SYSCALL_N(_0, _1, _2, _3, _4, _5, _6, n, ...) raw_syscall##n
 #define raw_syscall0(nr) raw_syscall6(nr, 0, 0, 0, 0, 0, 0)
 #define raw_syscall1(nr, a) raw_syscall6(nr, (long)(a), 0, 0, 0, 0, 0)

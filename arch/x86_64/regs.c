@@ -1,6 +1,6 @@
 /*
  * Registers in core images. Does not handle: AMX tiles and shadow stacks, which the image format or the
- * program has no place for yet; 32-bit threads.
+ * program has no place for yet.
  */
 #include "regs.h"
 
@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "compat.h"
 #include "xstate.h"
 
 /* The legacy region of an XSAVE area (FXSAVE). */
@@ -39,8 +40,10 @@ static void general_to_image(UserX86RegsEntry *e, const struct user_regs_struct 
 #define X(field, reg) e->field = regs->reg;
 	EACH_REGISTER(X)
 #undef X
+	if (regs_compat(regs)) /* they follow from the selectors */
+		e->fs_base = e->gs_base = 0;
 	e->has_mode = true;
-	e->mode = USER_X86_REGS_MODE__NATIVE;
+	e->mode = regs_compat(regs) ? USER_X86_REGS_MODE__COMPAT : USER_X86_REGS_MODE__NATIVE;
 }
 
 static void legacy_to_image(struct regs_image *img, const struct legacy *l)
@@ -168,7 +171,7 @@ int regs_from_image(const ThreadInfoX86 *info, struct user_regs_struct *regs, vo
 	uint64_t used = legacy | (fp->xsave ? fp->xsave->xstate_bv : 0);
 	struct legacy *l = xstate;
 
-	if (fp->n_st_space != 32 || fp->n_xmm_space != 64 || (e->has_mode && e->mode != USER_X86_REGS_MODE__NATIVE))
+	if (fp->n_st_space != 32 || fp->n_xmm_space != 64)
 		return -EBADMSG;
 	memset(regs, 0, sizeof(*regs));
 #define X(field, reg) regs->reg = e->field;
@@ -221,7 +224,7 @@ static bool reissued_after_eintr(long nr)
 /* Codes by which the kernel tells itself how a call goes on after a signal; never seen by user space. */
 enum { ERESTARTSYS = 512, ERESTARTNOINTR = 513, ERESTARTNOHAND = 514, ERESTART_RESTARTBLOCK = 516 };
 
-static bool is_issued_again(long nr, long error, enum pending_signal pending)
+static bool is_issued_again(long nr, bool compat, long error, enum pending_signal pending)
 {
 	switch (error) {
 	case ERESTARTSYS:
@@ -235,9 +238,9 @@ static bool is_issued_again(long nr, long error, enum pending_signal pending)
 		 * The time that is left is known to the kernel only: the call anew takes the whole time again.
 		 * A call that was interrupted before shows as restart_syscall: its number is gone.
 		 */
-		return pending == SIGNAL_NONE && nr != SYS_restart_syscall;
+		return pending == SIGNAL_NONE && nr != (compat ? COMPAT_restart_syscall : SYS_restart_syscall);
 	case EINTR:
-		return pending == SIGNAL_NONE && reissued_after_eintr(nr);
+		return pending == SIGNAL_NONE && (compat ? compat_reissued_after_eintr(nr) : reissued_after_eintr(nr));
 	}
 	return false;
 }
@@ -248,7 +251,7 @@ void regs_restart_call(struct user_regs_struct *regs, enum pending_signal pendin
 
 	if (nr < 0)
 		return;
-	if (is_issued_again(nr, error, pending)) {
+	if (is_issued_again(nr, regs_compat(regs), error, pending)) {
 		regs->rax = nr;
 		regs->rip -= 2; /* the length of the syscall instruction */
 	} else if (error >= ERESTARTSYS && error <= ERESTART_RESTARTBLOCK) {

@@ -1,6 +1,7 @@
 /*
  * Signal frames as rt_sigreturn of Linux on x86_64 reads them (arch/x86/include/uapi/asm/sigcontext.h,
- * arch/x86/include/asm/sigframe.h), and the instructions that lead there. Does not handle 32-bit threads.
+ * arch/x86/include/asm/sigframe.h), and the instructions that lead there. Those
+ * of 32-bit programs: compat.c.
  */
 #include "sigframe.h"
 
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "compat.h"
 #include "xstate.h"
 
 struct frame_context {
@@ -39,7 +41,6 @@ struct fpx_sw_bytes {
 #define FP_XSTATE_MAGIC1 0x46505853u
 #define FP_XSTATE_MAGIC2 0x46505845u
 #define UC_FLAGS 7 /* UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS */
-#define SS_INVALID 0x7fff /* sigaltstack refuses these flags, which leaves the alternate stack as it is */
 #define POP_WORDS 2 /* words before the frame when pop_rax leads home */
 
 /* syscall, any number of xor reg,reg, ret */
@@ -69,8 +70,39 @@ static void find_pop(uint64_t *gadget, uint8_t pop, const uint8_t *code, size_t 
 		*gadget = address + (found - code);
 }
 
+/* int $0x80, any number of pop %reg, ret. Returns how many pops, or -1. */
+static int int80_pops(const uint8_t *c, size_t len)
+{
+	size_t i = 2;
+
+	while (i < len && i < 10 && c[i] >= 0x58 && c[i] <= 0x5f && c[i] != 0x5c)
+		i++;
+	return i < len && c[i] == 0xc3 ? (int)i - 2 : -1;
+}
+
+static void scan_compat(struct gadgets *g, const uint8_t *code, size_t len, uint64_t address)
+{
+	static const uint8_t call[] = { 0xcd, 0x80 }, mov[] = { 0xb8, 0xad, 0, 0, 0 };
+	const uint8_t *end = code + len;
+
+	for (const uint8_t *c = code; (c = memmem(c, end - c, call, sizeof(call))); c++) {
+		int pops = int80_pops(c, end - c);
+
+		if (!g->int80_ret && pops >= 0) {
+			g->int80_ret = address + (c - code);
+			g->int80_pops = pops;
+		}
+		if (!g->compat_sigreturn && c - code >= 5 && !memcmp(c - 5, mov, sizeof(mov)))
+			g->compat_sigreturn = address + (c - code) - 5;
+	}
+}
+
 void gadgets_scan(struct gadgets *g, const uint8_t *code, size_t len, uint64_t address)
 {
+	if (g->compat) {
+		scan_compat(g, code, len, address);
+		return;
+	}
 	static const uint8_t call[] = { 0x0f, 0x05 };
 	static const uint8_t mov32[] = { 0xb8, SYS_rt_sigreturn, 0, 0, 0 };
 	static const uint8_t mov64[] = { 0x48, 0xc7, 0xc0, SYS_rt_sigreturn, 0, 0, 0 };
@@ -93,12 +125,17 @@ void gadgets_scan(struct gadgets *g, const uint8_t *code, size_t len, uint64_t a
 
 bool gadgets_complete(const struct gadgets *g)
 {
-	return g->syscall_ret && (g->sigreturn || g->pop_rax);
+	return g->compat ? g->int80_ret && g->compat_sigreturn : g->syscall_ret && (g->sigreturn || g->pop_rax);
+}
+
+uint64_t gadgets_call(const struct gadgets *g)
+{
+	return g->compat ? g->int80_ret : g->syscall_ret;
 }
 
 size_t sigframe_size(size_t xstate_len)
 {
-	return POP_WORDS * 8 + sizeof(struct frame) + 64 + xstate_len + 4;
+	return 600 + xstate_len; /* of either kind */
 }
 
 static void fill_context(struct frame_context *c, const struct user_regs_struct *regs, uint64_t fpstate)
@@ -130,6 +167,18 @@ static void fill_context(struct frame_context *c, const struct user_regs_struct 
 	};
 }
 
+size_t sigframe_put_xstate(uint8_t *to, const void *xstate, size_t xstate_len)
+{
+	struct fpx_sw_bytes sw = { .magic1 = FP_XSTATE_MAGIC1, .xstate_size = xstate_len };
+
+	memcpy(to, xstate, xstate_len);
+	memcpy(&sw.xfeatures, (const uint8_t *)xstate + XSTATE_SW_FEATURES, sizeof(sw.xfeatures));
+	sw.extended_size = xstate_len + sizeof(FP_XSTATE_MAGIC2);
+	memcpy(to + XSTATE_SW_FEATURES, &sw, sizeof(sw));
+	memcpy(to + xstate_len, &(uint32_t){ FP_XSTATE_MAGIC2 }, 4);
+	return xstate_len + 4;
+}
+
 size_t sigframe_build(void *buf, uint64_t address, const struct gadgets *g, const struct user_regs_struct *regs,
 		      uint64_t sigmask, const void *xstate, size_t xstate_len)
 {
@@ -139,23 +188,17 @@ size_t sigframe_build(void *buf, uint64_t address, const struct gadgets *g, cons
 	struct frame f = {
 		.return_address = g->sigreturn ? g->sigreturn : g->syscall_ret,
 		.uc_flags = UC_FLAGS,
-		.uc_stack.flags = SS_INVALID,
+		.uc_stack.flags = SIGFRAME_BAD_STACK,
 		.sigmask = sigmask,
 	};
-	uint64_t features;
-
+	if (g->compat)
+		return compat_frame_build(buf, address, g, regs, sigmask, xstate, xstate_len);
 	if (before)
 		memcpy(buf, (uint64_t[]){ g->pop_rax, SYS_rt_sigreturn }, before);
 	fill_context(&f.context, regs, fpstate);
 	memcpy((uint8_t *)buf + before, &f, sizeof(f));
 	memset((uint8_t *)buf + before + sizeof(f), 0, fp - ((uint8_t *)buf + before + sizeof(f)));
-	memcpy(fp, xstate, xstate_len);
-	memcpy(&features, (const uint8_t *)xstate + XSTATE_SW_FEATURES, sizeof(features));
-	struct fpx_sw_bytes sw = { .magic1 = FP_XSTATE_MAGIC1, .xfeatures = features, .xstate_size = xstate_len };
-	sw.extended_size = xstate_len + sizeof(FP_XSTATE_MAGIC2);
-	memcpy(fp + XSTATE_SW_FEATURES, &sw, sizeof(sw));
-	memcpy(fp + xstate_len, &(uint32_t){ FP_XSTATE_MAGIC2 }, 4);
-	return fp + xstate_len + 4 - (uint8_t *)buf;
+	return fp - (uint8_t *)buf + sigframe_put_xstate(fp, xstate, xstate_len);
 }
 
 size_t chain_build(uint64_t *words, const struct gadgets *g, const struct chain_call *calls, size_t n)

@@ -38,6 +38,7 @@
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
 #endif
 #define ARCH_MAP_VDSO_64 0x2003
+#define ARCH_MAP_VDSO_32 0x2002
 
 static bool has_capability(int capability)
 {
@@ -202,14 +203,23 @@ static bool probe_map_vdso(void)
 	return !syscall(SYS_arch_prctl, ARCH_MAP_VDSO_64, 0) || errno == EEXIST;
 }
 
+/* The same for 32-bit programs, which the kernel may also be built or started without (ia32_emulation=0). */
+static bool probe_compat(void)
+{
+	return !syscall(SYS_arch_prctl, ARCH_MAP_VDSO_32, 0) || errno == EEXIST;
+}
+
 static bool probe_map_files(void)
 {
 	char line[256], path[64], target[16];
 	unsigned long start, end;
 	_cleanup_fclose_ FILE *maps = fopen("/proc/self/maps", "re");
 
-	if (!maps || !fgets(line, sizeof(line), maps) || sscanf(line, "%lx-%lx", &start, &end) != 2)
-		return false;
+	/* of an area of a file: what the kernel maps itself has none, and may be the first */
+	do {
+		if (!maps || !fgets(line, sizeof(line), maps) || sscanf(line, "%lx-%lx", &start, &end) != 2)
+			return false;
+	} while (!strchr(line, '/'));
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", start, end);
 	if (readlink(path, target, sizeof(target)) < 0)
 		return false;
@@ -358,6 +368,8 @@ const struct kernel_feature kernel_features[] = {
 	{ "checkpoint_restore", "CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN", true, probe_checkpoint_restore,
 	  "pids can't be chosen: nothing can be restored" },
 
+	{ "compat_cr", "CONFIG_IA32_EMULATION and CONFIG_CHECKPOINT_RESTORE", false, probe_compat,
+	  "32-bit programs can't be restored" },
 	{ "timerfd", "CONFIG_CHECKPOINT_RESTORE", false, probe_timerfd,
 	  "expirations of timer descriptors that nobody has read can't be restored" },
 	{ "unix_diag", "CONFIG_UNIX_DIAG", false, probe_unix_diag, "UNIX sockets can't be looked at" },

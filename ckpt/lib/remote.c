@@ -1,6 +1,6 @@
 /*
  * Remote calls over ptrace(2), with a way home that survives our death.
- * Does not handle: 32-bit threads, shadow stacks. The seccomp filters of a thread are suspended by its part.
+ * Does not handle: shadow stacks. The seccomp filters of a thread are suspended by its part.
  */
 #include "remote.h"
 
@@ -15,16 +15,20 @@
 #include <sys/wait.h>
 
 #include "cleanup.h"
+#include "compat.h"
 #include "fault.h"
 #include "log.h"
 #include "remote_place.h"
 #include "xstate.h"
 
 #define ALL_SIGNALS (~0ull)
+#define COMPAT_STEP 352 /* bytes of a frame without extended registers */
 #define SCAN_CHUNK (1ul << 20)
 
 static bool found_all(const struct gadgets *g)
 {
+	if (g->compat)
+		return gadgets_complete(g);
 	return g->syscall_ret && g->sigreturn && g->pop_rax && g->pop_rdi && g->pop_rsi;
 }
 
@@ -63,7 +67,7 @@ static void recall(pid_t pid, const struct vma *v, const struct gadget_cache *ca
 	uint8_t code[GADGETS_IN_FILE][16];
 	struct iovec local[GADGETS_IN_FILE], remote[GADGETS_IN_FILE];
 
-	if (!cache->ino || v->ino != cache->ino || v->dev != cache->dev || v->pgoff != cache->pgoff)
+	if (g->compat || !cache->ino || v->ino != cache->ino || v->dev != cache->dev || v->pgoff != cache->pgoff)
 		return;
 	for (int i = 0; i < GADGETS_IN_FILE; i++) {
 		local[i] = (struct iovec){ code[i], sizeof(code[i]) };
@@ -99,11 +103,12 @@ static void search(pid_t pid, const struct vma *v, uint8_t *buf, struct gadget_c
 			cache->offsets[i] = *found[i] - v->start;
 }
 
-int remote_find_gadgets(pid_t pid, const struct vma_list *vmas, struct gadget_cache *cache, struct gadgets *g)
+int remote_find_gadgets(pid_t pid, bool compat, const struct vma_list *vmas, struct gadget_cache *cache,
+			struct gadgets *g)
 {
 	_cleanup_free_ uint8_t *buf = malloc(SCAN_CHUNK);
 
-	memset(g, 0, sizeof(*g));
+	*g = (struct gadgets){ .compat = compat };
 	if (!buf)
 		return -ENOMEM;
 	for (int wanted = 0; wanted <= 2; wanted++) {
@@ -115,156 +120,6 @@ int remote_find_gadgets(pid_t pid, const struct vma_list *vmas, struct gadget_ca
 		}
 	}
 	return gadgets_complete(g) ? 0 : -ENOEXEC;
-}
-
-/* struct rseq_cs of linux/rseq.h; defined here for its fixed layout. */
-struct critical_section {
-	uint32_t version, flags;
-	uint64_t start, length, abort;
-};
-
-/*
- * A thread that runs elsewhere in between would leave its critical section half done without an abort: do
- * what the kernel does on preemption, go to the abort handler. Then nothing of the section may be pending
- * while the thread works for us.
- */
-static int leave_critical_section(struct remote *r)
-{
-	uint64_t pointer = r->rseq_area + 8, section = 0, zero = 0; /* offset of rseq_cs in struct rseq */
-	struct critical_section cs;
-
-	if (tracee_read(r->tid, pointer, &section, 8) || !section)
-		return 0;
-	if (!tracee_read(r->tid, section, &cs, sizeof(cs)) && r->regs.rip - cs.start < cs.length) {
-		r->regs.rip = cs.abort;
-		int err = tracee_set_regs(r->tid, &r->regs);
-		if (err)
-			return err;
-	}
-	if (tracee_write(r->tid, pointer, &zero, 8))
-		return log_errno(EFAULT, "can't clear the rseq critical section of thread %d", r->tid);
-	return 0;
-}
-
-static int capture_rseq(struct remote *r)
-{
-	struct {
-		uint64_t area;
-		uint32_t size, signature, flags, pad;
-	} conf = {};
-
-	/* 5.13; before that rseq cannot be seen from outside */
-	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, r->tid, sizeof(conf), &conf) < 0)
-		return errno == ESRCH ? -ESRCH : 0;
-	r->rseq_area = conf.area;
-	r->rseq_size = conf.size;
-	r->rseq_signature = conf.signature;
-	return conf.area ? leave_critical_section(r) : 0;
-}
-
-/* Whether a signal that the thread does not block waits for it. */
-static bool signal_waits(pid_t tid, kernel_sigset mask)
-{
-	for (int shared = 0; shared <= 1; shared++) {
-		struct __ptrace_peeksiginfo_args args = { .flags = shared ? PTRACE_PEEKSIGINFO_SHARED : 0, .nr = 16 };
-		siginfo_t si[16];
-		long n;
-
-		while ((n = ptrace(PTRACE_PEEKSIGINFO, tid, &args, si)) > 0) {
-			for (long i = 0; i < n; i++)
-				if (!(mask & (1ull << (si[i].si_signo - 1))))
-					return true;
-			args.off += n;
-		}
-	}
-	return false;
-}
-
-/*
- * Some calls come back with EINTR only because of our stop. They are set to be issued again at once, so that
- * nobody sees it, even if we die before the thread is released.
- */
-static int hide_eintr(struct remote *r)
-{
-	struct user_regs_struct again = r->regs;
-
-	if ((long)r->regs.orig_rax < 0 || (long)r->regs.rax != -EINTR || signal_waits(r->tid, r->mask))
-		return 0;
-	regs_restart_call(&again, SIGNAL_NONE);
-	if (again.rip == r->regs.rip)
-		return 0;
-	r->regs = again;
-	return tracee_set_regs(r->tid, &again);
-}
-
-/* Which of the calls that restart_syscall goes on with has such arguments; 0 when it cannot be told. */
-static long guess_call(const struct remote *r)
-{
-	const struct user_regs_struct *regs = &r->regs;
-	uint64_t operation = regs->rsi & ~384ul; /* without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME */
-	uint64_t timeout[2];
-	uint32_t word;
-
-	if (regs->rdi < 4096)
-		return regs->rdi < 16 && !regs->rsi ? SYS_clock_nanosleep : regs->rdi ? 0 : SYS_poll;
-	/* FUTEX_WAIT and FUTEX_WAIT_BITSET sleep only while the word has the value of the third argument */
-	if ((operation == 0 || operation == 9) && !(regs->rdi & 3) &&
-	    !tracee_read(r->tid, regs->rdi, &word, sizeof(word)) && word == (uint32_t)regs->rdx &&
-	    !tracee_read(r->tid, regs->r10, timeout, sizeof(timeout)) && timeout[1] < 1000000000)
-		return SYS_futex;
-	return regs->rsi && regs->rsi < 65536 ? SYS_poll : SYS_nanosleep;
-}
-
-/*
- * A call that was interrupted before shows as restart_syscall: its number is gone from the registers. Mostly it
- * still stands in the code, in the instruction before the call: mov $nr,%eax. Else the arguments tell.
- */
-static long interrupted_call(const struct remote *r)
-{
-	static const long restartable[] = { SYS_nanosleep, SYS_clock_nanosleep, SYS_futex, SYS_poll };
-	uint8_t code[24];
-
-	if (r->regs.orig_rax != SYS_restart_syscall)
-		return r->regs.orig_rax;
-	if (tracee_read(r->tid, r->regs.rip - 2 - sizeof(code), code, sizeof(code)))
-		return guess_call(r) ?: SYS_restart_syscall;
-	for (int at = sizeof(code) - 5; at >= 0; at--) {
-		uint32_t nr;
-
-		memcpy(&nr, code + at + 1, sizeof(nr));
-		for (size_t i = 0; code[at] == 0xb8 && i < sizeof(restartable) / sizeof(restartable[0]); i++)
-			if (nr == restartable[i])
-				return nr;
-	}
-	return guess_call(r) ?: SYS_restart_syscall;
-}
-
-int remote_capture(struct remote *r, pid_t tid)
-{
-	uint8_t xstate[XSTATE_MAX];
-	uint64_t features;
-
-	*r = (struct remote){ .tid = tid, .xstate_len = sizeof(xstate) };
-	int err = tracee_get_regs(tid, &r->regs);
-	if (!err)
-		err = tracee_get_sigmask(tid, &r->mask);
-	if (!err)
-		err = tracee_get_xstate(tid, xstate, &r->xstate_len);
-	if (!err)
-		err = hide_eintr(r);
-	if (!err)
-		err = capture_rseq(r);
-	if (err)
-		return err;
-	r->call_nr = interrupted_call(r);
-	memcpy(&features, xstate + XSTATE_SW_FEATURES, sizeof(features));
-	if (features && xstate_size(features) < r->xstate_len)
-		r->xstate_len = xstate_size(features);
-	r->xstate = malloc(r->xstate_len);
-	if (!r->xstate)
-		return -ENOMEM;
-	memcpy(r->xstate, xstate, r->xstate_len);
-	return 0;
 }
 
 int remote_prepare(struct remote *r, const struct remote_space *space, size_t below)
@@ -312,7 +167,7 @@ static int borrow(struct remote *r, struct user_regs_struct *base)
 		return err;
 	if (!r->used) {
 		/* First the registers, then the mask: at each moment between, both together are safe. */
-		base->rip = r->gadgets->syscall_ret;
+		base->rip = gadgets_call(r->gadgets);
 		base->rsp = r->home;
 		base->rax = -1; /* no such call, should we die here */
 		base->orig_rax = -1;
@@ -332,7 +187,9 @@ int remote_begin(struct remote *r, long nr, const uint64_t args[6])
 	struct user_regs_struct base = r->regs;
 	int err = borrow(r, &base);
 
-	return err ? err : tracee_syscall_begin(r->tid, &base, r->gadgets->syscall_ret, r->home, nr, args);
+	if (!err && r->gadgets->compat)
+		nr = compat_number(nr);
+	return err ? err : tracee_syscall_begin(r->tid, &base, gadgets_call(r->gadgets), r->home, nr, args);
 }
 
 /*
@@ -357,8 +214,8 @@ int remote_chain_begin(struct remote *r, const struct proc_status *st, const str
 	int sig = harmless_signal(r, st);
 
 	/* under seccomp, one call at a time: should we die, no more than that one is made without us */
-	if (!sig || st->seccomp || !r->gadgets->pop_rax || !r->gadgets->pop_rdi || !r->gadgets->pop_rsi ||
-	    n >= REMOTE_CALLS)
+	if (!sig || st->seccomp || r->gadgets->compat || !r->gadgets->pop_rax || !r->gadgets->pop_rdi ||
+	    !r->gadgets->pop_rsi || n >= REMOTE_CALLS)
 		return -EOPNOTSUPP;
 	memcpy(row, calls, n * sizeof(*row));
 	row[n] = (struct chain_call){ SYS_tkill, { r->tid, sig } };
@@ -404,6 +261,22 @@ int remote_chain_end(struct remote *r)
 	}
 }
 
+/* The same for a 32-bit thread: a frame whose registers are those of the munmap, before the frame of the way home. */
+static int undo_compat_map(struct remote *r, uint64_t address, size_t size, uint64_t *sp)
+{
+	uint8_t frame[COMPAT_STEP];
+	struct user_regs_struct undo = r->regs;
+
+	undo.rip = r->gadgets->int80_ret;
+	undo.rax = COMPAT_munmap;
+	undo.rbx = address;
+	undo.rcx = size;
+	undo.rsp = r->home;
+	size_t len = compat_frame_build(frame, 0, r->gadgets, &undo, ALL_SIGNALS, NULL, 0);
+	*sp = r->home - len;
+	return tracee_write(r->tid, *sp, frame, len);
+}
+
 int remote_map_begin(struct remote *r, uint64_t address, size_t size, int prot)
 {
 	const struct chain_call undo = { SYS_munmap, { address, size } };
@@ -415,14 +288,17 @@ int remote_map_begin(struct remote *r, uint64_t address, size_t size, int prot)
 	/* behind the mmap lies a munmap of the same area, behind that the way home */
 	if (!r->written)
 		err = write_home(r, NULL, 0);
-	if (!err && r->gadgets->pop_rax && r->gadgets->pop_rdi && r->gadgets->pop_rsi) {
+	if (!err && r->gadgets->compat) {
+		err = undo_compat_map(r, address, size, &sp);
+	} else if (!err && r->gadgets->pop_rax && r->gadgets->pop_rdi && r->gadgets->pop_rsi) {
 		chain_build(chain, r->gadgets, &undo, 1);
 		sp -= sizeof(chain);
 		err = tracee_write(r->tid, sp, chain, sizeof(chain));
 	}
 	if (!err)
 		err = borrow(r, &base);
-	return err ? err : tracee_syscall_begin(r->tid, &base, r->gadgets->syscall_ret, sp, SYS_mmap, args);
+	long nr = r->gadgets->compat ? compat_number(SYS_mmap) : SYS_mmap;
+	return err ? err : tracee_syscall_begin(r->tid, &base, gadgets_call(r->gadgets), sp, nr, args);
 }
 
 int remote_enter_call(struct remote *r)
@@ -455,6 +331,7 @@ int remote_enter(struct remote *r, uint64_t ip, uint64_t sp, uint64_t arg)
 {
 	struct user_regs_struct regs = r->regs;
 
+	regs.cs = CS_NATIVE; /* a 32-bit thread runs 64-bit code for us, too */
 	regs.rip = ip;
 	regs.rsp = sp;
 	regs.rdi = arg;

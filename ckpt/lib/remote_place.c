@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 
+#include "compat.h"
 #include "remote.h"
 #include "remote_place.h"
 
@@ -37,7 +38,8 @@ static bool has_guard(const struct vma_list *vmas, const struct vma *v)
  */
 static bool is_own_stack(const struct remote *r, const struct remote_space *space, const struct vma *v)
 {
-	uint64_t block = r->regs.fs_base, itself;
+	bool compat = regs_compat(&r->regs);
+	uint64_t block = compat ? r->regs.gs_base : r->regs.fs_base, itself = 0;
 
 	if (!v || v->shared || !(v->prot & PROT_WRITE) || !(v->prot & PROT_READ) || v->io || v->start >= 1ul << 47)
 		return false;
@@ -45,7 +47,7 @@ static bool is_own_stack(const struct remote *r, const struct remote_space *spac
 		return true;
 	if (space->main_thread || block <= r->regs.rsp || block >= v->end)
 		return false;
-	return has_guard(space->vmas, v) || (!tracee_read(r->tid, block, &itself, 8) && itself == block);
+	return has_guard(space->vmas, v) || (!tracee_read(r->tid, block, &itself, compat ? 4 : 8) && itself == block);
 }
 
 /* Makes a stack reach down to the address: unlike process_vm_writev, this lets it grow as its own access would. */

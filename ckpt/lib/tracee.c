@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "cleanup.h"
+#include "compat.h"
 #include "fault.h"
 #include "log.h"
 #include "proc.h"
@@ -112,16 +113,19 @@ static int regset(int request, pid_t tid, int which, struct iovec *iov, const ch
 
 int tracee_get_regs(pid_t tid, struct user_regs_struct *regs)
 {
-	struct iovec iov = { regs, sizeof(*regs) };
-
-	return regset(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov, "read the registers");
+	fault_operation();
+	/* 64-bit registers, also of a thread in 32-bit code, whose register set (NT_PRSTATUS) is another one */
+	if (!ptrace(PTRACE_GETREGS, tid, 0, regs))
+		return 0;
+	return errno == ESRCH ? -ESRCH : log_errno(errno, "can't read the registers of thread %d", tid);
 }
 
 int tracee_set_regs(pid_t tid, const struct user_regs_struct *regs)
 {
-	struct iovec iov = { (void *)regs, sizeof(*regs) };
-
-	return regset(PTRACE_SETREGSET, tid, NT_PRSTATUS, &iov, "set the registers");
+	fault_operation();
+	if (!ptrace(PTRACE_SETREGS, tid, 0, regs))
+		return 0;
+	return errno == ESRCH ? -ESRCH : log_errno(errno, "can't set the registers of thread %d", tid);
 }
 
 int tracee_get_xstate(pid_t tid, void *buf, size_t *len)
@@ -212,12 +216,16 @@ int tracee_syscall_begin(pid_t tid, const struct user_regs_struct *base, uint64_
 	regs.rsp = sp;
 	regs.rax = nr;
 	regs.orig_rax = -1; /* no restart of the call that the stop interrupted */
-	regs.rdi = args[0];
-	regs.rsi = args[1];
-	regs.rdx = args[2];
-	regs.r10 = args[3];
-	regs.r8 = args[4];
-	regs.r9 = args[5];
+	if (regs_compat(&regs)) {
+		compat_set_args(&regs, args);
+	} else {
+		regs.rdi = args[0];
+		regs.rsi = args[1];
+		regs.rdx = args[2];
+		regs.r10 = args[3];
+		regs.r8 = args[4];
+		regs.r9 = args[5];
+	}
 	int err = tracee_set_regs(tid, &regs);
 	return err ? err : resume(tid, PTRACE_SYSCALL, 0);
 }

@@ -10,15 +10,15 @@ static void tick(int number)
 	ticks++;
 }
 
-static void expect_timer(int which, long value, long interval)
+static void expect_timer(int which, long long value, long long interval)
 {
 	struct itimerval now;
 
 	must(!getitimer(which, &now));
-	same(now.it_interval.tv_sec * 1000000 + now.it_interval.tv_usec, interval);
-	long left = now.it_value.tv_sec * 1000000 + now.it_value.tv_usec;
+	same(now.it_interval.tv_sec * 1000000ll + now.it_interval.tv_usec, interval);
+	long long left = now.it_value.tv_sec * 1000000ll + now.it_value.tv_usec;
 	if (left <= 0 || left > value + 20000) /* + a tick */
-		fail("timer %d has %ld us left, of %ld", which, left, value);
+		fail("timer %d has %lld us left, of %lld", which, left, value);
 }
 
 static void long_timers(void *arg)

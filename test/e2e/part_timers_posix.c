@@ -44,7 +44,7 @@ int main(int argc, char **argv)
 	}
 	same(value, 4711);
 	must(!syscall(SYS_timer_gettime, second, &now));
-	same(now.it_interval.tv_sec * 1000000000 + now.it_interval.tv_nsec, 5000000007);
+	same(now.it_interval.tv_sec * 1000000000ll + now.it_interval.tv_nsec, 5000000007);
 	must(now.it_value.tv_sec <= 3600 && now.it_value.tv_sec > 3000);
 	must(!syscall(SYS_timer_gettime, idle, &now));
 	must(!now.it_value.tv_sec && !now.it_value.tv_nsec);

@@ -156,7 +156,7 @@ void expect_same(struct run *r, const struct lines *before, const char *when);
 bool with_criu(void);
 bool is_volatile(const char *file, const char *line);
 
-/* ways.c, faults.c, refuse.c: the ways to run a program */
+/* ways.c, faults.c, refuse.c, other_kernel.c: the ways to run a program */
 struct way {
 	const char *name;
 	void (*run)(struct run *r);
@@ -172,6 +172,7 @@ void way_signals(struct run *r);
 void way_full_disk(struct run *r);
 void way_refuse(struct run *r);
 void way_explain(struct run *r);
+void way_other_kernel(struct run *r);
 void way_peer_restores(struct run *r);
 void way_restores_peer(struct run *r);
 

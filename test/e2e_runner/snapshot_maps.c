@@ -86,6 +86,10 @@ void snapshot_maps(struct lines *lines, pid_t pid)
 		} else if (!strncmp(line, "VmFlags:", 8)) {
 			snprintf(area.flags, sizeof(area.flags), "%s", line + 8);
 			clean_flags(area.flags);
+			/* A 32-bit program has none; the kernel shows it in every process that was 64-bit once, as
+			 * each restored one was. */
+			if (!strcmp(area.name, "[vsyscall]") && last.end <= 1ul << 32)
+				continue;
 			if (last.end && continues(&last, &area)) {
 				last.end = area.end;
 				continue;

@@ -129,6 +129,7 @@ const struct way ways[] = {
 	{ "full-disk", way_full_disk, "the file system of the images is full" },
 	{ "refuse", way_refuse, "the tree must be refused" },
 	{ "explain", way_explain, "explain has nothing against it" },
+	{ "other-kernel", way_other_kernel, "dump, images as of another kernel, restore, twice" },
 	{ "peer-restores", way_peer_restores, "the peer restores our images" },
 	{ "restores-peer", way_restores_peer, "we restore the peer's images" },
 	{ 0 },

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../../ckpt/options.h"
+#include "cpuinfo.h"
 #include "log.h"
 
 static struct opts opts;
@@ -192,10 +193,11 @@ START_TEST(every_option_of_the_table)
 	char words[256], *bar;
 
 	snprintf(words, sizeof(words), "check --%s%s%s", def->name, def->arg == ARG_NONE ? "" : "=",
-		 def->arg == ARG_NONE	    ? ""
-		 : def->type == TYPE_NOOP   ? def->value
-		 : def->type == TYPE_STRING ? "word"
-					    : "1");
+		 def->arg == ARG_NONE	     ? ""
+		 : def->type == TYPE_NOOP    ? def->value
+		 : def->type == TYPE_STRING  ? "word"
+		 : def->type == TYPE_CPU_CAP ? "all"
+					     : "1");
 	bar = strchr(words, '|');
 	if (bar)
 		*bar = 0;
@@ -233,6 +235,32 @@ START_TEST(values_without_effect_are_checked)
 	ck_assert_refused("dump -t1 --manage-cgroups", "not supported yet, only ignore");
 	ck_assert_refused("dump -t1 --manage-cgroups=soft", "not supported yet, only ignore");
 	ck_assert_refused("dump -t1 --file-validation=buildid", "not supported yet, only filesize");
+}
+END_TEST
+
+START_TEST(cpu_capabilities)
+{
+	ck_assert_good("restore");
+	ck_assert_uint_eq(opts.cpu_caps, CPU_CAP_DEFAULT);
+	ck_assert_good("restore --cpu-cap");
+	ck_assert_uint_eq(opts.cpu_caps, CPU_CAP_ALL);
+	ck_assert_good("restore --cpu-cap=none");
+	ck_assert_uint_eq(opts.cpu_caps, CPU_CAP_NONE);
+	ck_assert_good("cpuinfo check --cpu-cap=cpu");
+	ck_assert_uint_eq(opts.cpu_caps, CPU_CAP_ALL);
+	ck_assert_good("cpuinfo dump --cpu-cap=^fpu");
+	ck_assert_uint_eq(opts.cpu_caps, CPU_CAP_INS);
+	ck_assert_good("restore --cpu-cap=none,fpu");
+	ck_assert_uint_eq(opts.cpu_caps, CPU_CAP_FPU);
+	ck_assert_good("restore --cpu-cap=^all");
+	ck_assert_uint_eq(opts.cpu_caps, CPU_CAP_NONE);
+	ck_assert_refused("restore --cpu-cap=gpu", "--cpu-cap");
+	ck_assert_refused("restore --cpu-cap=fp", "--cpu-cap");
+	ck_assert_refused("restore --cpu-cap=,", "--cpu-cap");
+	ck_assert_refused("restore --cpu-cap=^", "--cpu-cap");
+	ck_assert_refused("cpuinfo", "cpuinfo dump, or");
+	ck_assert_refused("cpuinfo look", "cpuinfo dump, or");
+	ck_assert_refused("cpuinfo dump check", "cpuinfo dump, or");
 }
 END_TEST
 
@@ -476,6 +504,7 @@ int main(void)
 	tcase_add_test(tc, the_calls_of_zdtm);
 	tcase_add_test(tc, negation);
 	tcase_add_test(tc, the_later_of_two_that_contradict_wins);
+	tcase_add_test(tc, cpu_capabilities);
 	tcase_add_test(tc, unknown_and_later_are_told_apart);
 	tcase_add_loop_test(tc, every_option_of_the_table, 0, option_count);
 	tcase_add_test(tc, names_and_letters_are_unique);

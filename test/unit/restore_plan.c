@@ -1,11 +1,27 @@
 /* The plan of a restore: good images are taken, all others are refused, and none makes it crash. */
 #include "restore_set.h"
 
+/* Makes it a 32-bit program. */
+static void narrow(void)
+{
+	s.regs.general.cs = 0x23;
+	s.regs.general.has_mode = true;
+	s.regs.general.mode = USER_X86_REGS_MODE__COMPAT;
+	s.regs.general.gs = 0x63;
+	s.regs.tls[0].entry_number = 12;
+	s.regs.tls[0].base_addr = AREA;
+	s.regs.tls[0].usable = true;
+	s.action.has_compat_sigaction = s.action.compat_sigaction = true;
+	s.thread.futex_rla_len = 12;
+}
+
 /* What can be wrong: each change alone must be refused. */
 #define CHANGES(X)                                                                                                     \
 	X(version, s.inventory.img_version = 9)                                                                        \
 	X(no_root_ids, s.inventory.root_ids = NULL)                                                                    \
 	X(namespace, s.ids.has_net_ns_id = true; s.ids.net_ns_id = 77)                                                 \
+	X(other_cpu, s.has_cpu = true; s.cpu.words[9] = s.cpu.words[11] = ~0u)                                         \
+	X(cpu_of_unknown_version, s.has_cpu = true; s.cpu.x86.capability_ver = 9)                                      \
 	X(no_task, s.n_pstree = 0)                                                                                     \
 	X(same_pid_twice, s.n_pstree = 2; s.pstree[1].ppid = s.pid)                                                    \
 	X(own_parent, s.n_pstree = 2; s.pstree[1].pid = s.pstree[1].ppid = s.pid + 1)                                  \
@@ -19,6 +35,15 @@
 	X(no_state, s.core.tc = NULL)                                                                                  \
 	X(no_registers, s.core.thread_info = NULL)                                                                     \
 	X(code_32_bit, s.regs.general.cs = 0x23)                                                                       \
+	X(narrow_high_area, narrow(); s.vma[1].end = s.vma[1].start = 1ul << 32; s.vma[1].end += 0x1000)               \
+	X(narrow_last_page, narrow(); s.vma[1].start = 0xffffe000; s.vma[1].end = 0xfffff000)                          \
+	X(narrow_code_is_wide, narrow(); s.regs.general.cs = 0x33)                                                     \
+	X(narrow_robust_length, narrow(); s.thread.futex_rla = AREA; s.thread.futex_rla_len = 24)                      \
+	X(narrow_wide_handler, narrow(); s.action.compat_sigaction = false; s.action.sigaction = AREA)                 \
+	X(wide_narrow_handler, s.action.has_compat_sigaction = s.action.compat_sigaction = true;                       \
+	  s.action.sigaction = AREA)                                                                                   \
+	X(selector, s.regs.general.gs = 0x7b)                                                                          \
+	X(thread_area, s.regs.tls[0].usable = true; s.regs.tls[0].entry_number = 11)                                   \
 	X(kernel_fs_base, s.regs.general.fs_base = 0xffff800000000000)                                                 \
 	X(few_xmm, s.regs.fp.n_xmm_space = 3)                                                                          \
 	X(main_thread_exited_alone, s.tc.task_state = 0x6)                                                             \
@@ -69,6 +94,11 @@
 	X(mdwe_inherit_alone, s.tc.has_mdwe = true; s.tc.mdwe = 2)                                                     \
 	X(io_class, s.thread.has_io_priority = true; s.thread.io_priority = 4 << 13)                                   \
 	X(io_level_of_none, s.thread.has_io_priority = true; s.thread.io_priority = 1)                                 \
+	X(vdso_in_part, s.vma[0].status |= VMA_AREA_VDSO)                                                              \
+	X(vdso_no_elf, s.vma[0].status |= VMA_AREA_VDSO; s.vma[0].end = AREA + 0x2000)                                 \
+	X(vdso_in_pieces, s.vma[0].status |= VMA_AREA_VDSO; s.vma[1] = s.vma[0]; s.vma[1].start += 0x10000;            \
+	  s.vma[1].end += 0x10000)                                                                                     \
+	X(vdso_huge, s.vma[0].status |= VMA_AREA_VDSO; s.vma[0].end = AREA + 0x11000)                                  \
 	X(two_files_one_id, s.files[1].id = 1)                                                                         \
 	X(relative_path, s.reg[2].name = "dev/null")                                                                   \
 	X(missing_file, s.reg[2].name = "/nowhere/at/all")                                                             \
@@ -154,6 +184,15 @@
 
 START_TEST(good)
 {
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+START_TEST(good_narrow)
+{
+	narrow();
+	s.thread.futex_rla = AREA;
 	write_set();
 	ck_assert_int_eq(try_plan(), 0);
 }
@@ -267,6 +306,7 @@ int main(void)
 	tcase_set_timeout(refuse, 60); /* only against hangs */
 	tcase_add_checked_fixture(refuse, setup, teardown);
 	tcase_add_test(refuse, good);
+	tcase_add_test(refuse, good_narrow);
 	tcase_add_test(refuse, takes_foreign_affinity);
 	tcase_add_test(refuse, takes_filters);
 	tcase_add_test(refuse, takes_ghost);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../../restore/plan.h"
+#include "cpuinfo.h"
 #include "image_consts.h"
 #include "opts.h"
 #include "regs.h"
@@ -28,6 +29,8 @@
 static struct set {
 	pid_t pid;
 	InventoryEntry inventory;
+	struct cpuinfo cpu;
+	bool has_cpu; /* there is a cpuinfo.img */
 	TaskKobjIdsEntry root_ids, ids;
 	PstreeEntry pstree[2];
 	size_t n_pstree;
@@ -251,6 +254,7 @@ static void fill(void)
 {
 	s = (struct set){ .pid = free_pid() };
 	inventory_entry__init(&s.inventory);
+	cpuinfo_own(&s.cpu, true);
 	task_kobj_ids_entry__init(&s.root_ids);
 	task_kobj_ids_entry__init(&s.ids);
 	s.inventory.img_version = IMAGE_VERSION;
@@ -314,6 +318,8 @@ static void write_set(void)
 	ck_assert_int_eq(image_dir_open(&dir, path), 0);
 	ck_assert_int_eq(image_dir_begin(&dir), 0);
 	put_many(&dir, IMG_INVENTORY, 0, &s.inventory, 0, 1);
+	if (s.has_cpu)
+		put_many(&dir, IMG_CPUINFO, 0, &s.cpu.entry, 0, 1);
 	put_many(&dir, IMG_PSTREE, 0, s.pstree, sizeof(s.pstree[0]), s.n_pstree);
 	put_many(&dir, IMG_FILES, 0, s.files, sizeof(s.files[0]), s.n_files);
 	put_many(&dir, IMG_FDINFO, FILES_ID, s.fds, sizeof(s.fds[0]), s.n_fds);
@@ -347,7 +353,7 @@ static void write_set(void)
 
 static int try_plan(void)
 {
-	const struct opts opts = { .images_dir = path, .status_fd = -1 };
+	const struct opts opts = { .images_dir = path, .status_fd = -1, .cpu_caps = CPU_CAP_DEFAULT };
 	struct plan plan;
 	int err = plan_open(&plan, &opts);
 

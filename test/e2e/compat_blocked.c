@@ -1,0 +1,4 @@
+/* blocked.c as a 32-bit program. */
+#include "compat.h"
+
+#include "blocked.c"
