@@ -152,6 +152,11 @@ static bool is_ours(struct dump_task *t, pid_t tid)
 	return tracer_of(t, tid) == getpid();
 }
 
+bool attach_at_once(pid_t pid)
+{
+	return !tracee_seize(pid, SEIZE_OPTIONS) && !tracee_interrupt(pid);
+}
+
 int attach(struct dump_task *t, pid_t tid)
 {
 	for (int tries = 1;; tries++) {

@@ -13,6 +13,9 @@ int refuse_root(pid_t root);
 /* Says why a thread did not stop in time. */
 void say_why_it_runs(const struct dump_task *t, pid_t tid);
 
+/* Attaches to a child of a task of the tree and asks it to stop, if it is no zombie. */
+bool attach_at_once(pid_t pid);
+
 /*
  * Attaches to a thread. Returns 1, 0 when it is dead or traced (a blocker), or -errno (logged). A thread that cannot be
  * attached to, but lives and is not traced, was dying, and has its number now from another one that executes a program.

@@ -32,7 +32,6 @@
 #define STATE_ESTABLISHED 1 /* of the kernel's TCP_*, which it uses for all sockets */
 #define STATE_LISTEN 10
 #define UFLAG_EXTERN 1 /* unix_sk_entry.uflags: outside the tree */
-#define DELETED " (deleted)"
 
 struct unix_state {
 	uint8_t type, state, shutdown;
@@ -88,11 +87,11 @@ static void find_file(struct unix_state *u, const struct fd_info *info)
 	}
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	ssize_t n = readlink(link, u->path, sizeof(u->path) - 1);
-	size_t tail = strlen(DELETED);
+	struct stat now;
 
 	u->path[n < 0 ? 0 : n] = 0;
-	if (u->file.st_nlink && n > 0 &&
-	    !(strlen(u->path) > tail && !strcmp(u->path + strlen(u->path) - tail, DELETED)))
+	/* When it is deleted, the link says so behind the name, and leads nowhere, or to another. */
+	if (!lstat(u->path, &now) && now.st_ino == u->file.st_ino && now.st_dev == u->file.st_dev)
 		return;
 	u->deleted = true;
 	u->path[0] = 0;

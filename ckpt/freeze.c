@@ -93,8 +93,8 @@ struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid)
 	return NULL;
 }
 
-/* Attaches to a thread and asks it to stop. Returns 1, 0 when there is nothing to attach to, or -errno. */
-static int seize_thread(struct dump_task *t, pid_t tid)
+/* Makes a thread known that is attached to. Returns 0 or -ENOMEM. */
+static int add_thread(struct dump_task *t, pid_t tid)
 {
 	if (!(t->n_threads & (t->n_threads - 1))) {
 		size_t room = t->n_threads ? t->n_threads * 2 : 1;
@@ -104,12 +104,20 @@ static int seize_thread(struct dump_task *t, pid_t tid)
 			return log_errno(ENOMEM, "task %d", t->pid);
 		t->threads = threads;
 	}
+	t->threads[t->n_threads++] = (struct dump_thread){ .task = t, .tid = tid };
+	return 0;
+}
+
+/* Attaches to a thread and asks it to stop. Returns 1, 0 when there is nothing to attach to, or -errno. */
+static int seize_thread(struct dump_task *t, pid_t tid)
+{
 	int attached = attach(t, tid);
+
 	if (attached <= 0)
 		return attached;
-	t->threads[t->n_threads++] = (struct dump_thread){ .task = t, .tid = tid };
 	tracee_interrupt(tid);
-	return 1;
+	int err = add_thread(t, tid);
+	return err ? err : 1;
 }
 
 static bool has_thread(const struct dump_task *t, pid_t tid)
@@ -164,6 +172,8 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 			return log_errno(ENOMEM, "task list");
 		d->tasks = tasks;
 	}
+	/* at once: it may be one of a family whose members fork the next and end */
+	bool held = parent && attach_at_once(pid);
 	struct dump_task *t = calloc(1, sizeof(*t));
 	if (!t)
 		return log_errno(ENOMEM, "task %d", pid);
@@ -188,10 +198,15 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 										  : "");
 	}
 	d->tasks[d->n_tasks++] = t;
-	int seized = seize_thread(t, pid);
-	if (!seized)
-		look_for_children(d);
-	return seized < 0 ? seized : 1;
+	int err = held ? add_thread(t, pid) : seize_thread(t, pid);
+	if (t->n_threads || err < 0)
+		return err < 0 ? err : 1;
+	if (t->state == TASK_DEAD) { /* there may be many */
+		close(t->pidfd);
+		t->pidfd = -1;
+	}
+	look_for_children(d);
+	return 1;
 }
 
 /* Adds those of the processes that are new. Returns how many, or -errno. */

@@ -195,7 +195,7 @@ int copy_bytes(int from, int to, uint64_t start, uint64_t end)
 
 		if (!n)
 			n = fill_up(to, &at, end - at);
-		if (n <= 0)
+		if (!n || (n < 0 && errno != EINTR)) /* EINTR: the alarm of the freezer */
 			return n ? -errno : -EIO;
 		int err = interrupted();
 		if (err)

@@ -127,6 +127,9 @@ static int bind_hidden(const UnixSkEntry *e, int fd)
 	int err = fchdir(mount) || chroot(".") ? -errno : make_directories(name + strspn(name, "/"));
 	if (!err)
 		err = bind_name(e, fd);
+	/* So that it looks deleted, which it is for everybody else. */
+	if (!err && unlink(name))
+		err = -errno;
 	if (fchdir(root) || chroot(".") || fchdir(cwd))
 		return -errno;
 	return err;

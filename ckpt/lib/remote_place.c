@@ -133,7 +133,10 @@ uint64_t remote_find_place(struct remote *r, const struct remote_space *space, s
 	const struct vma *v = vma_find(space->vmas, r->regs.rsp);
 	uint64_t top = (r->regs.rsp - RED_ZONE) & ~63ul, place = top - size;
 
-	if (size > top || !is_own_stack(r, space, v))
+	/* one that is on its way home from a slot, since a dumper was killed: slots of others lie below */
+	bool in_slot = v && v == main_stack(space->vmas) && !space->main_thread;
+
+	if (size > top || in_slot || !is_own_stack(r, space, v))
 		return find_slot(r, space, size);
 	if (place < v->start && (!v->grows_down || !grow_stack(r, place)))
 		return find_slot(r, space, size);
