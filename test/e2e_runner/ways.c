@@ -89,6 +89,21 @@ static void way_twice(struct run *r)
 	finish_program(r);
 }
 
+/* In the middle of work that goes on in between: once it has come to its end there is nothing to dump. */
+static void way_five(struct run *r)
+{
+	start_program(r);
+	for (int i = 0; i < 5; i++) {
+		sleep_ms(random() % 300);
+		reap(r);
+		if (r->root_ended)
+			break;
+		dump_ok(r, NULL, false);
+		restore_ok(r, NULL);
+	}
+	finish_program(r);
+}
+
 /* Between two tools the program's own verdict counts; what else differs in /proc is told. */
 static void cross(struct run *r, const char *dumper, const char *restorer)
 {
@@ -123,6 +138,7 @@ const struct way ways[] = {
 	{ "again", way_again, "dump, restore, kill, restore the same images, kill, restore" },
 	{ "faults-dump", way_faults_dump, "a fault at every fault point of a dump" },
 	{ "faults-restore", way_faults_restore, "a fault at every fault point of a restore" },
+	{ "five", way_five, "dump, restore, five times with the work going on in between" },
 	{ "kills", way_kills, "dump -R is killed at random moments" },
 	{ "operations", way_operations, "the dumper dies before its K-th operation, for every K" },
 	{ "signals", way_signals, "signals to the dump at random moments" },
