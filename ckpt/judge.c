@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "dump.h"
 #include "fault.h"
 #include "log.h"
 #include "opts.h"
+#include "restore.h"
 
 int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt,
 		...)
@@ -62,6 +64,31 @@ static int judge_session(struct dump *d, const struct dump_task *t)
 	return 0;
 }
 
+static void refuse_shape(void *dump, const char *reason)
+{
+	struct dump *d = dump;
+
+	blocker_add(d, d->tasks[0]->pid, "sessions", reason, "dump the part of the tree that is needed, or report this",
+		    "%zu tasks", d->n_tasks);
+}
+
+/* What every task allows for itself may still be impossible together: the restorer is asked. */
+static int judge_shape(struct dump *d)
+{
+	_cleanup_free_ struct restore_shape *shape = calloc(d->n_tasks, sizeof(*shape));
+
+	if (!shape)
+		return log_errno(ENOMEM, "the shape of the tree");
+	for (size_t i = 0; i < d->n_tasks; i++) {
+		const struct dump_task *t = d->tasks[i];
+
+		shape[i] = (struct restore_shape){ t->pid, t->stat.pgid, t->stat.sid, 0, t->state == TASK_DEAD };
+		while (i && shape[i].parent < i - 1 && d->tasks[shape[i].parent] != t->parent)
+			shape[i].parent++;
+	}
+	return restore_judge_tree(d->opts, shape, d->n_tasks, refuse_shape, d);
+}
+
 static int judge_task(struct dump *d, struct dump_task *t)
 {
 	int err = judge_session(d, t);
@@ -81,6 +108,9 @@ int judge_tree_outside(struct dump *d)
 
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		err = judge_task(d, d->tasks[i]);
+	/* Blockers of single tasks would be told twice. */
+	if (!err && !d->n_blockers)
+		err = judge_shape(d);
 	return err ? err : files_judge(d);
 }
 

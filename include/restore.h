@@ -2,6 +2,8 @@
 #ifndef CKPT_RESTORE_H
 #define CKPT_RESTORE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct opts;
@@ -12,5 +14,19 @@ struct opts;
  * Returns 0 or -errno (logged).
  */
 int restore_tree(const struct opts *opts, pid_t *root);
+
+/* A task as far as forking it goes. */
+struct restore_shape {
+	pid_t pid, pgid, sid;
+	size_t parent; /* index of it, lower than its own; of the first: any */
+	bool dead;
+};
+
+/*
+ * Whether a tree could be forked with these sessions and groups: calls say() for each reason why not. For a dump, which
+ * must not end a tree that nobody can restore. Returns 0 or -errno (logged).
+ */
+int restore_judge_tree(const struct opts *opts, const struct restore_shape *tasks, size_t n,
+		       void (*say)(void *arg, const char *reason), void *arg);
 
 #endif

@@ -26,6 +26,10 @@ void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	plan->problems++;
+	if (plan->say) {
+		plan->say(plan->say_arg, text);
+		return;
+	}
 	log_print(LOG_ERR, where, "%s", text);
 }
 

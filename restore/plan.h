@@ -231,6 +231,8 @@ struct plan {
 	struct arena arena;
 	struct arena fixed; /* what is not written any more once there are tasks: they share it */
 	unsigned int problems;
+	void (*say)(void *arg, const char *reason); /* gets them instead of the log; NULL: nobody */
+	void *say_arg;
 
 	const InventoryEntry *inventory;
 	const SeccompEntry *seccomp; /* NULL: no task needs it, or not read yet */
@@ -315,6 +317,7 @@ bool plan_may_share(const struct plan_area *a, const struct plan_area *b);
 /* Steps of plan_open, in this order. Return 0 or -errno (logged); what the image merely gets wrong is refused. */
 int plan_check_cpu(struct plan *plan); /* plan_cpu.c */
 int plan_read_tree(struct plan *plan); /* plan_tree.c */
+void plan_add_child(struct plan_task *parent, struct plan_task *task);
 int plan_read_task(struct plan *plan, struct plan_task *task); /* plan_task.c */
 int plan_order_sessions(struct plan *plan); /* plan_sessions.c; sets plan->in_step */
 int plan_read_files(struct plan *plan); /* plan_files.c */

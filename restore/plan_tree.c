@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "log.h"
+#include "restore.h"
 
 #define PID_MAX_LIMIT (4 * 1024 * 1024) /* of the kernel on 64 bits */
 
@@ -65,14 +66,8 @@ static int read_entry(struct plan *plan, size_t index, const PstreeEntry *e)
 	return read_threads(plan, task, e);
 }
 
-static int find_parent(struct plan *plan, size_t index, const PstreeEntry *e)
+void plan_add_child(struct plan_task *parent, struct plan_task *task)
 {
-	struct plan_task *task = &plan->tasks[index], *parent = plan_task_by_pid(plan, e->ppid);
-
-	if (!parent || parent->index >= index) {
-		log_err("pstree.img: the parent %u of task %u does not stand before it", e->ppid, e->pid);
-		return -EBADMSG;
-	}
 	task->parent = parent;
 	task->depth = parent->depth + 1;
 	/* Children are forked in the order of the image. */
@@ -81,6 +76,17 @@ static int find_parent(struct plan *plan, size_t index, const PstreeEntry *e)
 	else
 		parent->children = task;
 	parent->last_child = task;
+}
+
+static int find_parent(struct plan *plan, size_t index, const PstreeEntry *e)
+{
+	struct plan_task *parent = plan_task_by_pid(plan, e->ppid);
+
+	if (!parent || parent->index >= index) {
+		log_err("pstree.img: the parent %u of task %u does not stand before it", e->ppid, e->pid);
+		return -EBADMSG;
+	}
+	plan_add_child(parent, &plan->tasks[index]);
 	return 0;
 }
 
@@ -94,6 +100,37 @@ static int compare_pids(const void *a, const void *b)
 static int compare_tasks(const void *a, const void *b)
 {
 	return compare_pids(&(*(struct plan_task *const *)a)->pid, &(*(struct plan_task *const *)b)->pid);
+}
+
+int restore_judge_tree(const struct opts *opts, const struct restore_shape *tasks, size_t n,
+		       void (*say)(void *arg, const char *reason), void *arg)
+{
+	_cleanup_plan_ struct plan plan = {
+		.opts = opts,
+		.tty_fd = -1,
+		.guard_fd = -1,
+		.images = { -1, -1, NULL },
+		.say = say,
+		.say_arg = arg,
+		.n_tasks = n,
+	};
+
+	plan.tasks = plan_alloc(&plan, n * sizeof(*plan.tasks));
+	plan.by_pid = plan_alloc(&plan, n * sizeof(*plan.by_pid));
+	if (!plan.tasks || !plan.by_pid)
+		return log_errno(ENOMEM, "the shape of the tree");
+	for (size_t i = 0; i < n; i++) {
+		plan.tasks[i] = (struct plan_task){ .index = i,
+						    .pid = tasks[i].pid,
+						    .pgid = tasks[i].pgid,
+						    .sid = tasks[i].sid,
+						    .state = tasks[i].dead ? TASK_DEAD : TASK_ALIVE };
+		plan.by_pid[i] = &plan.tasks[i];
+		if (i)
+			plan_add_child(&plan.tasks[tasks[i].parent], &plan.tasks[i]);
+	}
+	qsort(plan.by_pid, n, sizeof(*plan.by_pid), compare_tasks);
+	return plan_order_sessions(&plan);
 }
 
 /* No number may stand for two threads. */

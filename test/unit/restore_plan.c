@@ -226,6 +226,36 @@ START_TEST(takes_foreign_affinity)
 }
 END_TEST
 
+static void count(void *arg, const char *reason)
+{
+	++*(int *)arg;
+}
+
+/* What a dump asks: whether anybody could fork such a tree. */
+START_TEST(judges_shapes)
+{
+	const struct opts opts = { .status_fd = -1 };
+	struct restore_shape tree[] = {
+		{ .pid = 10, .pgid = 10, .sid = 10 },
+		{ .pid = 11, .pgid = 99, .sid = 99, .parent = 0 },
+		{ .pid = 12, .pgid = 10, .sid = 10, .parent = 0 },
+		{ .pid = 13, .pgid = 10, .sid = 10, .parent = 2, .dead = true },
+	};
+	int reasons = 0;
+
+	ck_assert_int_eq(restore_judge_tree(&opts, tree, 4, count, &reasons), 0);
+	ck_assert_int_eq(reasons, 0);
+	/* A second member of a session without leader, under a parent that cannot have been in it. */
+	tree[3] = (struct restore_shape){ .pid = 13, .pgid = 99, .sid = 99, .parent = 2 };
+	ck_assert_int_eq(restore_judge_tree(&opts, tree, 4, count, &reasons), 0);
+	ck_assert_int_gt(reasons, 0);
+	reasons = 0;
+	tree[3] = (struct restore_shape){ .pid = 13, .pgid = 10, .sid = 13, .parent = 2 };
+	ck_assert_int_eq(restore_judge_tree(&opts, tree, 4, count, &reasons), 0);
+	ck_assert_int_gt(reasons, 0);
+}
+END_TEST
+
 #define X(name, change)                                                                                                \
 	START_TEST(refuses_##name)                                                                                     \
 	{                                                                                                              \
@@ -308,6 +338,7 @@ int main(void)
 	tcase_add_test(refuse, good);
 	tcase_add_test(refuse, good_narrow);
 	tcase_add_test(refuse, takes_foreign_affinity);
+	tcase_add_test(refuse, judges_shapes);
 	tcase_add_test(refuse, takes_filters);
 	tcase_add_test(refuse, takes_ghost);
 #define X(name, change) tcase_add_test(refuse, refuses_##name);

@@ -19,6 +19,7 @@
 #include "image_consts.h"
 #include "opts.h"
 #include "regs.h"
+#include "restore.h"
 #include "xstate.h"
 
 #define ACTIONS 62
