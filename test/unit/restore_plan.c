@@ -114,6 +114,10 @@ static void narrow(void)
 	X(timerfd_nsec, s.timerfd.vnsec = 1000000000)                                                                  \
 	X(timerfd_sec, s.timerfd.isec = 1ul << 63)                                                                     \
 	X(signalfd_without_entry, s.files[5].sgfd = NULL)                                                              \
+	X(netlink_without_entry, s.files[9].nlsk = NULL)                                                               \
+	X(netlink_type, s.nlsk.has_type = true; s.nlsk.type = 5)                                                       \
+	X(netlink_protocol, s.nlsk.protocol = 0x80000000)                                                              \
+	X(netlink_groups, s.nlsk.n_groups = 65; s.nlsk.groups = (uint32_t *)s.mask)                                    \
 	X(unix_without_entry, s.files[7].usk = NULL)                                                                   \
 	X(unix_type, s.usk[0].type = s.usk[1].type = 3)                                                                \
 	X(unix_state, s.usk[0].state = 5)                                                                              \

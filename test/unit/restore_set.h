@@ -44,14 +44,15 @@ static struct set {
 	GhostFileEntry ghost;
 	GhostChunkEntry chunk;
 	size_t n_remaps, n_ghosts, ghost_bytes;
-	FileEntry files[9];
+	FileEntry files[10];
 	EventfdFileEntry eventfd;
 	TimerfdEntry timerfd;
 	SignalfdEntry signalfd;
 	EventpollFileEntry epoll;
 	EventpollTfdEntry watch, *watches[1];
 	size_t n_files;
-	FdinfoEntry fds[8];
+	FdinfoEntry fds[9];
+	NetlinkSkEntry nlsk;
 	UnixSkEntry usk[2];
 	SkOptsEntry sk_opts;
 	size_t n_fds;
@@ -172,10 +173,17 @@ static void fill_events(void)
 	s.files[6].epfd = &s.epoll;
 }
 
-/* Descriptors 6 and 7, files 8 and 9: a pair. */
+/* Descriptors 6 and 7, files 8 and 9: a pair; descriptor 8, file 10: a netlink socket. */
 static void fill_sockets(void)
 {
 	sk_opts_entry__init(&s.sk_opts);
+	netlink_sk_entry__init(&s.nlsk);
+	s.nlsk.fown = &s.fown;
+	s.nlsk.opts = &s.sk_opts;
+	file_entry__init(&s.files[9]);
+	s.files[9].id = s.fds[8].id = 10;
+	s.files[9].type = s.fds[8].type = FD_TYPES__NETLINKSK;
+	s.files[9].nlsk = &s.nlsk;
 	for (size_t i = 0; i < 2; i++) {
 		UnixSkEntry *e = &s.usk[i];
 
@@ -217,7 +225,7 @@ static void fill_files(void)
 	s.chunk.len = s.ghost_bytes = 100;
 	s.n_ghosts = 1;
 	s.memfd.fown = &s.fown;
-	s.n_files = 9;
+	s.n_files = 10;
 	for (size_t i = 0; i < 3; i++) {
 		reg_file_entry__init(&s.reg[i]);
 		file_entry__init(&s.files[i]);
@@ -227,8 +235,8 @@ static void fill_files(void)
 		s.files[i].type = FD_TYPES__REG;
 		s.files[i].reg = &s.reg[i];
 	}
-	s.n_fds = 8;
-	for (size_t i = 0; i < 8; i++) {
+	s.n_fds = 9;
+	for (size_t i = 0; i < 9; i++) {
 		fdinfo_entry__init(&s.fds[i]);
 		s.fds[i].id = 3;
 		s.fds[i].fd = i;
