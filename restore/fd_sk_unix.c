@@ -158,6 +158,8 @@ static int unix_resolve(struct plan *plan, struct plan_file *file)
 		plan_join_files(file, u->peer);
 	if (u->listener)
 		plan_join_files(file, u->listener);
+	/* Its other end, for a moment. */
+	plan->n_extra_fds += !u->peer && e->state == STATE_ESTABLISHED;
 	sk_unix_check_name(plan, file, u);
 	return sk_queue_resolve(plan, file);
 }

@@ -269,6 +269,7 @@ struct plan {
 
 	int *reserved; /* numbers that temporary descriptors must not take, beside those of the tasks */
 	size_t n_reserved;
+	size_t n_extra_fds; /* that kinds need beside one for each file */
 	int fd_low, fd_high; /* numbers that no task uses: for descriptors that exist only meanwhile */
 	int tty_fd; /* our terminal, for a shell job; -1 */
 
