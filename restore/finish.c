@@ -1,15 +1,20 @@
 /*
  * The end of a restore, from outside by ptrace(2): every thread waits in the blob, seized. They are all
  * stopped, get their registers and masks, lose the blob, and are let go at once. No signal frame is needed,
- * and nothing of the restorer remains in the tasks. PTRACE_O_EXITKILL kills all if the coordinator dies.
+ * and nothing of the restorer remains in the tasks. PTRACE_O_EXITKILL kills all if the coordinator dies, a witness those
+ * that were let go already.
  */
 #include <errno.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -432,7 +437,48 @@ static int detach(struct plan *plan, struct plan_task *task, struct plan_thread 
 	return 0;
 }
 
+/* Of a tree that is being let go, for whoever watches over that. */
+struct witness {
+	const struct plan *plan;
+	int coordinator; /* pidfd */
+	volatile bool done;
+};
+
+/*
+ * Runs in a process of its own, which shares our memory: should we be killed when a part of the tree runs already, and
+ * the rest dies with us (PTRACE_O_EXITKILL), it kills that part, too.
+ */
+static int watch_over(void *arg)
+{
+	const struct witness *w = arg;
+	struct pollfd p = { .fd = w->coordinator, .events = POLLIN };
+
+	while (poll(&p, 1, -1) < 0)
+		;
+	for (size_t i = 0; !w->done && i < w->plan->n_tasks; i++)
+		if (plan_lives(&w->plan->tasks[i]))
+			kill(w->plan->tasks[i].pid, SIGKILL);
+	return 0;
+}
+
 void tree_go(struct plan *plan)
 {
+	static _Alignas(16) char stack[16384];
+	struct witness w = { .plan = plan, .coordinator = -1 };
+	pid_t witness = -1;
+
+	/* The threads of one task live and die together anyway. */
+	if (plan->n_tasks > 1)
+		w.coordinator = pidfd_open(getpid(), 0);
+	if (w.coordinator >= 0)
+		witness = clone(watch_over, stack + sizeof(stack), CLONE_VM | SIGCHLD, &w);
 	each_thread(plan, detach);
+	w.done = true;
+	if (witness > 0) {
+		kill(witness, SIGKILL);
+		while (waitpid(witness, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	if (w.coordinator >= 0)
+		close(w.coordinator);
 }
