@@ -1,8 +1,8 @@
 /*
  * The end of a restore, from outside by ptrace(2): every thread waits in the blob, seized. They are all
  * stopped, get their registers and masks, lose the blob, and are let go at once. No signal frame is needed,
- * and nothing of the restorer remains in the tasks. PTRACE_O_EXITKILL kills all if the coordinator dies, a witness those
- * that were let go already.
+ * and nothing of the restorer remains in the tasks. PTRACE_O_EXITKILL kills all if the coordinator dies, a witness
+ * those that were let go already.
  */
 #include <errno.h>
 #include <poll.h>
