@@ -131,12 +131,6 @@ void collect_ends_often(bool on)
 	const struct sigaction action = { .sa_handler = on ? collect_ends : SIG_IGN };
 	const struct timeval often = { .tv_usec = on ? 20000 : 0 };
 
-	sigset_t alarm;
-
-	/* It may interrupt nothing but where that is looked after: here and in tracee_poll(). */
-	sigemptyset(&alarm);
-	sigaddset(&alarm, SIGALRM);
-	pthread_sigmask(on ? SIG_BLOCK : SIG_UNBLOCK, &alarm, NULL);
 	if (on)
 		sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &(struct itimerval){ often, often }, NULL);
@@ -146,14 +140,8 @@ void collect_ends_often(bool on)
 
 static int seize(struct dump_task *t, pid_t tid)
 {
-	sigset_t alarm, before;
-
-	sigemptyset(&alarm);
-	sigaddset(&alarm, SIGALRM);
 	seizing = t;
-	pthread_sigmask(SIG_UNBLOCK, &alarm, &before);
 	int err = tracee_seize(tid, SEIZE_OPTIONS);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	seizing = NULL;
 	return err;
 }

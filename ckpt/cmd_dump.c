@@ -103,13 +103,26 @@ static int freeze_without_parasites(struct dump *d)
 	}
 }
 
+/* Calls fn without the alarm that ends waits (collect_ends_often): it does not wait, and its calls shall not fail. */
+static int in_peace(struct dump *d, int (*fn)(struct dump *d))
+{
+	sigset_t alarm, before;
+
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &alarm, &before);
+	int err = fn(d);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return err;
+}
+
 /* Stops the tree, learns all about it and judges it. */
 static int examine(struct dump *d)
 {
 	int err = freeze_without_parasites(d);
 
 	if (!err)
-		err = collect_tree_outside(d);
+		err = in_peace(d, collect_tree_outside);
 	if (!err)
 		log_info("collected from outside");
 	if (!err)
@@ -197,7 +210,7 @@ static int dump_tree(struct dump *d)
 		err = -ENOTSUP;
 	}
 	if (!err)
-		err = write_images(d);
+		err = in_peace(d, write_images);
 	if (!err)
 		log_info("images written");
 	/* a tree that is to be killed needs no cure, and if killing it fails, the undo stack has it */

@@ -3,7 +3,6 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -48,35 +47,13 @@ static bool is_zombie(pid_t tid)
 	return proc < 0 || proc_stat(proc, "stat", &st) || st.state == 'Z' || st.state == 'X';
 }
 
-/*
- * waitid(2) that the freezer's alarm may interrupt, which is blocked otherwise. One that comes right before the wait is
- * lost, but the next one follows.
- */
-static int wait_with_alarm(pid_t tid, siginfo_t *si, int options)
-{
-	sigset_t alarm, before;
-
-	sigemptyset(&alarm);
-	sigaddset(&alarm, SIGALRM);
-	pthread_sigmask(SIG_UNBLOCK, &alarm, &before);
-	int ret = waitid(P_PID, tid, si, options), err = errno;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	errno = err;
-	return ret;
-}
-
-static int wait_now(pid_t tid, siginfo_t *si, int options)
-{
-	return waitid(P_PID, tid, si, options);
-}
-
 int tracee_poll(pid_t tid, bool block, int *sig)
 {
 	int options = WEXITED | WSTOPPED | __WALL | (block ? 0 : WNOHANG);
 	siginfo_t si = {};
 
 	fault_operation();
-	while ((block ? wait_with_alarm : wait_now)(tid, &si, options | WNOWAIT)) {
+	while (waitid(P_PID, tid, &si, options | WNOWAIT)) {
 		if (errno != EINTR)
 			return errno == ECHILD ? -ESRCH : log_errno(errno, "can't wait for thread %d", tid);
 		if (is_zombie(tid))
