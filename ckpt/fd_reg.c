@@ -45,7 +45,7 @@ static bool match(const struct fd_info *info)
 	if (!strncmp(info->link, "/memfd:", 7) || !strncmp(info->link, "/dev/zero (deleted)", 19))
 		return false;
 	return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode) || is_plain_device(st) ||
-	       (((info->flags & O_PATH) || info->number < 0) && S_ISCHR(st->st_mode));
+	       (((info->flags & O_PATH) || info->number < 0) && (S_ISCHR(st->st_mode) || S_ISFIFO(st->st_mode)));
 }
 
 static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)

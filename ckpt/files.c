@@ -130,6 +130,22 @@ int files_add_made(struct dump *d, const struct dump_fd_kind *kind, pid_t pid, c
 	return 0;
 }
 
+int files_add_second(struct dump *d, const struct dump_file *f, const struct dump_fd_kind *kind,
+		     const struct fd_info *info, struct dump_file **second)
+{
+	struct dump_file probe = *f;
+
+	probe.kind = kind;
+	probe.data = NULL;
+	probe.in_flight = false; /* the descriptor belongs to the first */
+	*second = new_file(d->files, &probe);
+	if (!*second)
+		return log_errno(ENOMEM, "%s of task %d", f->where, f->pid);
+	d->files->list[d->files->n++] = *second;
+	(*second)->id = d->files->n;
+	return kind->collect ? kind->collect(d, *second, info) : 0;
+}
+
 static int collect_owner(struct dump_file *f, int fd)
 {
 	struct f_owner_ex owner = {};

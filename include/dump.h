@@ -283,8 +283,6 @@ void blockers_print(const struct dump *d, size_t tasks, size_t threads);
 
 /* A pidfd of a process or, since 6.9, of a single thread. Returns it or -errno (not logged). */
 int open_pidfd(pid_t pid);
-/* A pidfd of a process or, since 6.9, of a single thread. Returns it or -errno (not logged). */
-int open_pidfd(pid_t pid);
 /* The task of the tree that has the number, or NULL. */
 struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
 /* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */
@@ -341,6 +339,15 @@ int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, 
  * (logged).
  */
 int files_add_made(struct dump *d, const struct dump_fd_kind *kind, pid_t pid, const char *where, void *data);
+/*
+ * Makes one more file of the same description, of another kind, with an id of its own: kinds that CRIU describes by
+ * two entries have both. Returns 0 or -errno (logged).
+ */
+int files_add_second(struct dump *d, const struct dump_file *f, const struct dump_fd_kind *kind,
+		     const struct fd_info *info, struct dump_file **second);
+/* Appends what is in the pipe or FIFO behind our descriptor to the image (pipe_data.c). Returns 0 or -errno (logged).
+ */
+int pipe_write_data(struct image_writer *w, const struct dump_file *f, int fd);
 /* The file that was found after this one, the first after NULL; NULL at the end. */
 struct dump_file *files_next(const struct dump *d, const struct dump_file *f);
 /* Our own duplicate of a file of the tree. Returns the descriptor or -errno (logged). */

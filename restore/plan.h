@@ -257,7 +257,7 @@ struct plan {
 	int sysv_sock;
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
-	void *pipes, *ttys, *queues; /* of the kinds */
+	void *pipes, *fifos, *ttys, *queues; /* of the kinds */
 	struct vdso_layout *vdso[2]; /* of this kernel: for 64-bit, for 32-bit programs */
 	struct privileges *privileges; /* ours */
 	struct inherited inherited; /* read before the first fork */
@@ -375,5 +375,6 @@ int fd_to_temporary(struct plan *plan, int fd);
 
 extern const struct restore_part *const restore_parts[];
 extern const struct restore_fd_kind *const restore_fd_kinds[];
+extern const struct restore_fd_kind restore_fd_reg;
 
 #endif

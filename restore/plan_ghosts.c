@@ -91,7 +91,7 @@ static int keep_chunks(struct plan *plan, struct plan_ghost *g, const struct chu
 
 static bool is_ghost_type(uint32_t mode)
 {
-	return S_ISREG(mode) || S_ISDIR(mode) || S_ISCHR(mode);
+	return S_ISREG(mode) || S_ISDIR(mode) || S_ISCHR(mode) || S_ISFIFO(mode);
 }
 
 static int read_ghost(struct plan *plan, struct plan_ghost *g)

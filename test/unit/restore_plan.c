@@ -140,6 +140,10 @@ static void narrow(void)
 	X(epoll_itself, s.watch.has_file_id = true; s.watch.file_id = 7)                                               \
 	X(epoll_huge_number, s.watch.tfd = 0x7ffffffe)                                                                 \
 	X(epoll_negative_number, s.watch.tfd = 0xffffffff)                                                             \
+	X(fifo_without_entry, use_fifo(); s.files[7].fifo = NULL)                                                      \
+	X(fifo_without_name, use_fifo(); s.fifo.regf_id = 99)                                                          \
+	X(fifo_with_name_of_a_pair, use_fifo(); s.fifo.regf_id = 8)                                                    \
+	X(fifo_that_is_a_device, use_fifo())                                                                           \
 	X(type_differs, s.fds[0].type = FD_TYPES__TTY)                                                                 \
 	X(unknown_file, s.fds[0].id = 99)                                                                              \
 	X(same_fd_twice, s.fds[1].fd = 0)                                                                              \

@@ -40,6 +40,7 @@ static struct set {
 	FownEntry fown;
 	AioRingEntry aio, *aios[1];
 	MemfdFileEntry memfd;
+	FifoEntry fifo;
 	RemapFilePathEntry remap;
 	GhostFileEntry ghost;
 	GhostChunkEntry chunk;
@@ -202,12 +203,26 @@ static void fill_sockets(void)
 	}
 }
 
+/* The file of descriptor 6 becomes a FIFO, whose name is that of file 3. */
+static void use_fifo(void)
+{
+	file_entry__init(&s.files[7]);
+	s.files[7].id = s.fifo.id = 8;
+	s.files[7].type = s.fds[6].type = FD_TYPES__FIFO;
+	s.files[7].fifo = &s.fifo;
+	s.n_files = 8;
+	s.n_fds = 7;
+}
+
 static void fill_files(void)
 {
 	static char *const names[] = { "/proc/self/exe", "/", "/dev/null" };
 
 	fown_entry__init(&s.fown);
 	memfd_file_entry__init(&s.memfd);
+	fifo_entry__init(&s.fifo);
+	s.fifo.has_regf_id = true;
+	s.fifo.regf_id = 3;
 	aio_ring_entry__init(&s.aio);
 	s.aio.nr_req = 8;
 	s.aios[0] = &s.aio;
