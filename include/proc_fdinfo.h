@@ -26,6 +26,9 @@ int fdinfo_parse_timerfd(const char *text, struct fdinfo_timerfd *t);
 
 int fdinfo_parse_signalfd(const char *text, uint64_t *mask);
 
+/* The process, as we see it: -1 when it was reaped, 0 when it is in a namespace that we do not see. */
+int fdinfo_parse_pidfd(const char *text, int *pid);
+
 /* What an epoll descriptor watches. */
 struct fdinfo_watch {
 	int fd; /* the number under which it was added */

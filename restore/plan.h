@@ -93,7 +93,10 @@ struct plan_file {
 	int fd; /* in the owner and its descendants, once opened; above plan->fd_low */
 	const struct plan_fd *first; /* the lowest descriptor of the first task that holds it */
 	bool checked; /* its path was looked at */
-	bool late; /* it is opened when all tasks exist */
+	bool late; /* it is opened when all tasks exist (late_files.c) */
+	bool *late_users; /* by index: tasks that need it, beside its owner; NULL: none */
+	size_t n_late_users;
+	int late_pair[2]; /* a socket: its owner sends it through the second end, the others take it from the first */
 	struct plan_ghost_name *ghost; /* it has no name; NULL: it has */
 	struct plan_mapping map[2]; /* opened for mappings and as executable: read-only, for writing */
 	void *data; /* the kind's own */

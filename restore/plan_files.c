@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "late_files.h"
 #include "log.h"
 
 #define SPARE_FDS 64 /* images, pages, terminals */
@@ -265,7 +266,7 @@ int plan_share_files(struct plan *plan)
 	int err = resolve_files(plan);
 	if (!err)
 		tell_users(plan);
-	return err;
+	return err ? err : late_find_users(plan);
 }
 
 bool plan_files_wait(const struct plan *plan)
@@ -273,7 +274,7 @@ bool plan_files_wait(const struct plan *plan)
 	for (size_t i = 0; i < plan->n_files; i++) {
 		const struct plan_file *file = &plan->files[i];
 
-		if (file->with->owner && ((file->fown && file->fown->pid) || file->late || file->kind->finish))
+		if (file->with->owner && ((file->fown && file->fown->pid) || file->late))
 			return true;
 	}
 	return false;
@@ -332,7 +333,7 @@ int plan_choose_fd_range(struct plan *plan)
 	qsort(fds, used, sizeof(*fds), compare_ints);
 	int max = limit.rlim_max < INT32_MAX ? limit.rlim_max : INT32_MAX;
 	int count = plan->n_files + plan->n_extra_fds + plan->n_segments + 2 * plan->n_ghost_names +
-		    count_mapped(plan) + SPARE_FDS;
+		    count_mapped(plan) + late_count_fds(plan) + SPARE_FDS;
 	if (used && fds[used - 1] >= max)
 		plan_refuse(plan, "descriptor %d is above the hard limit of open files (%d): raise it with ulimit -Hn",
 			    fds[used - 1], max);

@@ -232,8 +232,7 @@ int plan_order_sessions(struct plan *plan)
 			plan_refuse(plan, "tasks %d and %d would have to be forked by each other: not supported yet",
 				    task->pid, task->born_by->pid);
 	}
-	if (plan->any_adopted)
-		find_range(plan);
+	find_range(plan);
 	plan->in_step = need_each_other(plan);
 	return 0;
 }

@@ -153,8 +153,7 @@ static int fork_siblings(struct plan *plan, struct plan_task *task)
 	return err;
 }
 
-/* A process with a number that nobody needs. */
-static pid_t fork_anonymous(const struct plan *plan)
+pid_t tree_fork_anonymous(const struct plan *plan)
 {
 	for (int i = 1; i < HELPER_TRIES; i++) {
 		pid_t pid = fork_as(plan->highest + i, 0);
@@ -179,7 +178,7 @@ static int fork_adopted(struct plan *plan, struct plan_task *task)
 {
 	pid_t self = getpid();
 	int status = 0, err = 0;
-	pid_t helper = fork_anonymous(plan);
+	pid_t helper = tree_fork_anonymous(plan);
 
 	if (!helper) {
 		bind_to_parent(plan, self);

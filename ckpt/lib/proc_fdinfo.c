@@ -51,6 +51,13 @@ int fdinfo_parse_signalfd(const char *text, uint64_t *mask)
 	return value && sscanf(value, "%" SCNx64, mask) == 1 ? 0 : -EBADMSG;
 }
 
+int fdinfo_parse_pidfd(const char *text, int *pid)
+{
+	const char *value = value_of(text, "Pid");
+
+	return value && sscanf(value, "%d", pid) == 1 && *pid >= -1 ? 0 : -EBADMSG;
+}
+
 static int parse_watch(const char *line, struct fdinfo_watch *w)
 {
 	return sscanf(line,

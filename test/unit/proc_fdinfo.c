@@ -62,6 +62,20 @@ START_TEST(signalfd)
 }
 END_TEST
 
+START_TEST(pidfd)
+{
+	int pid;
+
+	ck_assert_int_eq(fdinfo_parse_pidfd(HEAD "Pid:\t42\nNSpid:\t42\n", &pid), 0);
+	ck_assert_int_eq(pid, 42);
+	ck_assert_int_eq(fdinfo_parse_pidfd(HEAD "Pid:\t-1\nNSpid:\t-1\n", &pid), 0);
+	ck_assert_int_eq(pid, -1);
+	ck_assert_int_eq(fdinfo_parse_pidfd(HEAD "Pid:\t-2\n", &pid), -EBADMSG);
+	ck_assert_int_eq(fdinfo_parse_pidfd(HEAD "Pid:\t", &pid), -EBADMSG);
+	ck_assert_int_eq(fdinfo_parse_pidfd(HEAD "NSpid:\t42\n", &pid), -EBADMSG);
+}
+END_TEST
+
 START_TEST(epoll)
 {
 	struct fdinfo_watch *list;
@@ -99,6 +113,7 @@ int main(void)
 	tcase_add_test(c, eventfd);
 	tcase_add_test(c, timerfd);
 	tcase_add_test(c, signalfd);
+	tcase_add_test(c, pidfd);
 	tcase_add_test(c, epoll);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);

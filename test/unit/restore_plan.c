@@ -144,6 +144,9 @@ static void narrow(void)
 	X(fifo_without_name, use_fifo(); s.fifo.regf_id = 99)                                                          \
 	X(fifo_with_name_of_a_pair, use_fifo(); s.fifo.regf_id = 8)                                                    \
 	X(fifo_that_is_a_device, use_fifo())                                                                           \
+	X(pidfd_without_entry, use_pidfd(s.pid); s.files[7].pidfd = NULL)                                              \
+	X(pidfd_of_foreign_process, use_pidfd(1))                                                                      \
+	X(pidfd_flags, use_pidfd(s.pid); s.pidfd.flags = 1)                                                            \
 	X(type_differs, s.fds[0].type = FD_TYPES__TTY)                                                                 \
 	X(unknown_file, s.fds[0].id = 99)                                                                              \
 	X(same_fd_twice, s.fds[1].fd = 0)                                                                              \
@@ -201,6 +204,17 @@ START_TEST(good_narrow)
 {
 	narrow();
 	s.thread.futex_rla = AREA;
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+START_TEST(takes_pidfds)
+{
+	use_pidfd(s.pid);
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+	s.pidfd.nspid = -1;
 	write_set();
 	ck_assert_int_eq(try_plan(), 0);
 }
@@ -348,6 +362,7 @@ int main(void)
 	tcase_add_test(refuse, takes_foreign_affinity);
 	tcase_add_test(refuse, judges_shapes);
 	tcase_add_test(refuse, takes_filters);
+	tcase_add_test(refuse, takes_pidfds);
 	tcase_add_test(refuse, takes_ghost);
 #define X(name, change) tcase_add_test(refuse, refuses_##name);
 	CHANGES(X)

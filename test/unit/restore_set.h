@@ -41,6 +41,7 @@ static struct set {
 	AioRingEntry aio, *aios[1];
 	MemfdFileEntry memfd;
 	FifoEntry fifo;
+	PidfdEntry pidfd;
 	RemapFilePathEntry remap;
 	GhostFileEntry ghost;
 	GhostChunkEntry chunk;
@@ -214,6 +215,18 @@ static void use_fifo(void)
 	s.n_fds = 7;
 }
 
+/* The file of descriptor 6 becomes a pidfd. */
+static void use_pidfd(pid_t pid)
+{
+	file_entry__init(&s.files[7]);
+	s.files[7].id = s.pidfd.id = 8;
+	s.files[7].type = s.fds[6].type = FD_TYPES__PIDFD;
+	s.files[7].pidfd = &s.pidfd;
+	s.pidfd.nspid = pid;
+	s.n_files = 8;
+	s.n_fds = 7;
+}
+
 static void fill_files(void)
 {
 	static char *const names[] = { "/proc/self/exe", "/", "/dev/null" };
@@ -221,6 +234,8 @@ static void fill_files(void)
 	fown_entry__init(&s.fown);
 	memfd_file_entry__init(&s.memfd);
 	fifo_entry__init(&s.fifo);
+	pidfd_entry__init(&s.pidfd);
+	s.pidfd.fown = &s.fown;
 	s.fifo.has_regf_id = true;
 	s.fifo.regf_id = 3;
 	aio_ring_entry__init(&s.aio);
