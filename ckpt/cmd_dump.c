@@ -234,6 +234,7 @@ static void free_dump(struct dump *d)
 	shmem_free(d);
 	seccomp_free(d);
 	ghosts_free(d);
+	locks_free(d);
 	sk_queues_free(d);
 	if (d->sock_diag > 0)
 		close(d->sock_diag);

@@ -241,7 +241,8 @@ static int collect_fd(struct dump_task *t, int number, struct dump_fd *entry)
 	struct dump_file **known = tfind(&probe, &t->dump->files->descriptions, compare_descriptions);
 	entry->fd = number;
 	entry->file = known ? *known : NULL;
-	return known ? 0 : add_fd(t, &info, &probe, entry);
+	err = known ? 0 : add_fd(t, &info, &probe, entry);
+	return err ? err : locks_collect(t, entry->file, number, text, !known);
 }
 
 static int collect_fds(struct dump_task *t)
@@ -302,7 +303,8 @@ int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, 
 		close(fd);
 		return log_errno(ENOMEM, "%s of task %d", probe.where, socket->pid);
 	}
-	return describe(d, *file, &info);
+	err = describe(d, *file, &info);
+	return err ? err : locks_collect(t, *file, fd, text, true);
 }
 
 static int get_registry(struct dump *d)
@@ -479,7 +481,7 @@ int files_judge(struct dump *d)
 		else if (f->kind->judge)
 			err = f->kind->judge(d, f);
 	}
-	return err;
+	return err ? err : locks_judge(d);
 }
 
 static int write_fdinfo(const struct dump_task *t)
@@ -518,6 +520,8 @@ int files_write(struct dump *d)
 			image_put(&w, &e.base);
 	}
 	int closed = image_close(&w);
+	if (!err)
+		err = locks_write(d);
 	for (size_t i = 0; dump_fd_kinds[i] && !err; i++)
 		err = dump_fd_kinds[i]->write ? dump_fd_kinds[i]->write(d) : 0;
 	for (size_t i = 0; i < d->n_tasks && !err; i++)

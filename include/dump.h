@@ -171,6 +171,7 @@ struct dump {
 	struct seccomp_filters *filters; /* NULL: no thread has any */
 	struct ghosts *ghosts;
 	struct sysv *sysv;
+	struct locks *locks; /* NULL: there are none */
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
 	struct gadget_cache gadget_cache;
 	struct undo undo;
@@ -352,6 +353,15 @@ int pipe_write_data(struct image_writer *w, const struct dump_file *f, int fd);
 struct dump_file *files_next(const struct dump *d, const struct dump_file *f);
 /* Our own duplicate of a file of the tree. Returns the descriptor or -errno (logged). */
 int files_get(const struct dump *d, const struct dump_file *f);
+
+/*
+ * File locks (locks.c): those that fdinfo of the descriptor shows. first: the file was not seen before, so what belongs
+ * to it is not known yet. Return 0 or -errno (logged).
+ */
+int locks_collect(const struct dump_task *t, const struct dump_file *f, int fd, const char *text, bool first);
+int locks_judge(struct dump *d);
+int locks_write(struct dump *d);
+void locks_free(struct dump *d);
 
 /* Blockers by namespaces, and by objects that clone(2) made tasks share (namespaces.c). */
 int namespaces_judge(struct dump_task *t);

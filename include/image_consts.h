@@ -30,6 +30,17 @@ enum {
 	PE_PRESENT = 0x4, /* the pages are in pages-N.img */
 };
 
+/* file_lock_entry.flag */
+enum lock_kind {
+	LOCK_KIND_POSIX = 1,
+	LOCK_KIND_FLOCK = 2,
+	LOCK_KIND_OFD = 4,
+	LOCK_KIND_LEASE = 8,
+};
+
+/* In file_lock_entry.type, beside F_RDLCK, F_WRLCK, F_UNLCK: a lease that has to become that */
+enum { LOCK_BREAKING = 4 };
+
 /* task_kobj_ids_entry.net_ns_id of a tree in the network namespace of the caller */
 enum { IDS_NET_NS = 2 };
 

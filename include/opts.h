@@ -37,6 +37,7 @@ struct opts {
 	bool leave_running; /* never together with leave_stopped: the later wins */
 	bool leave_stopped;
 	bool shell_job;
+	bool file_locks;
 	bool restore_detached;
 	bool restore_sibling;
 	const char *pidfile; /* in work_dir unless absolute; a dump ignores it */

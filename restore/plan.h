@@ -256,6 +256,8 @@ struct plan {
 	uint64_t huge_pages; /* sizes of huge pages that are used, one bit each */
 	const IpcShmEntry **sysv;
 	size_t n_sysv;
+	const FileLockEntry **locks;
+	size_t n_locks;
 	pid_t sysv_helper; /* in the coordinator: who made the segments, 0: nobody (sysv_shm.c) */
 	int sysv_sock;
 	size_t n_memfds;

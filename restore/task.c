@@ -19,6 +19,7 @@
 #include "fault.h"
 #include "ghost.h"
 #include "late_files.h"
+#include "locks.h"
 #include "log.h"
 #include "opts.h"
 #include "plan.h"
@@ -203,6 +204,9 @@ static int fill_block(struct plan *plan, struct plan_task *task, struct block *b
 {
 	int err = task_fill_memory(plan, task, block);
 
+	if (!err)
+		err = locks_fill(plan, task, block);
+
 	for (size_t i = 0; !err && restore_parts[i]; i++)
 		if (restore_parts[i]->fill)
 			err = restore_parts[i]->fill(plan, task, block);
@@ -221,6 +225,8 @@ _Noreturn void task_finish(struct plan *plan, struct plan_task *task)
 	flush_signals();
 	if (!err)
 		err = number_descriptors(plan, task);
+	if (!err)
+		err = locks_take(plan, task);
 	if (!err)
 		err = block_create(plan, task, &block);
 	if (!err)

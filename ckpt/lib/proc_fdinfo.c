@@ -2,10 +2,13 @@
 #include "proc_fdinfo.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "image_consts.h"
 
 /* What follows "name:" at the start of a line, or NULL. */
 static const char *value_of(const char *text, const char *name)
@@ -56,6 +59,40 @@ int fdinfo_parse_pidfd(const char *text, int *pid)
 	const char *value = value_of(text, "Pid");
 
 	return value && sscanf(value, "%d", pid) == 1 && *pid >= -1 ? 0 : -EBADMSG;
+}
+
+static const struct {
+	const char *word;
+	unsigned int value;
+} lock_kinds[] = { { "POSIX", LOCK_KIND_POSIX },
+		   { "FLOCK", LOCK_KIND_FLOCK },
+		   { "OFDLCK", LOCK_KIND_OFD },
+		   { "LEASE", LOCK_KIND_LEASE } },
+  lock_types[] = { { "READ", F_RDLCK }, { "WRITE", F_WRLCK }, { "UNLCK", F_UNLCK } };
+
+int fdinfo_parse_lock(const char *text, struct fdinfo_lock *lock)
+{
+	char kind[16], state[16], type[16], end[24];
+
+	*lock = (struct fdinfo_lock){ .type = -1 };
+	if (sscanf(text, "lock: %*d: %15s %15s %15s %d %*x:%*x:%*u %" SCNu64 " %23[0-9EOF]", kind, state, type,
+		   &lock->pid, &lock->start, end) != 6)
+		return -EBADMSG;
+	for (size_t i = 0; i < sizeof(lock_kinds) / sizeof(lock_kinds[0]); i++)
+		if (!strcmp(kind, lock_kinds[i].word))
+			lock->kind = lock_kinds[i].value;
+	for (size_t i = 0; i < sizeof(lock_types) / sizeof(lock_types[0]); i++)
+		if (!strcmp(type, lock_types[i].word))
+			lock->type = lock_types[i].value;
+	if (lock->type == -1u)
+		lock->kind = 0;
+	else if (lock->kind == LOCK_KIND_LEASE && !strcmp(state, "BREAKING"))
+		lock->type |= LOCK_BREAKING;
+	if (!strcmp(end, "EOF"))
+		return 0;
+	uint64_t last = strtoull(end, NULL, 10);
+	lock->len = last - lock->start + 1;
+	return last >= lock->start ? 0 : -EBADMSG;
 }
 
 static int parse_watch(const char *line, struct fdinfo_watch *w)

@@ -1,10 +1,12 @@
 /* Parsers of fdinfo: what the kernel writes, and the same cut off at every byte. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
+#include "image_consts.h"
 #include "proc_fdinfo.h"
 
 #define HEAD "pos:\t0\nflags:\t02\nmnt_id:\t16\nino:\t1057\n"
@@ -76,6 +78,28 @@ START_TEST(pidfd)
 }
 END_TEST
 
+START_TEST(lock)
+{
+	static const char line[] = "lock:\t2: POSIX  ADVISORY  READ 940 fe:00:1095 10 29\n";
+	struct fdinfo_lock l;
+
+	ck_assert_int_eq(fdinfo_parse_lock(line, &l), 0);
+	ck_assert(l.kind == LOCK_KIND_POSIX && l.type == F_RDLCK && l.pid == 940 && l.start == 10 && l.len == 20);
+	ck_assert_int_eq(fdinfo_parse_lock("lock:\t1: OFDLCK ADVISORY  WRITE -1 fe:00:1095 100 EOF\n", &l), 0);
+	ck_assert(l.kind == LOCK_KIND_OFD && l.type == F_WRLCK && l.pid == -1 && l.start == 100 && !l.len);
+	ck_assert_int_eq(fdinfo_parse_lock("lock:\t1: LEASE  BREAKING  UNLCK 81 fe:00:10 0 EOF\n", &l), 0);
+	ck_assert(l.kind == LOCK_KIND_LEASE && l.type == (F_UNLCK | LOCK_BREAKING));
+	ck_assert_int_eq(fdinfo_parse_lock("lock:\t1: DELEG  ACTIVE    READ 81 fe:00:10 0 EOF\n", &l), 0);
+	ck_assert_int_eq(l.kind, 0);
+	ck_assert_int_eq(fdinfo_parse_lock("lock:\t2: POSIX  ADVISORY  READ 940 fe:00:1095 10 2\n", &l), -EBADMSG);
+	for (size_t len = 0; len < sizeof(line) - 4; len++) {
+		_cleanup_free_ char *cut = strndup(line, len);
+
+		ck_assert_int_eq(fdinfo_parse_lock(cut, &l), -EBADMSG);
+	}
+}
+END_TEST
+
 START_TEST(epoll)
 {
 	struct fdinfo_watch *list;
@@ -114,6 +138,7 @@ int main(void)
 	tcase_add_test(c, timerfd);
 	tcase_add_test(c, signalfd);
 	tcase_add_test(c, pidfd);
+	tcase_add_test(c, lock);
 	tcase_add_test(c, epoll);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);

@@ -147,6 +147,13 @@ static void narrow(void)
 	X(pidfd_without_entry, use_pidfd(s.pid); s.files[7].pidfd = NULL)                                              \
 	X(pidfd_of_foreign_process, use_pidfd(1))                                                                      \
 	X(pidfd_flags, use_pidfd(s.pid); s.pidfd.flags = 1)                                                            \
+	X(lock_of_unknown_descriptor, s.n_locks = 1; s.lock.fd = 77)                                                   \
+	X(lock_of_unknown_task, s.n_locks = 1; s.lock.pid = 1)                                                         \
+	X(lock_of_unknown_kind, s.n_locks = 1; s.lock.flag = 3)                                                        \
+	X(lock_of_unknown_type, s.n_locks = 1; s.lock.type = 2)                                                        \
+	X(lock_before_start, s.n_locks = 1; s.lock.start = -1)                                                         \
+	X(lock_overflow, s.n_locks = 1; s.lock.start = 2; s.lock.len = INT64_MAX)                                      \
+	X(lease_type, s.n_locks = 1; s.lock.flag = LOCK_KIND_LEASE; s.lock.type = 5)                                   \
 	X(type_differs, s.fds[0].type = FD_TYPES__TTY)                                                                 \
 	X(unknown_file, s.fds[0].id = 99)                                                                              \
 	X(same_fd_twice, s.fds[1].fd = 0)                                                                              \
@@ -215,6 +222,14 @@ START_TEST(takes_pidfds)
 	write_set();
 	ck_assert_int_eq(try_plan(), 0);
 	s.pidfd.nspid = -1;
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+START_TEST(takes_lock)
+{
+	s.n_locks = 1;
 	write_set();
 	ck_assert_int_eq(try_plan(), 0);
 }
@@ -362,6 +377,7 @@ int main(void)
 	tcase_add_test(refuse, takes_foreign_affinity);
 	tcase_add_test(refuse, judges_shapes);
 	tcase_add_test(refuse, takes_filters);
+	tcase_add_test(refuse, takes_lock);
 	tcase_add_test(refuse, takes_pidfds);
 	tcase_add_test(refuse, takes_ghost);
 #define X(name, change) tcase_add_test(refuse, refuses_##name);

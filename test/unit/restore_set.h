@@ -42,6 +42,8 @@ static struct set {
 	MemfdFileEntry memfd;
 	FifoEntry fifo;
 	PidfdEntry pidfd;
+	FileLockEntry lock;
+	size_t n_locks;
 	RemapFilePathEntry remap;
 	GhostFileEntry ghost;
 	GhostChunkEntry chunk;
@@ -235,6 +237,9 @@ static void fill_files(void)
 	memfd_file_entry__init(&s.memfd);
 	fifo_entry__init(&s.fifo);
 	pidfd_entry__init(&s.pidfd);
+	file_lock_entry__init(&s.lock);
+	s.lock.flag = LOCK_KIND_POSIX;
+	s.lock.pid = s.pid;
 	s.pidfd.fown = &s.fown;
 	s.fifo.has_regf_id = true;
 	s.fifo.regf_id = 3;
@@ -370,6 +375,8 @@ static void write_set(void)
 		put_filters(&dir);
 	if (s.n_remaps)
 		put_many(&dir, IMG_REMAP_FPATH, 0, &s.remap, 0, s.n_remaps);
+	if (s.n_locks)
+		put_many(&dir, IMG_FILE_LOCKS, 0, &s.lock, 0, s.n_locks);
 	if (s.n_ghosts) {
 		static const char zeros[8192];
 
