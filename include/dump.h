@@ -171,6 +171,7 @@ struct dump {
 	struct seccomp_filters *filters; /* NULL: no thread has any */
 	struct ghosts *ghosts;
 	struct sysv *sysv;
+	bool committed; /* the images have their final names */
 	struct locks *locks; /* NULL: there are none */
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
 	struct gadget_cache gadget_cache;
@@ -419,6 +420,18 @@ int ghost_add(struct dump *d, const struct dump_file *f, int fd, const struct gh
 int ghost_judge(struct dump *d, const struct dump_file *f, const struct ghost *ghost);
 /* The length of the name that it had, at the begin of what the link says. */
 size_t ghost_name_length(const char *link);
+/*
+ * Files whose name was removed while they have others (link_remap.c). is_one: of those; the link is NULL without
+ * --link-remap, and belongs to the registry. Names are made when the tree was found dumpable; freeing removes them
+ * unless they are to be kept. Return 0 or -errno (logged).
+ */
+struct link_remap;
+bool link_remap_is_one(const struct dump_file *f);
+int link_remap_add(struct dump *d, const struct dump_file *f, int fd, const struct link_remap **link);
+int link_remap_judge(struct dump *d, const struct dump_file *f, const struct link_remap *link);
+int link_remaps_make(struct dump *d);
+void link_remap_put(struct image_writer *w, const struct dump_file *f, const struct link_remap *link);
+void link_remaps_free(struct dump *d, bool keep);
 /* Adds to remap-fpath.img that the file is the ghost. */
 void ghost_put_remap(struct image_writer *w, const struct dump_file *f, const struct ghost *ghost);
 /* All ghost-file-N.img. Returns 0 or -errno (logged). */

@@ -38,6 +38,7 @@ struct opts {
 	bool leave_stopped;
 	bool shell_job;
 	bool file_locks;
+	bool link_remap;
 	bool restore_detached;
 	bool restore_sibling;
 	const char *pidfile; /* in work_dir unless absolute; a dump ignores it */

@@ -149,6 +149,7 @@ struct plan_ghost_name {
 struct plan_ghost {
 	uint32_t id;
 	const GhostFileEntry *entry;
+	const char *linked; /* the name that the dump gave it: it is not made but has this; NULL: a ghost */
 	uint64_t size;
 	size_t n_chunks;
 	struct plan_chunk *chunks;
