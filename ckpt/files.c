@@ -544,6 +544,8 @@ void files_free(struct dump *d)
 	for (size_t i = 0; i < d->files->n; i++) {
 		if (d->files->list[i]->in_flight)
 			close(d->files->list[i]->number);
+		if (d->files->list[i]->kind && d->files->list[i]->kind->forget)
+			d->files->list[i]->kind->forget(d->files->list[i]->data);
 		free(d->files->list[i]->data);
 		free(d->files->list[i]->link);
 		free(d->files->list[i]);

@@ -15,6 +15,7 @@
 
 #include "cleanup.h"
 #include "dump.h"
+#include "file_handle.h"
 #include "ghost-file.pb-c.h"
 #include "log.h"
 #include "opts.h"
@@ -151,7 +152,7 @@ static int write_ghost(struct dump *d, const struct ghost *g)
 	e.gid = g->st.st_gid;
 	e.mode = g->st.st_mode;
 	e.has_dev = e.has_ino = true;
-	e.dev = g->st.st_dev;
+	e.dev = kernel_dev(g->st.st_dev);
 	e.ino = g->st.st_ino;
 	e.has_rdev = S_ISCHR(g->st.st_mode);
 	e.rdev = g->st.st_rdev;

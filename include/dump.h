@@ -224,6 +224,8 @@ struct dump_fd_kind {
 	int (*fill)(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena);
 	/* Writes images of its own, once for all files of the kind. */
 	int (*write)(struct dump *d);
+	/* Frees what data refers to; data itself is freed by the core. */
+	void (*forget)(void *data);
 };
 
 extern const struct dump_fd_kind *const dump_fd_kinds[]; /* ended by NULL */

@@ -38,6 +38,19 @@ struct fdinfo_lock {
 /* text: the line from "lock:" on. */
 int fdinfo_parse_lock(const char *text, struct fdinfo_lock *lock);
 
+/* What an inotify descriptor watches: inotify(7). */
+struct fdinfo_inotify {
+	int wd;
+	uint64_t ino;
+	uint32_t dev; /* as the kernel counts: major << 20 | minor */
+	uint32_t mask, ignored_mask;
+	unsigned int handle_bytes; /* 0: the file system has no handles */
+	int handle_type;
+	uint8_t handle[128];
+};
+/* *list is the caller's to free. */
+int fdinfo_parse_inotify(const char *text, struct fdinfo_inotify **list, size_t *n);
+
 /* What an epoll descriptor watches. */
 struct fdinfo_watch {
 	int fd; /* the number under which it was added */

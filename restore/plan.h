@@ -372,6 +372,11 @@ int reg_open(struct plan *plan, struct plan_file *file, int flags);
  * F_SETFL knows. Returns 0 or -errno (logged).
  */
 int fd_take(struct plan *plan, struct plan_file *file, int fd);
+/*
+ * In the coordinator: the path in /proc under which a task of the tree that has the file holds or maps it. Returns
+ * whether there is one.
+ */
+bool plan_find_holder(const struct plan *plan, const struct plan_file *file, char *path, size_t size);
 /* From now on the two files, and all that are opened together with them, are opened together. */
 void plan_join_files(struct plan_file *a, struct plan_file *b);
 /* Keeps a number free of temporary descriptors. Returns 0 or -ENOMEM. */

@@ -7,6 +7,7 @@
 #include "plan.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -276,6 +277,29 @@ bool plan_files_wait(const struct plan *plan)
 
 		if (file->with->owner && ((file->fown && file->fown->pid) || file->late))
 			return true;
+	}
+	return false;
+}
+
+bool plan_find_holder(const struct plan *plan, const struct plan_file *file, char *path, size_t size)
+{
+	for (size_t i = 0; i < plan->n_tasks; i++) {
+		const struct plan_task *task = &plan->tasks[i];
+
+		for (size_t f = 0; f < task->n_fds; f++) {
+			if (task->fds[f].file != file)
+				continue;
+			snprintf(path, size, "/proc/%d/fd/%d", task->pid, task->fds[f].fd);
+			return true;
+		}
+		for (size_t a = 0; a < task->n_areas; a++) {
+			const VmaEntry *v = task->areas[a].vma;
+
+			if (task->areas[a].file != file)
+				continue;
+			snprintf(path, size, "/proc/%d/map_files/%lx-%lx", task->pid, (long)v->start, (long)v->end);
+			return true;
+		}
 	}
 	return false;
 }

@@ -95,6 +95,56 @@ int fdinfo_parse_lock(const char *text, struct fdinfo_lock *lock)
 	return last >= lock->start ? 0 : -EBADMSG;
 }
 
+static int parse_handle(const char *line, struct fdinfo_inotify *w)
+{
+	int at = 0;
+
+	const char *handle = strstr(line, " fhandle-bytes:"), *end = strchr(line, '\n');
+	if (!handle || (end && handle > end))
+		return 0; /* none */
+	if (sscanf(handle, " fhandle-bytes:%x fhandle-type:%x f_handle:%n", &w->handle_bytes, &w->handle_type, &at) !=
+		    2 ||
+	    !at || w->handle_bytes > sizeof(w->handle))
+		return -EBADMSG;
+	for (unsigned int i = 0; i < w->handle_bytes; i++)
+		if (sscanf(handle + at + 2 * i, "%2hhx", &w->handle[i]) != 1)
+			return -EBADMSG;
+	return 0;
+}
+
+static int parse_inotify(const char *line, struct fdinfo_inotify *w)
+{
+	*w = (struct fdinfo_inotify){};
+	if (sscanf(line, "inotify wd:%x ino:%" SCNx64 " sdev:%" SCNx32 " mask:%" SCNx32 " ignored_mask:%" SCNx32,
+		   &w->wd, &w->ino, &w->dev, &w->mask, &w->ignored_mask) != 5)
+		return -EBADMSG;
+	return parse_handle(line, w);
+}
+
+int fdinfo_parse_inotify(const char *text, struct fdinfo_inotify **list, size_t *n)
+{
+	int err = 0;
+
+	*n = 0;
+	*list = NULL;
+	for (const char *line = text; line && !err; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, "inotify ", 8))
+			continue;
+		struct fdinfo_inotify *larger = realloc(*list, (*n + 1) * sizeof(*larger));
+		if (larger)
+			*list = larger;
+		err = larger ? parse_inotify(line, &larger[*n]) : -ENOMEM;
+		*n += !err;
+	}
+	if (err) {
+		free(*list);
+		*list = NULL;
+		*n = 0;
+	}
+	return err;
+}
+
 static int parse_watch(const char *line, struct fdinfo_watch *w)
 {
 	return sscanf(line,

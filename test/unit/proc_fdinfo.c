@@ -100,6 +100,31 @@ START_TEST(lock)
 }
 END_TEST
 
+START_TEST(inotify)
+{
+	static const char line[] = HEAD "inotify wd:b ino:a7 sdev:fe00000 mask:fff ignored_mask:0 fhandle-bytes:8 "
+					"fhandle-type:1 f_handle:0ea0a7002863e56c\n"
+					"inotify wd:1 ino:9 sdev:2c mask:300 ignored_mask:0 \n";
+	struct fdinfo_inotify *list;
+	size_t n;
+
+	ck_assert_int_eq(fdinfo_parse_inotify(line, &list, &n), 0);
+	ck_assert_uint_eq(n, 2);
+	ck_assert(list[0].wd == 11 && list[0].ino == 0xa7 && list[0].dev == 0xfe00000 && list[0].mask == 0xfff);
+	ck_assert(list[0].handle_bytes == 8 && list[0].handle_type == 1 && list[0].handle[7] == 0x6c);
+	ck_assert(list[1].wd == 1 && !list[1].handle_bytes);
+	free(list);
+	for (size_t len = 0; len < sizeof(line); len++) {
+		_cleanup_free_ char *cut = strndup(line, len);
+		int err = fdinfo_parse_inotify(cut, &list, &n);
+
+		ck_assert(err == 0 || err == -EBADMSG);
+		ck_assert(err == 0 || !list);
+		free(list);
+	}
+}
+END_TEST
+
 START_TEST(epoll)
 {
 	struct fdinfo_watch *list;
@@ -139,6 +164,7 @@ int main(void)
 	tcase_add_test(c, signalfd);
 	tcase_add_test(c, pidfd);
 	tcase_add_test(c, lock);
+	tcase_add_test(c, inotify);
 	tcase_add_test(c, epoll);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);

@@ -154,6 +154,12 @@ static void narrow(void)
 	X(lock_before_start, s.n_locks = 1; s.lock.start = -1)                                                         \
 	X(lock_overflow, s.n_locks = 1; s.lock.start = 2; s.lock.len = INT64_MAX)                                      \
 	X(lease_type, s.n_locks = 1; s.lock.flag = LOCK_KIND_LEASE; s.lock.type = 5)                                   \
+	X(inotify_without_entry, use_inotify(); s.files[7].ify = NULL)                                                 \
+	X(inotify_of_missing_file, use_inotify(); s.fh.path = "/nowhere/at/all")                                       \
+	X(inotify_of_unknown_file, use_inotify(); s.fh.path = NULL)                                                    \
+	X(inotify_short_handle, use_inotify(); s.fh.path = NULL; s.fh.bytes = 128)                                     \
+	X(inotify_number_0, use_inotify(); s.wd.wd = 0)                                                                \
+	X(inotify_number, use_inotify(); s.wd.wd = 0x7fffffff)                                                         \
 	X(type_differs, s.fds[0].type = FD_TYPES__TTY)                                                                 \
 	X(unknown_file, s.fds[0].id = 99)                                                                              \
 	X(same_fd_twice, s.fds[1].fd = 0)                                                                              \
@@ -230,6 +236,14 @@ END_TEST
 START_TEST(takes_lock)
 {
 	s.n_locks = 1;
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+START_TEST(takes_inotify)
+{
+	use_inotify();
 	write_set();
 	ck_assert_int_eq(try_plan(), 0);
 }
@@ -377,6 +391,7 @@ int main(void)
 	tcase_add_test(refuse, takes_foreign_affinity);
 	tcase_add_test(refuse, judges_shapes);
 	tcase_add_test(refuse, takes_filters);
+	tcase_add_test(refuse, takes_inotify);
 	tcase_add_test(refuse, takes_lock);
 	tcase_add_test(refuse, takes_pidfds);
 	tcase_add_test(refuse, takes_ghost);

@@ -42,6 +42,9 @@ static struct set {
 	MemfdFileEntry memfd;
 	FifoEntry fifo;
 	PidfdEntry pidfd;
+	InotifyFileEntry inotify;
+	InotifyWdEntry wd, *wds[1];
+	FhEntry fh;
 	FileLockEntry lock;
 	size_t n_locks;
 	RemapFilePathEntry remap;
@@ -229,6 +232,24 @@ static void use_pidfd(pid_t pid)
 	s.n_fds = 7;
 }
 
+/* The file of descriptor 6 becomes an inotify descriptor that watches a directory. */
+static void use_inotify(void)
+{
+	file_entry__init(&s.files[7]);
+	s.files[7].id = s.inotify.id = 8;
+	s.files[7].type = s.fds[6].type = FD_TYPES__INOTIFY;
+	s.files[7].ify = &s.inotify;
+	s.inotify.fown = &s.fown;
+	s.inotify.n_wd = 1;
+	s.inotify.wd = s.wds;
+	s.wds[0] = &s.wd;
+	s.wd.f_handle = &s.fh;
+	s.wd.wd = 1;
+	s.fh.path = "/";
+	s.n_files = 8;
+	s.n_fds = 7;
+}
+
 static void fill_files(void)
 {
 	static char *const names[] = { "/proc/self/exe", "/", "/dev/null" };
@@ -237,6 +258,9 @@ static void fill_files(void)
 	memfd_file_entry__init(&s.memfd);
 	fifo_entry__init(&s.fifo);
 	pidfd_entry__init(&s.pidfd);
+	inotify_file_entry__init(&s.inotify);
+	inotify_wd_entry__init(&s.wd);
+	fh_entry__init(&s.fh);
 	file_lock_entry__init(&s.lock);
 	s.lock.flag = LOCK_KIND_POSIX;
 	s.lock.pid = s.pid;
