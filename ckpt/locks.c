@@ -81,6 +81,18 @@ static const char *kind_name(uint32_t kind)
 					 : "unknown";
 }
 
+/* Whether another one of the same kind was told: POSIX locks may be many ranges. */
+static bool is_told(const struct dump *d, size_t n)
+{
+	const struct lock *list = d->locks->list;
+
+	for (size_t i = 0; i < n; i++)
+		if (list[i].file == list[n].file && list[i].task == list[n].task &&
+		    list[i].info.kind == list[n].info.kind)
+			return true;
+	return false;
+}
+
 int locks_judge(struct dump *d)
 {
 	int err = 0;
@@ -90,6 +102,8 @@ int locks_judge(struct dump *d)
 		const char *path = l->file->link;
 		char reason[PATH_MAX + 96];
 
+		if (is_told(d, i))
+			continue;
 		snprintf(reason, sizeof(reason), "%s has a lock of the kind %s", path, kind_name(l->info.kind));
 		if (!l->info.kind)
 			err = blocker_add(d, l->task->pid, "file lock", reason, "release it before the dump", "fd %d",
