@@ -41,6 +41,7 @@ struct opts {
 	bool shell_job;
 	bool file_locks;
 	bool link_remap;
+	bool allow_grown;
 	bool force_irmap;
 	const char *irmap_paths[IRMAP_PATHS];
 	size_t irmap_path_count;

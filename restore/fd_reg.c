@@ -10,6 +10,7 @@
 
 #include "cleanup.h"
 #include "log.h"
+#include "opts.h"
 #include "plan.h"
 #include "proc_files.h"
 
@@ -29,14 +30,27 @@ static int reg_read(struct plan *plan, struct plan_file *file)
 	return 0;
 }
 
-static void check_stat(struct plan *plan, const RegFileEntry *e, const struct stat *st)
+/* A log that others have written to: its old bytes are where they were, and nobody has it mapped. */
+static bool may_have_grown(const struct plan *plan, const struct plan_file *file, const struct stat *st)
 {
+	const RegFileEntry *e = file->entry->reg;
+
+	return plan->opts->allow_grown && file->first && (uint64_t)st->st_size > e->size;
+}
+
+static void check_stat(struct plan *plan, const struct plan_file *file, const struct stat *st)
+{
+	const RegFileEntry *e = file->entry->reg;
+
 	if (e->has_mode && e->mode && (e->mode & S_IFMT) != (st->st_mode & S_IFMT))
 		plan_refuse(plan, "%s has another type than at the dump (mode 0%o instead of 0%o): put the file back",
 			    e->name, st->st_mode, e->mode);
-	else if (S_ISREG(st->st_mode) && e->has_size && e->size != (uint64_t)st->st_size)
-		plan_refuse(plan, "%s has changed since the dump (%lld bytes instead of %llu): put the old file back",
-			    e->name, (long long)st->st_size, (unsigned long long)e->size);
+	else if (S_ISREG(st->st_mode) && e->has_size && e->size != (uint64_t)st->st_size &&
+		 !may_have_grown(plan, file, st))
+		plan_refuse(plan, "%s has changed since the dump (%lld bytes instead of %llu): put the old file back%s",
+			    e->name, (long long)st->st_size, (unsigned long long)e->size,
+			    file->first && (uint64_t)st->st_size > e->size ? ", or, if it is a log: --allow-grown"
+									   : "");
 }
 
 void plan_check_file(struct plan *plan, struct plan_file *file)
@@ -57,7 +71,7 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 		plan_refuse(plan, "%s is missing (%s): put it back", e->name, strerror(errno));
 		return;
 	}
-	check_stat(plan, e, &st);
+	check_stat(plan, file, &st);
 	/* Devices and pipes may do something when they are opened. */
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return;

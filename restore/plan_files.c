@@ -259,8 +259,8 @@ int plan_share_files(struct plan *plan)
 
 			if (!file)
 				continue;
-			plan_check_file(plan, file);
 			file->first = file->first ? file->first : &task->fds[f];
+			plan_check_file(plan, file);
 			file->with->owner = plan_common_ancestor(file->with->owner, task);
 		}
 	}

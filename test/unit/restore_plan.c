@@ -160,6 +160,9 @@ static void narrow(void)
 	X(inotify_short_handle, use_inotify(); s.fh.path = NULL; s.fh.bytes = 128)                                     \
 	X(inotify_number_0, use_inotify(); s.wd.wd = 0)                                                                \
 	X(inotify_number, use_inotify(); s.wd.wd = 0x7fffffff)                                                         \
+	X(ns_without_entry, use_ns(0x40000000, 0); s.files[7].nsf = NULL)                                              \
+	X(ns_of_unknown_kind, use_ns(3, 0))                                                                            \
+	X(ns_of_another, use_ns(0x40000000, 77))                                                                       \
 	X(type_differs, s.fds[0].type = FD_TYPES__TTY)                                                                 \
 	X(unknown_file, s.fds[0].id = 99)                                                                              \
 	X(same_fd_twice, s.fds[1].fd = 0)                                                                              \
@@ -246,6 +249,27 @@ START_TEST(takes_inotify)
 	use_inotify();
 	write_set();
 	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+/* A descriptor's file may grow if the user says so; never shrink, and not what is mapped. */
+START_TEST(takes_grown_file)
+{
+	s.reg[2].name = "/proc/self/exe";
+	s.reg[2].has_size = true;
+	s.reg[2].size = 1;
+	write_set();
+	ck_assert_int_lt(try_plan(), 0);
+	allow_grown = true;
+	ck_assert_int_eq(try_plan(), 0);
+	s.reg[2].size = INT64_MAX;
+	write_set();
+	ck_assert_int_lt(try_plan(), 0);
+	s.reg[2].has_size = false;
+	s.reg[0].has_size = true;
+	s.reg[0].size = 1;
+	write_set();
+	ck_assert_int_lt(try_plan(), 0);
 }
 END_TEST
 
@@ -391,6 +415,7 @@ int main(void)
 	tcase_add_test(refuse, takes_foreign_affinity);
 	tcase_add_test(refuse, judges_shapes);
 	tcase_add_test(refuse, takes_filters);
+	tcase_add_test(refuse, takes_grown_file);
 	tcase_add_test(refuse, takes_inotify);
 	tcase_add_test(refuse, takes_lock);
 	tcase_add_test(refuse, takes_pidfds);

@@ -42,6 +42,7 @@ static struct set {
 	MemfdFileEntry memfd;
 	FifoEntry fifo;
 	PidfdEntry pidfd;
+	NsFileEntry ns;
 	InotifyFileEntry inotify;
 	InotifyWdEntry wd, *wds[1];
 	FhEntry fh;
@@ -250,6 +251,19 @@ static void use_inotify(void)
 	s.n_fds = 7;
 }
 
+/* The file of descriptor 6 becomes one of a namespace. */
+static void use_ns(uint32_t flag, uint32_t id)
+{
+	file_entry__init(&s.files[7]);
+	s.files[7].id = s.ns.id = 8;
+	s.files[7].type = s.fds[6].type = FD_TYPES__NS;
+	s.files[7].nsf = &s.ns;
+	s.ns.ns_cflag = flag;
+	s.ns.ns_id = id;
+	s.n_files = 8;
+	s.n_fds = 7;
+}
+
 static void fill_files(void)
 {
 	static char *const names[] = { "/proc/self/exe", "/", "/dev/null" };
@@ -258,6 +272,7 @@ static void fill_files(void)
 	memfd_file_entry__init(&s.memfd);
 	fifo_entry__init(&s.fifo);
 	pidfd_entry__init(&s.pidfd);
+	ns_file_entry__init(&s.ns);
 	inotify_file_entry__init(&s.inotify);
 	inotify_wd_entry__init(&s.wd);
 	fh_entry__init(&s.fh);
@@ -421,9 +436,13 @@ static void write_set(void)
 	image_dir_close(&dir);
 }
 
+static bool allow_grown; /* --allow-grown */
+
 static int try_plan(void)
 {
-	const struct opts opts = { .images_dir = path, .status_fd = -1, .cpu_caps = CPU_CAP_DEFAULT };
+	const struct opts opts = {
+		.allow_grown = allow_grown, .images_dir = path, .status_fd = -1, .cpu_caps = CPU_CAP_DEFAULT
+	};
 	struct plan plan;
 	int err = plan_open(&plan, &opts);
 
@@ -433,6 +452,7 @@ static int try_plan(void)
 
 static void setup(void)
 {
+	allow_grown = false;
 	strcpy(path, "/tmp/ckpt-unit-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(path));
 	fill();
