@@ -23,6 +23,7 @@
 struct reg {
 	struct statfs fs;
 	const struct ghost *ghost; /* NULL: it has its name */
+	pid_t dead; /* a file of /proc/PID of this process, which is gone; 0: none */
 	bool other_names; /* it has only names that it was not opened by */
 	const struct link_remap *link; /* then, with --link-remap */
 };
@@ -51,6 +52,21 @@ static bool match(const struct fd_info *info)
 	       (((info->flags & O_PATH) || info->number < 0) && (S_ISCHR(st->st_mode) || S_ISFIFO(st->st_mode)));
 }
 
+/* The process whose file in /proc it is, if that is gone: then nothing is left of it but the name. */
+static pid_t dead_owner(const struct dump_file *f)
+{
+	char path[PATH_MAX], *end;
+	struct stat st;
+
+	if (strncmp(f->link, "/proc/", 6) || f->link[6] < '1' || f->link[6] > '9')
+		return 0;
+	pid_t pid = strtol(f->link + 6, &end, 10);
+	snprintf(path, sizeof(path), "%.*s", (int)ghost_name_length(f->link), f->link);
+	if (!strncmp(end, "/task/", 6) || (!stat(path, &st) && st.st_ino == f->st.st_ino))
+		return 0;
+	return pid;
+}
+
 static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
 {
 	struct reg *r = calloc(1, sizeof(*r));
@@ -60,8 +76,10 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	f->data = r;
 	if (fstatfs(info->fd, &r->fs))
 		return log_errno(errno, "can't tell the file system of %s", f->link);
-	if (r->fs.f_type == PROC_SUPER_MAGIC)
+	if (r->fs.f_type == PROC_SUPER_MAGIC) {
+		r->dead = dead_owner(f);
 		return 0;
+	}
 	if (!f->st.st_nlink)
 		return ghost_add(d, f, info->fd, &r->ghost);
 	r->other_names = link_remap_is_one(f);
@@ -93,6 +111,8 @@ static int judge_file(struct dump *d, const struct dump_file *f)
 	char reason[PATH_MAX + 128];
 	struct stat st;
 
+	if (r->dead)
+		return 0;
 	if (r->fs.f_type == PROC_SUPER_MAGIC && !strncmp(f->link, "/proc/", 6) && f->link[6] >= '0' &&
 	    f->link[6] <= '9')
 		return judge_proc(d, f);
@@ -116,7 +136,8 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct 
 
 	if (!r || !name)
 		return -ENOMEM;
-	if (((const struct reg *)f->data)->ghost || ((const struct reg *)f->data)->link)
+	const struct reg *now = f->data;
+	if (now->ghost || now->link || now->dead)
 		name[ghost_name_length(name)] = 0;
 	reg_file_entry__init(r);
 	r->id = f->id;
@@ -143,12 +164,14 @@ static int put_remap(struct dump *d, struct dump_file *f, void *arg)
 	const struct reg *r = f->data;
 	struct remaps *all = arg;
 
-	if ((!r->ghost && !r->link) || !S_ISDIR(f->st.st_mode) == all->directories)
+	if ((!r->ghost && !r->link && !r->dead) || !S_ISDIR(f->st.st_mode) == all->directories)
 		return 0;
 	if (!all->any)
 		image_create(&all->w, &d->images, IMG_REMAP_FPATH, 0);
 	all->any = true;
-	if (r->link)
+	if (r->dead)
+		ghost_put_dead(&all->w, f, r->dead);
+	else if (r->link)
 		link_remap_put(&all->w, f, r->link);
 	else
 		ghost_put_remap(&all->w, f, r->ghost);

@@ -203,6 +203,17 @@ void ghost_put_remap(struct image_writer *w, const struct dump_file *f, const st
 	image_put(w, &e.base);
 }
 
+void ghost_put_dead(struct image_writer *w, const struct dump_file *f, pid_t pid)
+{
+	RemapFilePathEntry e = REMAP_FILE_PATH_ENTRY__INIT;
+
+	e.orig_id = f->id;
+	e.remap_id = pid;
+	e.has_remap_type = true;
+	e.remap_type = REMAP_TYPE__PROCFS;
+	image_put(w, &e.base);
+}
+
 int ghosts_write(struct dump *d)
 {
 	struct writing_ghosts w = { .d = d };

@@ -436,6 +436,8 @@ void link_remap_put(struct image_writer *w, const struct dump_file *f, const str
 void link_remaps_free(struct dump *d, bool keep);
 /* Adds to remap-fpath.img that the file is the ghost. */
 void ghost_put_remap(struct image_writer *w, const struct dump_file *f, const struct ghost *ghost);
+/* The same: that it is a file in /proc of a process that is gone. */
+void ghost_put_dead(struct image_writer *w, const struct dump_file *f, pid_t pid);
 /* All ghost-file-N.img. Returns 0 or -errno (logged). */
 int ghosts_write(struct dump *d);
 void ghosts_free(struct dump *d);

@@ -5,14 +5,18 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "log.h"
 #include "opts.h"
 #include "plan.h"
 #include "proc_files.h"
+#include "task.h"
 
 /* Flags that make sense once only, or that open(2) does not know. */
 #define NOT_FOR_OPEN (O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC | FASYNC | O_TMPFILE)
@@ -61,7 +65,7 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 	if (file->checked || file->ghost || file->entry->type != FD_TYPES__REG)
 		return;
 	file->checked = true;
-	if (proc_task(plan, e->name)) /* it does not exist yet */
+	if (file->dead || proc_task(plan, e->name)) /* it does not exist yet */
 		return;
 	if (e->has_ext && e->ext) {
 		plan_refuse(plan, "%s is external to the images: not supported yet", e->name);
@@ -80,6 +84,24 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 		plan_refuse(plan, "%s can't be opened (%s): check permissions and mounts", e->name, strerror(errno));
 }
 
+/* While a process stands in for the one that is gone. */
+static int open_dead(struct plan *plan, const struct plan_file *file, int flags)
+{
+	const RegFileEntry *e = file->entry->reg;
+	const char *rest = strchr(e->name + strlen("/proc/"), '/');
+	char path[PATH_MAX];
+	pid_t pid = tree_fork_dead(plan, file->dead);
+
+	if (pid < 0)
+		return log_errno(errno, "can't fork a process in place of %d", file->dead);
+	snprintf(path, sizeof(path), "/proc/%d%s", pid, rest ? rest : "");
+	int fd = open(path, (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | O_CLOEXEC), err = errno;
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return fd < 0 ? log_errno(err, "can't open %s", path) : fd_to_temporary(plan, fd);
+}
+
 int reg_open(struct plan *plan, struct plan_file *file, int flags)
 {
 	const RegFileEntry *e = file->entry->reg;
@@ -91,6 +113,8 @@ int reg_open(struct plan *plan, struct plan_file *file, int flags)
 		if ((flags & O_TMPFILE) == O_TMPFILE) /* it contains O_DIRECTORY */
 			flags &= ~O_TMPFILE;
 	}
+	if (file->dead)
+		return open_dead(plan, file, flags);
 	int fd = open(file->ghost ? link : e->name,
 		      (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)

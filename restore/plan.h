@@ -93,6 +93,7 @@ struct plan_file {
 	int fd; /* in the owner and its descendants, once opened; above plan->fd_low */
 	const struct plan_fd *first; /* the lowest descriptor of the first task that holds it */
 	bool checked; /* its path was looked at */
+	pid_t dead; /* it belongs to this process in /proc, which was gone at the dump; 0: to none */
 	bool late; /* it is opened when all tasks exist (late_files.c) */
 	bool *late_users; /* by index: tasks that need it, beside its owner; NULL: none */
 	size_t n_late_users;

@@ -34,7 +34,7 @@ void proc_find_late(struct plan *plan, struct plan_file *file)
 	const char *path = file->entry->reg->name;
 	const struct plan_task *task = proc_task(plan, path);
 
-	if (!task || is_ancestor(task, file->with->owner))
+	if (!task || file->dead || is_ancestor(task, file->with->owner))
 		return;
 	file->late = true;
 	if (file->map[0].owner || file->map[1].owner)

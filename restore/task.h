@@ -19,6 +19,8 @@ struct plan_task;
  */
 int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling);
 
+/* Forks a process that waits to be killed, with the number if that is free. Returns its number, or -1 with errno. */
+pid_t tree_fork_dead(const struct plan *plan, pid_t pid);
 /* Forks a process with a number that no task needs. Returns as fork(), with errno. */
 pid_t tree_fork_anonymous(const struct plan *plan);
 

@@ -59,6 +59,20 @@ int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling)
 	return 0;
 }
 
+pid_t tree_fork_dead(const struct plan *plan, pid_t pid)
+{
+	bool of_tree = pid >= plan->lowest && pid <= plan->highest; /* it may be about to be born */
+	pid_t helper = of_tree ? -1 : fork_as(pid, 0);
+
+	if (helper < 0)
+		helper = tree_fork_anonymous(plan);
+	if (helper)
+		return helper;
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	for (;;)
+		pause();
+}
+
 /* Born by a helper that ends right now. */
 static void await_adoption(struct plan *plan, const struct plan_task *task, pid_t helper)
 {
