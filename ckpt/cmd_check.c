@@ -22,7 +22,6 @@ static const struct {
 	{ "tun", "TUN and TAP devices" },
 	{ "tun_ns", "TUN and TAP devices in network namespaces" },
 	{ "userns", "user namespaces" },
-	{ "fdinfo_lock", "file locks" },
 	{ "cgroupns", "cgroup namespaces" },
 	{ "autofs", "autofs mounts" },
 	{ "tcp_half_closed", "TCP connections" },

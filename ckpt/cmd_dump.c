@@ -169,6 +169,8 @@ static int write_images(struct dump *d)
 	pthread_t helper;
 	int err = fault_point(FAULT_dump_judged);
 
+	if (!err)
+		err = link_remaps_make(d);
 	if (err)
 		return err;
 	/* what describes the tree is written by a second thread, while the tasks write their memory */
@@ -226,6 +228,7 @@ static int dump_tree(struct dump *d)
 		err = write_stats(d);
 	if (!err)
 		err = image_dir_commit(&d->images);
+	d->committed = !err;
 	if (!err)
 		log_info("images have their final names");
 	if (err || d->opts->leave_running)
@@ -243,10 +246,12 @@ static void say_why(const struct dump *d, int err)
 static void free_dump(struct dump *d)
 {
 	undo_free(&d->undo);
+	link_remaps_free(d, d->committed);
 	files_free(d);
 	shmem_free(d);
 	seccomp_free(d);
 	ghosts_free(d);
+	locks_free(d);
 	sk_queues_free(d);
 	if (d->sock_diag > 0)
 		close(d->sock_diag);

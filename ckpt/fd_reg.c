@@ -2,10 +2,10 @@
  * Regular files, directories and plain devices (null, zero, full, random, urandom, kmsg is not one): kept as
  * the path that leads to them. Also what tasks map, execute, and have as working and root directory.
  *
- * What has no name any more is a ghost (ghost.c).
+ * What has no name any more is a ghost (ghost.c), what has others than that by which it was opened: link_remap.c. A
+ * renamed file has its new name.
  *
- * Does not handle: files that have another name than that by which they were opened, and paths that now lead to
- * something else (both judged).
+ * Does not handle: paths that now lead to something else, like one below a mount that came later (judged).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,10 +18,14 @@
 
 #include "dump.h"
 #include "log.h"
+#include "opts.h"
 
 struct reg {
 	struct statfs fs;
 	const struct ghost *ghost; /* NULL: it has its name */
+	pid_t dead; /* a file of /proc/PID of this process, which is gone; 0: none */
+	bool other_names; /* it has only names that it was not opened by */
+	const struct link_remap *link; /* then, with --link-remap */
 };
 
 static bool is_plain_device(const struct stat *st)
@@ -45,7 +49,22 @@ static bool match(const struct fd_info *info)
 	if (!strncmp(info->link, "/memfd:", 7) || !strncmp(info->link, "/dev/zero (deleted)", 19))
 		return false;
 	return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode) || is_plain_device(st) ||
-	       (((info->flags & O_PATH) || info->number < 0) && S_ISCHR(st->st_mode));
+	       (((info->flags & O_PATH) || info->number < 0) && (S_ISCHR(st->st_mode) || S_ISFIFO(st->st_mode)));
+}
+
+/* The process whose file in /proc it is, if that is gone: then nothing is left of it but the name. */
+static pid_t dead_owner(const struct dump_file *f)
+{
+	char path[PATH_MAX], *end;
+	struct stat st;
+
+	if (strncmp(f->link, "/proc/", 6) || f->link[6] < '1' || f->link[6] > '9')
+		return 0;
+	pid_t pid = strtol(f->link + 6, &end, 10);
+	snprintf(path, sizeof(path), "%.*s", (int)ghost_name_length(f->link), f->link);
+	if (!strncmp(end, "/task/", 6) || (!stat(path, &st) && st.st_ino == f->st.st_ino))
+		return 0;
+	return pid;
 }
 
 static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
@@ -57,7 +76,14 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	f->data = r;
 	if (fstatfs(info->fd, &r->fs))
 		return log_errno(errno, "can't tell the file system of %s", f->link);
-	return f->st.st_nlink || r->fs.f_type == PROC_SUPER_MAGIC ? 0 : ghost_add(d, f, info->fd, &r->ghost);
+	if (r->fs.f_type == PROC_SUPER_MAGIC) {
+		r->dead = dead_owner(f);
+		return 0;
+	}
+	if (!f->st.st_nlink)
+		return ghost_add(d, f, info->fd, &r->ghost);
+	r->other_names = link_remap_is_one(f);
+	return r->other_names && d->opts->link_remap ? link_remap_add(d, f, info->fd, &r->link) : 0;
 }
 
 /* Files of tasks of the tree come back with them; those of threads would be opened before these exist. */
@@ -85,18 +111,22 @@ static int judge_file(struct dump *d, const struct dump_file *f)
 	char reason[PATH_MAX + 128];
 	struct stat st;
 
+	if (r->dead)
+		return 0;
 	if (r->fs.f_type == PROC_SUPER_MAGIC && !strncmp(f->link, "/proc/", 6) && f->link[6] >= '0' &&
 	    f->link[6] <= '9')
 		return judge_proc(d, f);
 	if (r->ghost)
 		return ghost_judge(d, f, r->ghost);
+	if (r->other_names)
+		return link_remap_judge(d, f, r->link);
 	int missing = stat(f->link, &st) ? errno : 0;
 	if (!missing && st.st_ino == f->st.st_ino && st.st_dev == f->st.st_dev)
 		return 0;
 	snprintf(reason, sizeof(reason), "%s %s", f->link,
 		 missing ? "is not reachable by this path" : "is now another file");
-	return blocker_add(d, f->pid, "renamed file", reason, "not supported yet; move the file back before the dump",
-			   "%s", f->where);
+	return blocker_add(d, f->pid, "hidden file", reason,
+			   "close it, or make it reachable by its path again before the dump", "%s", f->where);
 }
 
 static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena)
@@ -106,7 +136,8 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct 
 
 	if (!r || !name)
 		return -ENOMEM;
-	if (((const struct reg *)f->data)->ghost)
+	const struct reg *now = f->data;
+	if (now->ghost || now->link || now->dead)
 		name[ghost_name_length(name)] = 0;
 	reg_file_entry__init(r);
 	r->id = f->id;
@@ -133,12 +164,17 @@ static int put_remap(struct dump *d, struct dump_file *f, void *arg)
 	const struct reg *r = f->data;
 	struct remaps *all = arg;
 
-	if (!r->ghost || !S_ISDIR(f->st.st_mode) == all->directories)
+	if ((!r->ghost && !r->link && !r->dead) || !S_ISDIR(f->st.st_mode) == all->directories)
 		return 0;
 	if (!all->any)
 		image_create(&all->w, &d->images, IMG_REMAP_FPATH, 0);
 	all->any = true;
-	ghost_put_remap(&all->w, f, r->ghost);
+	if (r->dead)
+		ghost_put_dead(&all->w, f, r->dead);
+	else if (r->link)
+		link_remap_put(&all->w, f, r->link);
+	else
+		ghost_put_remap(&all->w, f, r->ghost);
 	return 0;
 }
 

@@ -130,6 +130,22 @@ int files_add_made(struct dump *d, const struct dump_fd_kind *kind, pid_t pid, c
 	return 0;
 }
 
+int files_add_second(struct dump *d, const struct dump_file *f, const struct dump_fd_kind *kind,
+		     const struct fd_info *info, struct dump_file **second)
+{
+	struct dump_file probe = *f;
+
+	probe.kind = kind;
+	probe.data = NULL;
+	probe.in_flight = false; /* the descriptor belongs to the first */
+	*second = new_file(d->files, &probe);
+	if (!*second)
+		return log_errno(ENOMEM, "%s of task %d", f->where, f->pid);
+	d->files->list[d->files->n++] = *second;
+	(*second)->id = d->files->n;
+	return kind->collect ? kind->collect(d, *second, info) : 0;
+}
+
 static int collect_owner(struct dump_file *f, int fd)
 {
 	struct f_owner_ex owner = {};
@@ -225,7 +241,8 @@ static int collect_fd(struct dump_task *t, int number, struct dump_fd *entry)
 	struct dump_file **known = tfind(&probe, &t->dump->files->descriptions, compare_descriptions);
 	entry->fd = number;
 	entry->file = known ? *known : NULL;
-	return known ? 0 : add_fd(t, &info, &probe, entry);
+	err = known ? 0 : add_fd(t, &info, &probe, entry);
+	return err ? err : locks_collect(t, entry->file, number, text, !known);
 }
 
 static int collect_fds(struct dump_task *t)
@@ -286,7 +303,8 @@ int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, 
 		close(fd);
 		return log_errno(ENOMEM, "%s of task %d", probe.where, socket->pid);
 	}
-	return describe(d, *file, &info);
+	err = describe(d, *file, &info);
+	return err ? err : locks_collect(t, *file, fd, text, true);
 }
 
 static int get_registry(struct dump *d)
@@ -463,7 +481,7 @@ int files_judge(struct dump *d)
 		else if (f->kind->judge)
 			err = f->kind->judge(d, f);
 	}
-	return err;
+	return err ? err : locks_judge(d);
 }
 
 static int write_fdinfo(const struct dump_task *t)
@@ -502,6 +520,8 @@ int files_write(struct dump *d)
 			image_put(&w, &e.base);
 	}
 	int closed = image_close(&w);
+	if (!err)
+		err = locks_write(d);
 	for (size_t i = 0; dump_fd_kinds[i] && !err; i++)
 		err = dump_fd_kinds[i]->write ? dump_fd_kinds[i]->write(d) : 0;
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
@@ -524,6 +544,8 @@ void files_free(struct dump *d)
 	for (size_t i = 0; i < d->files->n; i++) {
 		if (d->files->list[i]->in_flight)
 			close(d->files->list[i]->number);
+		if (d->files->list[i]->kind && d->files->list[i]->kind->forget)
+			d->files->list[i]->kind->forget(d->files->list[i]->data);
 		free(d->files->list[i]->data);
 		free(d->files->list[i]->link);
 		free(d->files->list[i]);

@@ -15,6 +15,7 @@
 
 #include "cleanup.h"
 #include "dump.h"
+#include "file_handle.h"
 #include "ghost-file.pb-c.h"
 #include "log.h"
 #include "opts.h"
@@ -151,7 +152,7 @@ static int write_ghost(struct dump *d, const struct ghost *g)
 	e.gid = g->st.st_gid;
 	e.mode = g->st.st_mode;
 	e.has_dev = e.has_ino = true;
-	e.dev = g->st.st_dev;
+	e.dev = kernel_dev(g->st.st_dev);
 	e.ino = g->st.st_ino;
 	e.has_rdev = S_ISCHR(g->st.st_mode);
 	e.rdev = g->st.st_rdev;
@@ -199,6 +200,17 @@ void ghost_put_remap(struct image_writer *w, const struct dump_file *f, const st
 	e.remap_id = g->id;
 	e.has_remap_type = true;
 	e.remap_type = REMAP_TYPE__GHOST;
+	image_put(w, &e.base);
+}
+
+void ghost_put_dead(struct image_writer *w, const struct dump_file *f, pid_t pid)
+{
+	RemapFilePathEntry e = REMAP_FILE_PATH_ENTRY__INIT;
+
+	e.orig_id = f->id;
+	e.remap_id = pid;
+	e.has_remap_type = true;
+	e.remap_type = REMAP_TYPE__PROCFS;
 	image_put(w, &e.base);
 }
 

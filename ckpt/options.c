@@ -293,6 +293,13 @@ static int set_option(struct opts *opts, const char *place, const struct option_
 			return bad_value(place, def, value, "a name");
 		*(const char **)((char *)opts + def->offset) = value;
 		return 0;
+	case TYPE_IRMAP_PATH:
+		if (!*value)
+			return bad_value(place, def, value, "a path");
+		if (opts->irmap_path_count == IRMAP_PATHS)
+			return bad_value(place, def, value, "one of at most 16 paths");
+		opts->irmap_paths[opts->irmap_path_count++] = value;
+		return 0;
 	case TYPE_EXT_UNIX:
 		if (value && strspn(value, "0123456789,") != strlen(value))
 			return bad_value(place, def, value, "numbers of inodes");

@@ -23,6 +23,7 @@ enum option_type {
 	TYPE_VERBOSITY,
 	TYPE_CPU_CAP,
 	TYPE_CLOSE,
+	TYPE_IRMAP_PATH,
 	TYPE_EXT_UNIX, /* --ext-unix-sk: numbers of inodes, or none for all */
 	TYPE_ACTION, /* --help, --version */
 	TYPE_NOOP, /* accepted: ignoring it loses nothing that was asked for */

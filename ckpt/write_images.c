@@ -23,14 +23,14 @@ static void fill_ids(TaskKobjIdsEntry *e, uint32_t own)
 	e->vm_id = e->files_id = e->fs_id = e->sighand_id = own;
 	e->has_pid_ns_id = e->has_net_ns_id = e->has_ipc_ns_id = e->has_uts_ns_id = true;
 	e->has_mnt_ns_id = e->has_user_ns_id = e->has_cgroup_ns_id = e->has_time_ns_id = true;
-	e->pid_ns_id = 1;
+	e->pid_ns_id = IDS_PID_NS;
 	e->net_ns_id = IDS_NET_NS;
-	e->ipc_ns_id = 3;
-	e->uts_ns_id = 4;
-	e->time_ns_id = 5;
-	e->mnt_ns_id = 6;
-	e->user_ns_id = 7;
-	e->cgroup_ns_id = 8;
+	e->ipc_ns_id = IDS_IPC_NS;
+	e->uts_ns_id = IDS_UTS_NS;
+	e->time_ns_id = IDS_TIME_NS;
+	e->mnt_ns_id = IDS_MNT_NS;
+	e->user_ns_id = IDS_USER_NS;
+	e->cgroup_ns_id = IDS_CGROUP_NS;
 }
 
 static int write_ipc(struct dump *d)

@@ -171,6 +171,8 @@ struct dump {
 	struct seccomp_filters *filters; /* NULL: no thread has any */
 	struct ghosts *ghosts;
 	struct sysv *sysv;
+	bool committed; /* the images have their final names */
+	struct locks *locks; /* NULL: there are none */
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
 	struct gadget_cache gadget_cache;
 	struct undo undo;
@@ -222,6 +224,8 @@ struct dump_fd_kind {
 	int (*fill)(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena);
 	/* Writes images of its own, once for all files of the kind. */
 	int (*write)(struct dump *d);
+	/* Frees what data refers to; data itself is freed by the core. */
+	void (*forget)(void *data);
 };
 
 extern const struct dump_fd_kind *const dump_fd_kinds[]; /* ended by NULL */
@@ -283,8 +287,6 @@ void blockers_print(const struct dump *d, size_t tasks, size_t threads);
 
 /* A pidfd of a process or, since 6.9, of a single thread. Returns it or -errno (not logged). */
 int open_pidfd(pid_t pid);
-/* A pidfd of a process or, since 6.9, of a single thread. Returns it or -errno (not logged). */
-int open_pidfd(pid_t pid);
 /* The task of the tree that has the number, or NULL. */
 struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
 /* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */
@@ -341,10 +343,28 @@ int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, 
  * (logged).
  */
 int files_add_made(struct dump *d, const struct dump_fd_kind *kind, pid_t pid, const char *where, void *data);
+/*
+ * Makes one more file of the same description, of another kind, with an id of its own: kinds that CRIU describes by
+ * two entries have both. Returns 0 or -errno (logged).
+ */
+int files_add_second(struct dump *d, const struct dump_file *f, const struct dump_fd_kind *kind,
+		     const struct fd_info *info, struct dump_file **second);
+/* Appends what is in the pipe or FIFO behind our descriptor to the image (pipe_data.c). Returns 0 or -errno (logged).
+ */
+int pipe_write_data(struct image_writer *w, const struct dump_file *f, int fd);
 /* The file that was found after this one, the first after NULL; NULL at the end. */
 struct dump_file *files_next(const struct dump *d, const struct dump_file *f);
 /* Our own duplicate of a file of the tree. Returns the descriptor or -errno (logged). */
 int files_get(const struct dump *d, const struct dump_file *f);
+
+/*
+ * File locks (locks.c): those that fdinfo of the descriptor shows. first: the file was not seen before, so what belongs
+ * to it is not known yet. Return 0 or -errno (logged).
+ */
+int locks_collect(const struct dump_task *t, const struct dump_file *f, int fd, const char *text, bool first);
+int locks_judge(struct dump *d);
+int locks_write(struct dump *d);
+void locks_free(struct dump *d);
 
 /* Blockers by namespaces, and by objects that clone(2) made tasks share (namespaces.c). */
 int namespaces_judge(struct dump_task *t);
@@ -402,8 +422,22 @@ int ghost_add(struct dump *d, const struct dump_file *f, int fd, const struct gh
 int ghost_judge(struct dump *d, const struct dump_file *f, const struct ghost *ghost);
 /* The length of the name that it had, at the begin of what the link says. */
 size_t ghost_name_length(const char *link);
+/*
+ * Files whose name was removed while they have others (link_remap.c). is_one: of those; the link is NULL without
+ * --link-remap, and belongs to the registry. Names are made when the tree was found dumpable; freeing removes them
+ * unless they are to be kept. Return 0 or -errno (logged).
+ */
+struct link_remap;
+bool link_remap_is_one(const struct dump_file *f);
+int link_remap_add(struct dump *d, const struct dump_file *f, int fd, const struct link_remap **link);
+int link_remap_judge(struct dump *d, const struct dump_file *f, const struct link_remap *link);
+int link_remaps_make(struct dump *d);
+void link_remap_put(struct image_writer *w, const struct dump_file *f, const struct link_remap *link);
+void link_remaps_free(struct dump *d, bool keep);
 /* Adds to remap-fpath.img that the file is the ghost. */
 void ghost_put_remap(struct image_writer *w, const struct dump_file *f, const struct ghost *ghost);
+/* The same: that it is a file in /proc of a process that is gone. */
+void ghost_put_dead(struct image_writer *w, const struct dump_file *f, pid_t pid);
 /* All ghost-file-N.img. Returns 0 or -errno (logged). */
 int ghosts_write(struct dump *d);
 void ghosts_free(struct dump *d);

@@ -30,8 +30,28 @@ enum {
 	PE_PRESENT = 0x4, /* the pages are in pages-N.img */
 };
 
-/* task_kobj_ids_entry.net_ns_id of a tree in the network namespace of the caller */
-enum { IDS_NET_NS = 2 };
+/* file_lock_entry.flag */
+enum lock_kind {
+	LOCK_KIND_POSIX = 1,
+	LOCK_KIND_FLOCK = 2,
+	LOCK_KIND_OFD = 4,
+	LOCK_KIND_LEASE = 8,
+};
+
+/* In file_lock_entry.type, beside F_RDLCK, F_WRLCK, F_UNLCK: a lease that has to become that */
+enum { LOCK_BREAKING = 4 };
+
+/* Namespaces in task_kobj_ids_entry of a tree in those of the caller */
+enum {
+	IDS_PID_NS = 1,
+	IDS_NET_NS = 2,
+	IDS_IPC_NS = 3,
+	IDS_UTS_NS = 4,
+	IDS_TIME_NS = 5,
+	IDS_MNT_NS = 6,
+	IDS_USER_NS = 7,
+	IDS_CGROUP_NS = 8,
+};
 
 /* task_core_entry.task_state */
 enum {

@@ -25,6 +25,8 @@ enum action {
 	ACTION_LATER, /* an action of CRIU that is not supported yet: always an error */
 };
 
+#define IRMAP_PATHS 16
+
 /* All strings are owned by argv or by the struct (opts_free). */
 struct opts {
 	enum action action;
@@ -37,6 +39,12 @@ struct opts {
 	bool leave_running; /* never together with leave_stopped: the later wins */
 	bool leave_stopped;
 	bool shell_job;
+	bool file_locks;
+	bool link_remap;
+	bool allow_grown;
+	bool force_irmap;
+	const char *irmap_paths[IRMAP_PATHS];
+	size_t irmap_path_count;
 	bool restore_detached;
 	bool restore_sibling;
 	const char *pidfile; /* in work_dir unless absolute; a dump ignores it */

@@ -26,6 +26,31 @@ int fdinfo_parse_timerfd(const char *text, struct fdinfo_timerfd *t);
 
 int fdinfo_parse_signalfd(const char *text, uint64_t *mask);
 
+/* The process, as we see it: -1 when it was reaped, 0 when it is in a namespace that we do not see. */
+int fdinfo_parse_pidfd(const char *text, int *pid);
+
+struct fdinfo_lock {
+	unsigned int kind; /* LOCK_KIND_* of image_consts.h; 0: an unknown one */
+	unsigned int type; /* F_RDLCK, F_WRLCK, F_UNLCK; of a lease LOCK_BREAKING, too */
+	int pid; /* who set it; -1: the kernel does not know */
+	uint64_t start, len; /* len 0: to the end */
+};
+/* text: the line from "lock:" on. */
+int fdinfo_parse_lock(const char *text, struct fdinfo_lock *lock);
+
+/* What an inotify descriptor watches: inotify(7). */
+struct fdinfo_inotify {
+	int wd;
+	uint64_t ino;
+	uint32_t dev; /* as the kernel counts: major << 20 | minor */
+	uint32_t mask, ignored_mask;
+	unsigned int handle_bytes; /* 0: the file system has no handles */
+	int handle_type;
+	uint8_t handle[128];
+};
+/* *list is the caller's to free. */
+int fdinfo_parse_inotify(const char *text, struct fdinfo_inotify **list, size_t *n);
+
 /* What an epoll descriptor watches. */
 struct fdinfo_watch {
 	int fd; /* the number under which it was added */

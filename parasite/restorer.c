@@ -147,6 +147,10 @@ static void build_memory(struct restorer_args *args)
 	/* Takes the new executable only now that nothing of the old one is mapped. */
 	must(args, STEP_MM, 0, sys(prctl, PR_SET_MM, PR_SET_MM_MAP, args->mm_map, args->mm_map_size, 0));
 	must(args, STEP_CLOSE, args->fd_low, sys(close_range, args->fd_low, args->fd_high, 0));
+	/* No descriptor of these files is closed any more: that would drop them. */
+	for (uint64_t i = 0; i < args->n_file_locks; i++)
+		must(args, STEP_FILE_LOCK, args->file_locks[i].fd,
+		     sys(fcntl, args->file_locks[i].fd, 6 /* F_SETLK */, &args->file_locks[i]));
 }
 
 /* Processes */

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define RESTORER_ABI_VERSION 3
+#define RESTORER_ABI_VERSION 4
 #define RESTORER_COPY (256 << 10) /* bytes that are copied at a time: they should stay in the cache of the CPU */
 #define RESTORER_STACK 4096 /* bytes of stack of each thread while it is in the blob */
 
@@ -39,6 +39,7 @@ enum blob_step {
 	STEP_LOCK,
 	STEP_LOCK_FUTURE,
 	STEP_CLOSE,
+	STEP_FILE_LOCK,
 	STEP_MM,
 	STEP_PERSONALITY,
 	STEP_THP,
@@ -159,6 +160,14 @@ struct restorer_ring {
 	uint64_t requests; /* of io_setup(2) */
 };
 
+/* A POSIX lock of fcntl(2): the kernel's struct flock, with the descriptor in what that leaves unused. */
+struct restorer_file_lock {
+	int16_t type, whence; /* F_RDLCK, F_WRLCK; SEEK_SET */
+	uint32_t unused;
+	int64_t start, len;
+	int32_t pid, fd;
+};
+
 struct restorer_creds {
 	uint32_t uid, euid, suid, fsuid;
 	uint32_t gid, egid, sgid, fsgid;
@@ -274,6 +283,8 @@ struct restorer_args {
 	const struct restorer_range *holes; /* of these, to be unmapped again */
 	uint64_t n_rings;
 	const struct restorer_ring *rings;
+	uint64_t n_file_locks;
+	const struct restorer_file_lock *file_locks;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */
 	uint32_t thp_disabled; /* what PR_GET_THP_DISABLE shall tell */
 	uint32_t lock_future; /* flags of mlockall(2); 0: none */

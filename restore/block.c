@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "hole.h"
+#include "locks.h"
 #include "log.h"
 #include "plan.h"
 #include "task.h"
@@ -51,7 +52,7 @@ static size_t block_need(const struct plan *plan, const struct plan_task *task)
 		need += task->core->signals_s->n_signals * sizeof(struct restorer_siginfo);
 	if (task->core->timers)
 		need += task->core->timers->n_posix * sizeof(struct restorer_posix_timer);
-	need += seccomp_room(plan, task);
+	need += seccomp_room(plan, task) + locks_room(plan, task);
 	return page_up(need + task->n_guards * sizeof(struct restorer_range));
 }
 

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "late_files.h"
 #include "log.h"
 #include "plan.h"
 
@@ -96,6 +97,16 @@ static bool epoll_reach(struct plan *plan, struct plan_file *file)
 	return moved;
 }
 
+/* The owner adds the watches, so it needs what it watches. */
+static void epoll_used_by(struct plan *plan, struct plan_file *file, struct plan_task *ancestor)
+{
+	struct plan_file **targets = file->data;
+
+	for (size_t i = 0; i < file->entry->epfd->n_tfd; i++)
+		if (targets[i] && late_add_user(plan, targets[i], file->with->owner))
+			plan_refuse(plan, "not enough memory");
+}
+
 static int epoll_open(struct plan *plan, struct plan_file *file)
 {
 	return fd_take(plan, file, epoll_create1(EPOLL_CLOEXEC));
@@ -115,14 +126,26 @@ static int add_watch(struct plan_file *file, const EventpollTfdEntry *w, const s
 	return err;
 }
 
-static int epoll_connect(struct plan *plan, struct plan_file *file)
+/* Of files that are opened late, or of all others. */
+static int add_watches(struct plan_file *file, bool late)
 {
 	struct plan_file **targets = file->data;
 	int err = 0;
 
 	for (size_t i = 0; !err && i < file->entry->epfd->n_tfd; i++)
-		err = add_watch(file, file->entry->epfd->tfd[i], targets[i]);
+		if (targets[i]->late == late)
+			err = add_watch(file, file->entry->epfd->tfd[i], targets[i]);
 	return err;
+}
+
+static int epoll_connect(struct plan *plan, struct plan_file *file)
+{
+	return add_watches(file, false);
+}
+
+static int epoll_finish(struct plan *plan, struct plan_file *file)
+{
+	return add_watches(file, true);
 }
 
 const struct restore_fd_kind restore_fd_eventpoll = {
@@ -131,6 +154,8 @@ const struct restore_fd_kind restore_fd_eventpoll = {
 	.read = epoll_read_entry,
 	.resolve = epoll_resolve,
 	.reach = epoll_reach,
+	.used_by = epoll_used_by,
 	.open = epoll_open,
 	.connect = epoll_connect,
+	.finish = epoll_finish,
 };

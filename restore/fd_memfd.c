@@ -134,30 +134,6 @@ static int memfd_open(struct plan *plan, struct plan_file *file)
 	return 0;
 }
 
-/* Where a task of the tree that has the file holds or maps it. */
-static bool find_holder(const struct plan *plan, const struct plan_file *file, char *path, size_t size)
-{
-	for (size_t i = 0; i < plan->n_tasks; i++) {
-		const struct plan_task *task = &plan->tasks[i];
-
-		for (size_t f = 0; f < task->n_fds; f++) {
-			if (task->fds[f].file != file)
-				continue;
-			snprintf(path, size, "/proc/%d/fd/%d", task->pid, task->fds[f].fd);
-			return true;
-		}
-		for (size_t a = 0; a < task->n_areas; a++) {
-			const VmaEntry *v = task->areas[a].vma;
-
-			if (task->areas[a].file != file)
-				continue;
-			snprintf(path, size, "/proc/%d/map_files/%lx-%lx", task->pid, (long)v->start, (long)v->end);
-			return true;
-		}
-	}
-	return false;
-}
-
 /* F_SEAL_FUTURE_WRITE forbids mappings that tasks had before: it comes when they have them again. */
 static int memfd_last(struct plan *plan, struct plan_file *file)
 {
@@ -165,7 +141,7 @@ static int memfd_last(struct plan *plan, struct plan_file *file)
 	char path[80];
 
 	if (!s->memfd || !(s->memfd->seals & F_SEAL_FUTURE_WRITE) || s->sealed ||
-	    !find_holder(plan, file, path, sizeof(path)))
+	    !plan_find_holder(plan, file, path, sizeof(path)))
 		return 0;
 	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0 || fcntl(fd, F_ADD_SEALS, s->memfd->seals))

@@ -5,13 +5,18 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "log.h"
+#include "opts.h"
 #include "plan.h"
 #include "proc_files.h"
+#include "task.h"
 
 /* Flags that make sense once only, or that open(2) does not know. */
 #define NOT_FOR_OPEN (O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC | FASYNC | O_TMPFILE)
@@ -29,14 +34,27 @@ static int reg_read(struct plan *plan, struct plan_file *file)
 	return 0;
 }
 
-static void check_stat(struct plan *plan, const RegFileEntry *e, const struct stat *st)
+/* A log that others have written to: its old bytes are where they were, and nobody has it mapped. */
+static bool may_have_grown(const struct plan *plan, const struct plan_file *file, const struct stat *st)
 {
+	const RegFileEntry *e = file->entry->reg;
+
+	return plan->opts->allow_grown && file->first && (uint64_t)st->st_size > e->size;
+}
+
+static void check_stat(struct plan *plan, const struct plan_file *file, const struct stat *st)
+{
+	const RegFileEntry *e = file->entry->reg;
+
 	if (e->has_mode && e->mode && (e->mode & S_IFMT) != (st->st_mode & S_IFMT))
 		plan_refuse(plan, "%s has another type than at the dump (mode 0%o instead of 0%o): put the file back",
 			    e->name, st->st_mode, e->mode);
-	else if (S_ISREG(st->st_mode) && e->has_size && e->size != (uint64_t)st->st_size)
-		plan_refuse(plan, "%s has changed since the dump (%lld bytes instead of %llu): put the old file back",
-			    e->name, (long long)st->st_size, (unsigned long long)e->size);
+	else if (S_ISREG(st->st_mode) && e->has_size && e->size != (uint64_t)st->st_size &&
+		 !may_have_grown(plan, file, st))
+		plan_refuse(plan, "%s has changed since the dump (%lld bytes instead of %llu): put the old file back%s",
+			    e->name, (long long)st->st_size, (unsigned long long)e->size,
+			    file->first && (uint64_t)st->st_size > e->size ? ", or, if it is a log: --allow-grown"
+									   : "");
 }
 
 void plan_check_file(struct plan *plan, struct plan_file *file)
@@ -47,7 +65,7 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 	if (file->checked || file->ghost || file->entry->type != FD_TYPES__REG)
 		return;
 	file->checked = true;
-	if (proc_task(plan, e->name)) /* it does not exist yet */
+	if (file->dead || proc_task(plan, e->name)) /* it does not exist yet */
 		return;
 	if (e->has_ext && e->ext) {
 		plan_refuse(plan, "%s is external to the images: not supported yet", e->name);
@@ -57,13 +75,31 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 		plan_refuse(plan, "%s is missing (%s): put it back", e->name, strerror(errno));
 		return;
 	}
-	check_stat(plan, e, &st);
+	check_stat(plan, file, &st);
 	/* Devices and pipes may do something when they are opened. */
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return;
 	_cleanup_close_ int fd = open(e->name, (e->flags & (O_ACCMODE | O_PATH)) | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		plan_refuse(plan, "%s can't be opened (%s): check permissions and mounts", e->name, strerror(errno));
+}
+
+/* While a process stands in for the one that is gone. */
+static int open_dead(struct plan *plan, const struct plan_file *file, int flags)
+{
+	const RegFileEntry *e = file->entry->reg;
+	const char *rest = strchr(e->name + strlen("/proc/"), '/');
+	char path[PATH_MAX];
+	pid_t pid = tree_fork_dead(plan, file->dead);
+
+	if (pid < 0)
+		return log_errno(errno, "can't fork a process in place of %d", file->dead);
+	snprintf(path, sizeof(path), "/proc/%d%s", pid, rest ? rest : "");
+	int fd = open(path, (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | O_CLOEXEC), err = errno;
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return fd < 0 ? log_errno(err, "can't open %s", path) : fd_to_temporary(plan, fd);
 }
 
 int reg_open(struct plan *plan, struct plan_file *file, int flags)
@@ -77,6 +113,8 @@ int reg_open(struct plan *plan, struct plan_file *file, int flags)
 		if ((flags & O_TMPFILE) == O_TMPFILE) /* it contains O_DIRECTORY */
 			flags &= ~O_TMPFILE;
 	}
+	if (file->dead)
+		return open_dead(plan, file, flags);
 	int fd = open(file->ghost ? link : e->name,
 		      (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)

@@ -68,8 +68,12 @@ static void remove_parents(const char *path, ssize_t there)
 	}
 }
 
-static int make(const GhostFileEntry *e, const char *path, const char *first)
+static int make(const struct plan_ghost *g, const char *path, const char *first)
 {
+	const GhostFileEntry *e = g->entry;
+
+	if (g->linked)
+		return link(g->linked, path);
 	if (first && !S_ISDIR(e->mode))
 		return link(first, path);
 	if (S_ISDIR(e->mode))
@@ -84,7 +88,7 @@ static void make_name(const struct plan_ghost_name *n, const char *first, struct
 	for (int i = 0; i < TRIES; i++) {
 		if (i)
 			snprintf(made->path, sizeof(made->path), "%s.ckpt-ghost-%d", n->path, i);
-		made->error = make(n->ghost->entry, made->path, first) ? errno : 0;
+		made->error = make(n->ghost, made->path, first) ? errno : 0;
 		if (made->error != EEXIST)
 			return;
 	}
@@ -242,7 +246,7 @@ static int create_named(struct plan *plan, struct plan_ghost *g)
 
 	for (struct plan_ghost_name *n = g->names; !err && n; n = n->next)
 		err = open_name(plan, sock, n, path);
-	if (!err)
+	if (!err && !g->linked)
 		err = finish(plan, g);
 	if (!err)
 		err = task_fault_point(plan, FAULT_restore_ghost_made);
@@ -259,9 +263,16 @@ static int create_named(struct plan *plan, struct plan_ghost *g)
 
 int ghost_create(struct plan *plan, struct plan_ghost *g)
 {
-	int err = g->tmpfile && S_ISREG(g->entry->mode) ? create_unnamed(plan, g) : -ENOENT;
+	int err = g->tmpfile && !g->linked && S_ISREG(g->entry->mode) ? create_unnamed(plan, g) : -ENOENT;
 
 	return err == -ENOENT ? create_named(plan, g) : err;
+}
+
+void ghosts_remove_links(const struct plan *plan)
+{
+	for (const struct plan_ghost *g = plan->ghosts; g; g = g->next)
+		if (g->owner && g->linked && unlink(g->linked))
+			log_warn("can't remove %s, which the dump made: %s", g->linked, strerror(errno));
 }
 
 void ghosts_clean_up(const struct plan *plan)

@@ -12,4 +12,7 @@ int ghost_create(struct plan *plan, struct plan_ghost *ghost);
 /* In the coordinator, when all tasks are dead: waits until no name is left. */
 void ghosts_clean_up(const struct plan *plan);
 
+/* In the coordinator, when the restore has succeeded: removes the names that the dump made (--link-remap). */
+void ghosts_remove_links(const struct plan *plan);
+
 #endif

@@ -20,7 +20,7 @@ static struct plan_file *find_directory(struct plan *plan, struct plan_task *tas
 		return NULL;
 	}
 	plan_check_file(plan, file);
-	if (file->ghost) /* it is entered through a descriptor */
+	if (file->ghost || file->dead) /* it is entered through a descriptor */
 		plan_need_mapping(file, task, false);
 	return file;
 }
@@ -29,7 +29,7 @@ static int fs_read(struct plan *plan, struct plan_task *task)
 {
 	task->cwd = find_directory(plan, task, task->fs->cwd_id, "working");
 	task->root = find_directory(plan, task, task->fs->root_id, "root");
-	if (task->root && task->root->ghost)
+	if (task->root && (task->root->ghost || task->root->dead))
 		plan_refuse(plan, "the root directory of task %d was removed: not supported yet", task->pid);
 	return 0;
 }
@@ -45,7 +45,7 @@ static int fs_prepare(struct plan *plan, struct plan_task *task)
 
 	if (task->fs->has_umask)
 		umask(task->fs->umask & 0777);
-	if (task->cwd->ghost ? fchdir(task->cwd->map[0].fd) : chdir(cwd))
+	if (task->cwd->ghost || task->cwd->dead ? fchdir(task->cwd->map[0].fd) : chdir(cwd))
 		return fail(task, "working", cwd);
 	return strcmp(root, "/") && chroot(root) ? fail(task, "root", root) : 0;
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "cleanup.h"
+#include "locks.h"
 #include "log.h"
 #include "opts.h"
 #include "sysv_shm.h"
@@ -188,7 +189,6 @@ static const struct {
 	enum image_kind kind;
 	const char *what, *remedy;
 } unsupported[] = {
-	{ IMG_FILE_LOCKS, "file locks", "release them before the dump" },
 	{ IMG_TTY_DATA, "unread data of terminals", "read it before the dump" },
 	{ IMG_APPARMOR, "AppArmor policies", "restore with CRIU" },
 };
@@ -263,6 +263,8 @@ static int read_images(struct plan *plan)
 		err = plan_read_segments(plan);
 	if (!err)
 		err = plan_share_files(plan);
+	if (!err)
+		err = plan_read_locks(plan);
 	if (!err)
 		err = check_unsupported_images(plan);
 	return err;

@@ -93,7 +93,11 @@ struct plan_file {
 	int fd; /* in the owner and its descendants, once opened; above plan->fd_low */
 	const struct plan_fd *first; /* the lowest descriptor of the first task that holds it */
 	bool checked; /* its path was looked at */
-	bool late; /* it is opened when all tasks exist */
+	pid_t dead; /* it belongs to this process in /proc, which was gone at the dump; 0: to none */
+	bool late; /* it is opened when all tasks exist (late_files.c) */
+	bool *late_users; /* by index: tasks that need it, beside its owner; NULL: none */
+	size_t n_late_users;
+	int late_pair[2]; /* a socket: its owner sends it through the second end, the others take it from the first */
 	struct plan_ghost_name *ghost; /* it has no name; NULL: it has */
 	struct plan_mapping map[2]; /* opened for mappings and as executable: read-only, for writing */
 	void *data; /* the kind's own */
@@ -146,6 +150,7 @@ struct plan_ghost_name {
 struct plan_ghost {
 	uint32_t id;
 	const GhostFileEntry *entry;
+	const char *linked; /* the name that the dump gave it: it is not made but has this; NULL: a ghost */
 	uint64_t size;
 	size_t n_chunks;
 	struct plan_chunk *chunks;
@@ -253,11 +258,13 @@ struct plan {
 	uint64_t huge_pages; /* sizes of huge pages that are used, one bit each */
 	const IpcShmEntry **sysv;
 	size_t n_sysv;
+	const FileLockEntry **locks;
+	size_t n_locks;
 	pid_t sysv_helper; /* in the coordinator: who made the segments, 0: nobody (sysv_shm.c) */
 	int sysv_sock;
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
-	void *pipes, *ttys, *queues; /* of the kinds */
+	void *pipes, *fifos, *ttys, *queues; /* of the kinds */
 	struct vdso_layout *vdso[2]; /* of this kernel: for 64-bit, for 32-bit programs */
 	struct privileges *privileges; /* ours */
 	struct inherited inherited; /* read before the first fork */
@@ -366,6 +373,11 @@ int reg_open(struct plan *plan, struct plan_file *file, int flags);
  * F_SETFL knows. Returns 0 or -errno (logged).
  */
 int fd_take(struct plan *plan, struct plan_file *file, int fd);
+/*
+ * In the coordinator: the path in /proc under which a task of the tree that has the file holds or maps it. Returns
+ * whether there is one.
+ */
+bool plan_find_holder(const struct plan *plan, const struct plan_file *file, char *path, size_t size);
 /* From now on the two files, and all that are opened together with them, are opened together. */
 void plan_join_files(struct plan_file *a, struct plan_file *b);
 /* Keeps a number free of temporary descriptors. Returns 0 or -ENOMEM. */
@@ -375,5 +387,6 @@ int fd_to_temporary(struct plan *plan, int fd);
 
 extern const struct restore_part *const restore_parts[];
 extern const struct restore_fd_kind *const restore_fd_kinds[];
+extern const struct restore_fd_kind restore_fd_reg;
 
 #endif

@@ -7,9 +7,11 @@
 #include "plan.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "late_files.h"
 #include "log.h"
 
 #define SPARE_FDS 64 /* images, pages, terminals */
@@ -257,15 +259,15 @@ int plan_share_files(struct plan *plan)
 
 			if (!file)
 				continue;
-			plan_check_file(plan, file);
 			file->first = file->first ? file->first : &task->fds[f];
+			plan_check_file(plan, file);
 			file->with->owner = plan_common_ancestor(file->with->owner, task);
 		}
 	}
 	int err = resolve_files(plan);
 	if (!err)
 		tell_users(plan);
-	return err;
+	return err ? err : late_find_users(plan);
 }
 
 bool plan_files_wait(const struct plan *plan)
@@ -273,8 +275,31 @@ bool plan_files_wait(const struct plan *plan)
 	for (size_t i = 0; i < plan->n_files; i++) {
 		const struct plan_file *file = &plan->files[i];
 
-		if (file->with->owner && ((file->fown && file->fown->pid) || file->late || file->kind->finish))
+		if (file->with->owner && ((file->fown && file->fown->pid) || file->late))
 			return true;
+	}
+	return false;
+}
+
+bool plan_find_holder(const struct plan *plan, const struct plan_file *file, char *path, size_t size)
+{
+	for (size_t i = 0; i < plan->n_tasks; i++) {
+		const struct plan_task *task = &plan->tasks[i];
+
+		for (size_t f = 0; f < task->n_fds; f++) {
+			if (task->fds[f].file != file)
+				continue;
+			snprintf(path, size, "/proc/%d/fd/%d", task->pid, task->fds[f].fd);
+			return true;
+		}
+		for (size_t a = 0; a < task->n_areas; a++) {
+			const VmaEntry *v = task->areas[a].vma;
+
+			if (task->areas[a].file != file)
+				continue;
+			snprintf(path, size, "/proc/%d/map_files/%lx-%lx", task->pid, (long)v->start, (long)v->end);
+			return true;
+		}
 	}
 	return false;
 }
@@ -332,7 +357,7 @@ int plan_choose_fd_range(struct plan *plan)
 	qsort(fds, used, sizeof(*fds), compare_ints);
 	int max = limit.rlim_max < INT32_MAX ? limit.rlim_max : INT32_MAX;
 	int count = plan->n_files + plan->n_extra_fds + plan->n_segments + 2 * plan->n_ghost_names +
-		    count_mapped(plan) + SPARE_FDS;
+		    count_mapped(plan) + late_count_fds(plan) + SPARE_FDS;
 	if (used && fds[used - 1] >= max)
 		plan_refuse(plan, "descriptor %d is above the hard limit of open files (%d): raise it with ulimit -Hn",
 			    fds[used - 1], max);

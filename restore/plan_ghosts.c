@@ -1,7 +1,8 @@
 /*
  * Files without a name: which they are (remap-fpath.img), and what was in them (ghost-file-ID.img). The contents stay
  * in the image until a task makes the file (ghost.c); here is checked what stands where.
- * Not handled: files that the dump gave another name (LINKED), files of processes that are gone (PROCFS).
+ * Files that the dump gave another name (LINKED) are like ghosts that need not be made.
+ * Files of processes that are gone (PROCFS) are opened while another process has their number.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -91,7 +92,7 @@ static int keep_chunks(struct plan *plan, struct plan_ghost *g, const struct chu
 
 static bool is_ghost_type(uint32_t mode)
 {
-	return S_ISREG(mode) || S_ISDIR(mode) || S_ISCHR(mode);
+	return S_ISREG(mode) || S_ISDIR(mode) || S_ISCHR(mode) || S_ISFIFO(mode);
 }
 
 static int read_ghost(struct plan *plan, struct plan_ghost *g)
@@ -124,7 +125,7 @@ static int read_ghost(struct plan *plan, struct plan_ghost *g)
 static struct plan_ghost *add_ghost(struct plan *plan, uint32_t id)
 {
 	for (struct plan_ghost *g = plan->ghosts; g; g = g->next)
-		if (g->id == id)
+		if (g->id == id && !g->linked)
 			return g;
 	struct plan_ghost *g = plan_alloc(plan, sizeof(*g));
 	pid_t *helper = plan_alloc_fixed(plan, sizeof(*helper));
@@ -133,6 +134,37 @@ static struct plan_ghost *add_ghost(struct plan *plan, uint32_t id)
 	*g = (struct plan_ghost){ .id = id, .helper = helper, .tmpfile_fd = -1, .next = plan->ghosts };
 	if (read_ghost(plan, g))
 		return NULL;
+	plan->ghosts = g;
+	return g;
+}
+
+/* A file with a name of the dump's: that takes the place of the contents. NULL: told, or not enough memory. */
+static struct plan_ghost *add_linked(struct plan *plan, uint32_t id)
+{
+	const struct plan_file *link = plan_file_by_id(plan, id);
+	const char *path = link && link->entry->reg ? link->entry->reg->name : NULL;
+	struct stat st;
+
+	if (!path || lstat(path, &st) || !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode))) {
+		plan_refuse(plan,
+			    "remap-fpath.img: %s, the name that the dump gave a deleted file, is missing: a restore "
+			    "removes it, so that such images can be restored once",
+			    path ? path : "?");
+		return NULL;
+	}
+	for (struct plan_ghost *g = plan->ghosts; g; g = g->next)
+		if (g->linked && g->id == id)
+			return g;
+	struct plan_ghost *g = plan_alloc(plan, sizeof(*g));
+	pid_t *helper = plan_alloc_fixed(plan, sizeof(*helper));
+	GhostFileEntry *e = plan_alloc(plan, sizeof(*e));
+	if (!g || !helper || !e)
+		return NULL;
+	ghost_file_entry__init(e);
+	e->mode = st.st_mode;
+	*g = (struct plan_ghost){
+		.id = id, .entry = e, .linked = path, .helper = helper, .tmpfile_fd = -1, .next = plan->ghosts
+	};
 	plan->ghosts = g;
 	return g;
 }
@@ -179,6 +211,19 @@ static int add_name(struct plan *plan, struct plan_ghost *g, struct plan_file *f
 	return 0;
 }
 
+/* A file of /proc/PID. */
+static void read_dead(struct plan *plan, struct plan_file *file, uint32_t pid)
+{
+	const char *path = file->entry->reg->name;
+	char *end;
+
+	if (strncmp(path, "/proc/", 6) || strtoul(path + 6, &end, 10) != pid || (*end && *end != '/') || !pid ||
+	    pid > INT32_MAX || !strncmp(end, "/task/", 6) || strstr(end, "/.."))
+		plan_refuse(plan, "remap-fpath.img: %s is no file of process %u, which is gone", path, pid);
+	else
+		file->dead = pid;
+}
+
 static int read_remap(struct plan *plan, const RemapFilePathEntry *e)
 {
 	bool old = !e->has_remap_type && e->remap_id & OLD_GHOST;
@@ -188,12 +233,11 @@ static int read_remap(struct plan *plan, const RemapFilePathEntry *e)
 		plan_refuse(plan, "remap-fpath.img: file 0x%x is not in files.img", e->orig_id);
 		return 0;
 	}
-	if (!old && (!e->has_remap_type || e->remap_type != REMAP_TYPE__GHOST)) {
-		plan_refuse(plan,
-			    "remap-fpath.img: file 0x%x %s: not supported yet; keep such files until after the dump",
-			    e->orig_id,
-			    e->remap_type == REMAP_TYPE__PROCFS ? "belongs to a process that is gone"
-								: "was given another name by the dump (--link-remap)");
+	bool linked = !old && e->has_remap_type && e->remap_type == REMAP_TYPE__LINKED;
+	if (!old && !linked &&
+	    (!e->has_remap_type || (e->remap_type != REMAP_TYPE__GHOST && e->remap_type != REMAP_TYPE__PROCFS))) {
+		plan_refuse(plan, "remap-fpath.img: file 0x%x was replaced in a way that is not known (%u)", e->orig_id,
+			    e->remap_type);
 		return 0;
 	}
 	if (file->entry->type != FD_TYPES__REG || !file->entry->reg) {
@@ -203,8 +247,26 @@ static int read_remap(struct plan *plan, const RemapFilePathEntry *e)
 			    e->orig_id);
 		return 0;
 	}
-	struct plan_ghost *g = add_ghost(plan, e->remap_id & ~OLD_GHOST);
-	return g ? add_name(plan, g, file) : -EBADMSG;
+	if (e->remap_type == REMAP_TYPE__PROCFS && e->has_remap_type) {
+		read_dead(plan, file, e->remap_id);
+		return 0;
+	}
+	struct plan_ghost *g = linked ? add_linked(plan, e->remap_id) : add_ghost(plan, e->remap_id & ~OLD_GHOST);
+	if (!g)
+		return plan->problems ? 0 : -EBADMSG;
+	return add_name(plan, g, file);
+}
+
+/* CRIU names one file of a process that is gone; there may be more. */
+static void spread_dead(struct plan *plan, uint32_t pid)
+{
+	for (size_t i = 0; i < plan->n_files; i++) {
+		const RegFileEntry *e = plan->files[i].entry->reg;
+
+		if (plan->files[i].entry->type == FD_TYPES__REG && e && !strncmp(e->name, "/proc/", 6) &&
+		    strtoul(e->name + 6, NULL, 10) == pid && !plan->files[i].dead)
+			read_dead(plan, &plan->files[i], pid);
+	}
 }
 
 int plan_read_remaps(struct plan *plan)
@@ -217,5 +279,8 @@ int plan_read_remaps(struct plan *plan)
 		return err == -ENOENT ? 0 : err;
 	for (size_t i = 0; !err && i < n; i++)
 		err = read_remap(plan, entries[i]);
+	for (size_t i = 0; !err && i < n; i++)
+		if (entries[i]->has_remap_type && entries[i]->remap_type == REMAP_TYPE__PROCFS)
+			spread_dead(plan, entries[i]->remap_id);
 	return err;
 }

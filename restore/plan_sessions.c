@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "locks.h"
 #include "log.h"
 #include "opts.h"
 
@@ -182,7 +183,7 @@ static bool need_each_other(const struct plan *plan)
 		    !is_born_in_group(plan, task))
 			return true;
 	}
-	return plan_files_wait(plan);
+	return plan_files_wait(plan) || locks_wait(plan);
 }
 
 static void widen(struct plan *plan, pid_t number)
@@ -232,8 +233,7 @@ int plan_order_sessions(struct plan *plan)
 			plan_refuse(plan, "tasks %d and %d would have to be forked by each other: not supported yet",
 				    task->pid, task->born_by->pid);
 	}
-	if (plan->any_adopted)
-		find_range(plan);
+	find_range(plan);
 	plan->in_step = need_each_other(plan);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /*
  * Files of /proc/PID of tasks of the tree. A task can open those of itself and of its ancestors like other files; those
- * of others when all tasks exist, which is too late to inherit them: then only one task may hold the file.
+ * of others when all tasks exist (late_files.c).
  */
 #include "proc_files.h"
 
@@ -29,31 +29,17 @@ static bool is_ancestor(const struct plan_task *a, const struct plan_task *task)
 	return task;
 }
 
-static size_t count_holders(const struct plan *plan, const struct plan_file *file)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < plan->n_tasks; i++) {
-		bool holds = false;
-
-		for (size_t f = 0; f < plan->tasks[i].n_fds; f++)
-			holds |= plan->tasks[i].fds[f].file == file;
-		n += holds;
-	}
-	return n;
-}
-
 void proc_find_late(struct plan *plan, struct plan_file *file)
 {
 	const char *path = file->entry->reg->name;
 	const struct plan_task *task = proc_task(plan, path);
 
-	if (!task || is_ancestor(task, file->with->owner))
+	if (!task || file->dead || is_ancestor(task, file->with->owner))
 		return;
 	file->late = true;
-	if (file->map[0].owner || file->map[1].owner || count_holders(plan, file) > 1)
+	if (file->map[0].owner || file->map[1].owner)
 		plan_refuse(plan,
-			    "%s is held by several tasks, of which one has to open it before task %d exists: not "
+			    "%s is mapped, or a working directory, of a task that exists before task %d: not "
 			    "supported yet",
 			    path, task->pid);
 }

@@ -22,6 +22,7 @@ static const struct {
 	[STEP_LOCK_FUTURE] = { "lock memory to come (mlockall)", "flags",
 			       "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },
 	[STEP_CLOSE] = { "close temporary descriptors", "descriptor", NULL },
+	[STEP_FILE_LOCK] = { "take a file lock again", "descriptor", "somebody else may hold it now" },
 	[STEP_MM] = { "set addresses and executable (PR_SET_MM_MAP)", "",
 		      "the kernel needs CONFIG_CHECKPOINT_RESTORE, "
 		      "the executable must be executable and not on a noexec mount" },

@@ -285,6 +285,8 @@ static int restore_planned(struct plan *plan, struct stopwatch *watch)
 		clean_up(plan);
 	sysv_finish(plan, err);
 	if (!err)
+		ghosts_remove_links(plan);
+	if (!err)
 		tree_go(plan);
 	prctl(PR_SET_CHILD_SUBREAPER, was_subreaper, 0, 0, 0);
 	/* One that came too late is for whoever we are now. */

@@ -100,6 +100,11 @@ static int resolve_packet(struct plan *plan, const struct plan_file *file, struc
 		for (size_t j = 0; j < scm->n_rights; j++) {
 			struct plan_file *in_flight = plan_file_by_id(plan, scm->rights[j]);
 
+			if (in_flight && in_flight->late)
+				plan_refuse(plan,
+					    "sk-queues.img: file 0x%x, in flight to socket 0x%x, refers to a task that "
+					    "does not exist when the queue is filled: not supported yet",
+					    scm->rights[j], file->id);
 			if (in_flight && in_flight->kind)
 				p->files[p->n_files++] = in_flight;
 			else

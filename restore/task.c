@@ -18,6 +18,8 @@
 #include "cleanup.h"
 #include "fault.h"
 #include "ghost.h"
+#include "late_files.h"
+#include "locks.h"
 #include "log.h"
 #include "opts.h"
 #include "plan.h"
@@ -86,8 +88,8 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 	for (size_t i = 0; !err && i < plan->n_files; i++) {
 		struct plan_file *file = &plan->files[i];
 
-		if (file->with == file && file->owner == task && !file->late)
-			err = file->kind->open(plan, file);
+		if (file->with == file && file->owner == task)
+			err = file->late ? late_prepare(plan, file) : file->kind->open(plan, file);
 		for (int writes = 0; !err && writes < 2; writes++)
 			if (file->map[writes].owner == task)
 				err = open_mapping(plan, file, writes);
@@ -119,17 +121,18 @@ static int set_owner(struct plan_file *file, const FownEntry *fown)
 	return err;
 }
 
-/* What needs the other tasks: owners. */
+/* What needs the other tasks: late files, owners. */
 static int finish_files(struct plan *plan, struct plan_task *task)
 {
+	int late = late_open_files(plan, task);
+
+	if (late)
+		return late;
 	for (size_t i = 0; i < plan->n_files; i++) {
 		struct plan_file *file = &plan->files[i];
 
-		if (file->with->owner != task || (file->fd < 0 && !file->late))
+		if (file->with->owner != task || file->fd < 0)
 			continue;
-		int late = file->late ? file->kind->open(plan, file) : 0;
-		if (late)
-			return late;
 		int err = file->fown ? set_owner(file, file->fown) : 0;
 		if (!err && file->kind->finish)
 			err = file->kind->finish(plan, file);
@@ -201,6 +204,9 @@ static int fill_block(struct plan *plan, struct plan_task *task, struct block *b
 {
 	int err = task_fill_memory(plan, task, block);
 
+	if (!err)
+		err = locks_fill(plan, task, block);
+
 	for (size_t i = 0; !err && restore_parts[i]; i++)
 		if (restore_parts[i]->fill)
 			err = restore_parts[i]->fill(plan, task, block);
@@ -219,6 +225,8 @@ _Noreturn void task_finish(struct plan *plan, struct plan_task *task)
 	flush_signals();
 	if (!err)
 		err = number_descriptors(plan, task);
+	if (!err)
+		err = locks_take(plan, task);
 	if (!err)
 		err = block_create(plan, task, &block);
 	if (!err)

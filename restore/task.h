@@ -19,8 +19,10 @@ struct plan_task;
  */
 int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling);
 
-/* A fault point in a task: SIGINT and SIGTERM are for the process that the user started. */
-int task_fault_point(const struct plan *plan, enum fault_id id);
+/* Forks a process that waits to be killed, with the number if that is free. Returns its number, or -1 with errno. */
+pid_t tree_fork_dead(const struct plan *plan, pid_t pid);
+/* Forks a process with a number that no task needs. Returns as fork(), with errno. */
+pid_t tree_fork_anonymous(const struct plan *plan);
 
 /* Opens what the task opens for itself and its descendants. Returns 0 or -errno (logged). */
 int task_open_files(struct plan *plan, struct plan_task *task);

@@ -59,6 +59,20 @@ int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling)
 	return 0;
 }
 
+pid_t tree_fork_dead(const struct plan *plan, pid_t pid)
+{
+	bool of_tree = pid >= plan->lowest && pid <= plan->highest; /* it may be about to be born */
+	pid_t helper = of_tree ? -1 : fork_as(pid, 0);
+
+	if (helper < 0)
+		helper = tree_fork_anonymous(plan);
+	if (helper)
+		return helper;
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	for (;;)
+		pause();
+}
+
 /* Born by a helper that ends right now. */
 static void await_adoption(struct plan *plan, const struct plan_task *task, pid_t helper)
 {
@@ -153,8 +167,7 @@ static int fork_siblings(struct plan *plan, struct plan_task *task)
 	return err;
 }
 
-/* A process with a number that nobody needs. */
-static pid_t fork_anonymous(const struct plan *plan)
+pid_t tree_fork_anonymous(const struct plan *plan)
 {
 	for (int i = 1; i < HELPER_TRIES; i++) {
 		pid_t pid = fork_as(plan->highest + i, 0);
@@ -179,7 +192,7 @@ static int fork_adopted(struct plan *plan, struct plan_task *task)
 {
 	pid_t self = getpid();
 	int status = 0, err = 0;
-	pid_t helper = fork_anonymous(plan);
+	pid_t helper = tree_fork_anonymous(plan);
 
 	if (!helper) {
 		bind_to_parent(plan, self);

@@ -95,7 +95,10 @@ names() { # names MACRO FILE: the first arguments
 }
 for name in $(names FD_KIND include/fd_kinds.def); do
 	need_halves fd "$name"
-	proto=$(echo "$name" | tr _ -)
+	case $name in
+	inotify) proto=fsnotify ;;
+	*) proto=$(echo "$name" | tr _ -) ;;
+	esac
 	[ -f "images/$proto.proto" ] || [ -f "images/${name}file.proto" ] || problem "fd_$name: there is no images/$name.proto"
 done
 for name in $(names TASK_PART include/task_parts.def); do # their messages are parts of core.proto

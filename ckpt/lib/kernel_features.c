@@ -19,6 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -228,16 +229,30 @@ static bool probe_map_files(void)
 	return fd >= 0;
 }
 
+/* Whether fdinfo of the descriptor has the word. */
+static bool fdinfo_has(int fd, const char *word)
+{
+	char path[48], text[512];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	_cleanup_close_ int info = fd < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = info < 0 ? 0 : read(info, text, sizeof(text) - 1);
+	text[len > 0 ? len : 0] = 0;
+	return strstr(text, word);
+}
+
 static bool probe_mnt_id(void)
 {
 	_cleanup_close_ int fd = open("/proc/self/fdinfo", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char name[16], text[512];
 
-	snprintf(name, sizeof(name), "%d", fd);
-	_cleanup_close_ int info = fd < 0 ? -1 : openat(fd, name, O_RDONLY | O_CLOEXEC);
-	ssize_t len = info < 0 ? 0 : read(info, text, sizeof(text) - 1);
-	text[len > 0 ? len : 0] = 0;
-	return strstr(text, "mnt_id:");
+	return fdinfo_has(fd, "mnt_id:");
+}
+
+static bool probe_fdinfo_lock(void)
+{
+	_cleanup_close_ int fd = memfd_create("probe", MFD_CLOEXEC);
+
+	return fd >= 0 && !flock(fd, LOCK_EX) && fdinfo_has(fd, "lock:");
 }
 
 static bool scan_pages(uint64_t categories)
@@ -370,6 +385,7 @@ const struct kernel_feature kernel_features[] = {
 
 	{ "compat_cr", "CONFIG_IA32_EMULATION and CONFIG_CHECKPOINT_RESTORE", false, probe_compat,
 	  "32-bit programs can't be restored" },
+	{ "fdinfo_lock", "Linux 4.2 with CONFIG_FILE_LOCKING", false, probe_fdinfo_lock, "file locks can't be seen" },
 	{ "timerfd", "CONFIG_CHECKPOINT_RESTORE", false, probe_timerfd,
 	  "expirations of timer descriptors that nobody has read can't be restored" },
 	{ "unix_diag", "CONFIG_UNIX_DIAG", false, probe_unix_diag, "UNIX sockets can't be looked at" },

@@ -2,10 +2,13 @@
 #include "proc_fdinfo.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "image_consts.h"
 
 /* What follows "name:" at the start of a line, or NULL. */
 static const char *value_of(const char *text, const char *name)
@@ -49,6 +52,97 @@ int fdinfo_parse_signalfd(const char *text, uint64_t *mask)
 	const char *value = value_of(text, "sigmask");
 
 	return value && sscanf(value, "%" SCNx64, mask) == 1 ? 0 : -EBADMSG;
+}
+
+int fdinfo_parse_pidfd(const char *text, int *pid)
+{
+	const char *value = value_of(text, "Pid");
+
+	return value && sscanf(value, "%d", pid) == 1 && *pid >= -1 ? 0 : -EBADMSG;
+}
+
+static const struct {
+	const char *word;
+	unsigned int value;
+} lock_kinds[] = { { "POSIX", LOCK_KIND_POSIX },
+		   { "FLOCK", LOCK_KIND_FLOCK },
+		   { "OFDLCK", LOCK_KIND_OFD },
+		   { "LEASE", LOCK_KIND_LEASE } },
+  lock_types[] = { { "READ", F_RDLCK }, { "WRITE", F_WRLCK }, { "UNLCK", F_UNLCK } };
+
+int fdinfo_parse_lock(const char *text, struct fdinfo_lock *lock)
+{
+	char kind[16], state[16], type[16], end[24];
+
+	*lock = (struct fdinfo_lock){ .type = -1 };
+	if (sscanf(text, "lock: %*d: %15s %15s %15s %d %*x:%*x:%*u %" SCNu64 " %23[0-9EOF]", kind, state, type,
+		   &lock->pid, &lock->start, end) != 6)
+		return -EBADMSG;
+	for (size_t i = 0; i < sizeof(lock_kinds) / sizeof(lock_kinds[0]); i++)
+		if (!strcmp(kind, lock_kinds[i].word))
+			lock->kind = lock_kinds[i].value;
+	for (size_t i = 0; i < sizeof(lock_types) / sizeof(lock_types[0]); i++)
+		if (!strcmp(type, lock_types[i].word))
+			lock->type = lock_types[i].value;
+	if (lock->type == -1u)
+		lock->kind = 0;
+	else if (lock->kind == LOCK_KIND_LEASE && !strcmp(state, "BREAKING"))
+		lock->type |= LOCK_BREAKING;
+	if (!strcmp(end, "EOF"))
+		return 0;
+	uint64_t last = strtoull(end, NULL, 10);
+	lock->len = last - lock->start + 1;
+	return last >= lock->start ? 0 : -EBADMSG;
+}
+
+static int parse_handle(const char *line, struct fdinfo_inotify *w)
+{
+	int at = 0;
+
+	const char *handle = strstr(line, " fhandle-bytes:"), *end = strchr(line, '\n');
+	if (!handle || (end && handle > end))
+		return 0; /* none */
+	if (sscanf(handle, " fhandle-bytes:%x fhandle-type:%x f_handle:%n", &w->handle_bytes, &w->handle_type, &at) !=
+		    2 ||
+	    !at || w->handle_bytes > sizeof(w->handle))
+		return -EBADMSG;
+	for (unsigned int i = 0; i < w->handle_bytes; i++)
+		if (sscanf(handle + at + 2 * i, "%2hhx", &w->handle[i]) != 1)
+			return -EBADMSG;
+	return 0;
+}
+
+static int parse_inotify(const char *line, struct fdinfo_inotify *w)
+{
+	*w = (struct fdinfo_inotify){};
+	if (sscanf(line, "inotify wd:%x ino:%" SCNx64 " sdev:%" SCNx32 " mask:%" SCNx32 " ignored_mask:%" SCNx32,
+		   &w->wd, &w->ino, &w->dev, &w->mask, &w->ignored_mask) != 5)
+		return -EBADMSG;
+	return parse_handle(line, w);
+}
+
+int fdinfo_parse_inotify(const char *text, struct fdinfo_inotify **list, size_t *n)
+{
+	int err = 0;
+
+	*n = 0;
+	*list = NULL;
+	for (const char *line = text; line && !err; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, "inotify ", 8))
+			continue;
+		struct fdinfo_inotify *larger = realloc(*list, (*n + 1) * sizeof(*larger));
+		if (larger)
+			*list = larger;
+		err = larger ? parse_inotify(line, &larger[*n]) : -ENOMEM;
+		*n += !err;
+	}
+	if (err) {
+		free(*list);
+		*list = NULL;
+		*n = 0;
+	}
+	return err;
 }
 
 static int parse_watch(const char *line, struct fdinfo_watch *w)

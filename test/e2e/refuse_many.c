@@ -11,7 +11,7 @@
 #include <sys/un.h>
 
 struct held {
-	int pair[2], event, epoll, inotify, timer, signals;
+	int pair[2], event, epoll, inotify, timer, signals, faults;
 };
 
 static void expect(int fd, const char *word)
@@ -38,7 +38,9 @@ static void hold(struct held *h)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	h->signals = signalfd(-1, &set, 0);
 	must(!kill(getpid(), SIGUSR1));
-	expect(h->inotify, "inotify");
+	h->faults = syscall(SYS_userfaultfd, O_NONBLOCK | O_CLOEXEC | 1 /* UFFD_USER_MODE_ONLY */);
+	must(h->faults >= 0);
+	expect(h->faults, "userfaultfd");
 }
 
 static void check(struct held *h)

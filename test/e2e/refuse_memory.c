@@ -67,7 +67,7 @@ int main(int argc, char **argv)
 	strcpy(deleted, "deleted");
 	e2e_expect("%d %lx SysV outside the tree", getpid(), (long)shm);
 	e2e_expect("%d %lx deleted file", getpid(), (long)deleted);
-	e2e_expect("%d fd %d renamed file", getpid(), linked);
+	e2e_expect("%d fd %d deleted file other names", getpid(), linked);
 
 	e2e_wait();
 

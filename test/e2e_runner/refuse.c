@@ -80,7 +80,8 @@ static int explain(struct run *r, char **text)
 	char root[16];
 
 	snprintf(root, sizeof(root), "%d", r->root);
-	const char *argv[] = { settings.tool, "explain", root, r->program->traits->shell_job ? "--shell-job" : NULL,
+	const struct program_traits *traits = r->program->traits;
+	const char *argv[] = { settings.tool, "explain", root, traits->shell_job ? "--shell-job" : traits->option,
 			       NULL };
 	int status = tool_wait(r, &call, tool_start(r, &call, argv));
 	*text = read_text("%s/explain.out", r->dir);

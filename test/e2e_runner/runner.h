@@ -38,6 +38,7 @@ struct program_traits {
 	const char *ways; /* names, comma separated; NULL: the usual ones */
 	bool busy; /* changes all the time: /proc is not compared, and its processes may end */
 	bool shell_job; /* needs a terminal from outside, and --shell-job */
+	const char *option; /* of the tool, for dump, explain and restore: what the program needs */
 	const char *later; /* why ckpt need not do it yet; the program is skipped unless it is named */
 };
 

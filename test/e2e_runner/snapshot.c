@@ -66,10 +66,18 @@ void free_lines(struct lines *lines)
 	*lines = (struct lines){ 0 };
 }
 
-/* What epoll watches (fdinfo) is told without the number of its inode. */
-static int compared_length(const char *line)
+/* What epoll and inotify watch (fdinfo) is told without the number of its inode, and the handle with that in it. */
+static int compared_length(char *line)
 {
 	const char *end = strncmp(line, "tfd:", 4) ? NULL : strstr(line, " ino:");
+
+	if (!strncmp(line, "inotify ", 8)) {
+		char *ino = strstr(line, " ino:"), *mask = strstr(line, " mask:");
+
+		if (ino && mask)
+			memmove(ino, mask, strlen(mask) + 1);
+		end = strstr(line, " fhandle");
+	}
 
 	return end ? (int)(end - line) : (int)strlen(line);
 }

@@ -70,6 +70,8 @@ static size_t add_options(struct run *r, const struct tool_call *call, const cha
 {
 	if (r->program->traits->shell_job)
 		argv[n++] = "--shell-job";
+	if (r->program->traits->option)
+		argv[n++] = r->program->traits->option;
 	for (size_t i = 0; i < 8 && call->extra[i]; i++)
 		argv[n++] = call->extra[i];
 	argv[n] = NULL;

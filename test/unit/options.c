@@ -178,7 +178,7 @@ START_TEST(unknown_and_later_are_told_apart)
 	ck_assert_refused("dump -t1 -Z", "unknown option -Z");
 	ck_assert_refused("dump -t1 --tcp-established", "not supported yet");
 	ck_assert_refused("dump -t1 --external=dev[1/2]:x", "not supported yet");
-	ck_assert_refused("dump -t1 -l", "--file-locks (file locks) is not supported yet");
+	ck_assert_refused("dump -t1 --action-script x", "is not supported yet");
 	ck_assert_refused("pre-dump -t1", "the action pre-dump is not supported yet");
 	ck_assert_refused("swrk 3", "the action swrk is not supported yet");
 	ck_assert_refused("dumb -t1", "unknown action dumb");

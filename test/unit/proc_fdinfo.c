@@ -1,10 +1,12 @@
 /* Parsers of fdinfo: what the kernel writes, and the same cut off at every byte. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
+#include "image_consts.h"
 #include "proc_fdinfo.h"
 
 #define HEAD "pos:\t0\nflags:\t02\nmnt_id:\t16\nino:\t1057\n"
@@ -62,6 +64,67 @@ START_TEST(signalfd)
 }
 END_TEST
 
+START_TEST(pidfd)
+{
+	int pid;
+
+	ck_assert_int_eq(fdinfo_parse_pidfd(HEAD "Pid:\t42\nNSpid:\t42\n", &pid), 0);
+	ck_assert_int_eq(pid, 42);
+	ck_assert_int_eq(fdinfo_parse_pidfd(HEAD "Pid:\t-1\nNSpid:\t-1\n", &pid), 0);
+	ck_assert_int_eq(pid, -1);
+	ck_assert_int_eq(fdinfo_parse_pidfd(HEAD "Pid:\t-2\n", &pid), -EBADMSG);
+	ck_assert_int_eq(fdinfo_parse_pidfd(HEAD "Pid:\t", &pid), -EBADMSG);
+	ck_assert_int_eq(fdinfo_parse_pidfd(HEAD "NSpid:\t42\n", &pid), -EBADMSG);
+}
+END_TEST
+
+START_TEST(lock)
+{
+	static const char line[] = "lock:\t2: POSIX  ADVISORY  READ 940 fe:00:1095 10 29\n";
+	struct fdinfo_lock l;
+
+	ck_assert_int_eq(fdinfo_parse_lock(line, &l), 0);
+	ck_assert(l.kind == LOCK_KIND_POSIX && l.type == F_RDLCK && l.pid == 940 && l.start == 10 && l.len == 20);
+	ck_assert_int_eq(fdinfo_parse_lock("lock:\t1: OFDLCK ADVISORY  WRITE -1 fe:00:1095 100 EOF\n", &l), 0);
+	ck_assert(l.kind == LOCK_KIND_OFD && l.type == F_WRLCK && l.pid == -1 && l.start == 100 && !l.len);
+	ck_assert_int_eq(fdinfo_parse_lock("lock:\t1: LEASE  BREAKING  UNLCK 81 fe:00:10 0 EOF\n", &l), 0);
+	ck_assert(l.kind == LOCK_KIND_LEASE && l.type == (F_UNLCK | LOCK_BREAKING));
+	ck_assert_int_eq(fdinfo_parse_lock("lock:\t1: DELEG  ACTIVE    READ 81 fe:00:10 0 EOF\n", &l), 0);
+	ck_assert_int_eq(l.kind, 0);
+	ck_assert_int_eq(fdinfo_parse_lock("lock:\t2: POSIX  ADVISORY  READ 940 fe:00:1095 10 2\n", &l), -EBADMSG);
+	for (size_t len = 0; len < sizeof(line) - 4; len++) {
+		_cleanup_free_ char *cut = strndup(line, len);
+
+		ck_assert_int_eq(fdinfo_parse_lock(cut, &l), -EBADMSG);
+	}
+}
+END_TEST
+
+START_TEST(inotify)
+{
+	static const char line[] = HEAD "inotify wd:b ino:a7 sdev:fe00000 mask:fff ignored_mask:0 fhandle-bytes:8 "
+					"fhandle-type:1 f_handle:0ea0a7002863e56c\n"
+					"inotify wd:1 ino:9 sdev:2c mask:300 ignored_mask:0 \n";
+	struct fdinfo_inotify *list;
+	size_t n;
+
+	ck_assert_int_eq(fdinfo_parse_inotify(line, &list, &n), 0);
+	ck_assert_uint_eq(n, 2);
+	ck_assert(list[0].wd == 11 && list[0].ino == 0xa7 && list[0].dev == 0xfe00000 && list[0].mask == 0xfff);
+	ck_assert(list[0].handle_bytes == 8 && list[0].handle_type == 1 && list[0].handle[7] == 0x6c);
+	ck_assert(list[1].wd == 1 && !list[1].handle_bytes);
+	free(list);
+	for (size_t len = 0; len < sizeof(line); len++) {
+		_cleanup_free_ char *cut = strndup(line, len);
+		int err = fdinfo_parse_inotify(cut, &list, &n);
+
+		ck_assert(err == 0 || err == -EBADMSG);
+		ck_assert(err == 0 || !list);
+		free(list);
+	}
+}
+END_TEST
+
 START_TEST(epoll)
 {
 	struct fdinfo_watch *list;
@@ -99,6 +162,9 @@ int main(void)
 	tcase_add_test(c, eventfd);
 	tcase_add_test(c, timerfd);
 	tcase_add_test(c, signalfd);
+	tcase_add_test(c, pidfd);
+	tcase_add_test(c, lock);
+	tcase_add_test(c, inotify);
 	tcase_add_test(c, epoll);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);

@@ -140,6 +140,29 @@ static void narrow(void)
 	X(epoll_itself, s.watch.has_file_id = true; s.watch.file_id = 7)                                               \
 	X(epoll_huge_number, s.watch.tfd = 0x7ffffffe)                                                                 \
 	X(epoll_negative_number, s.watch.tfd = 0xffffffff)                                                             \
+	X(fifo_without_entry, use_fifo(); s.files[7].fifo = NULL)                                                      \
+	X(fifo_without_name, use_fifo(); s.fifo.regf_id = 99)                                                          \
+	X(fifo_with_name_of_a_pair, use_fifo(); s.fifo.regf_id = 8)                                                    \
+	X(fifo_that_is_a_device, use_fifo())                                                                           \
+	X(pidfd_without_entry, use_pidfd(s.pid); s.files[7].pidfd = NULL)                                              \
+	X(pidfd_of_foreign_process, use_pidfd(1))                                                                      \
+	X(pidfd_flags, use_pidfd(s.pid); s.pidfd.flags = 1)                                                            \
+	X(lock_of_unknown_descriptor, s.n_locks = 1; s.lock.fd = 77)                                                   \
+	X(lock_of_unknown_task, s.n_locks = 1; s.lock.pid = 1)                                                         \
+	X(lock_of_unknown_kind, s.n_locks = 1; s.lock.flag = 3)                                                        \
+	X(lock_of_unknown_type, s.n_locks = 1; s.lock.type = 2)                                                        \
+	X(lock_before_start, s.n_locks = 1; s.lock.start = -1)                                                         \
+	X(lock_overflow, s.n_locks = 1; s.lock.start = 2; s.lock.len = INT64_MAX)                                      \
+	X(lease_type, s.n_locks = 1; s.lock.flag = LOCK_KIND_LEASE; s.lock.type = 5)                                   \
+	X(inotify_without_entry, use_inotify(); s.files[7].ify = NULL)                                                 \
+	X(inotify_of_missing_file, use_inotify(); s.fh.path = "/nowhere/at/all")                                       \
+	X(inotify_of_unknown_file, use_inotify(); s.fh.path = NULL)                                                    \
+	X(inotify_short_handle, use_inotify(); s.fh.path = NULL; s.fh.bytes = 128)                                     \
+	X(inotify_number_0, use_inotify(); s.wd.wd = 0)                                                                \
+	X(inotify_number, use_inotify(); s.wd.wd = 0x7fffffff)                                                         \
+	X(ns_without_entry, use_ns(0x40000000, 0); s.files[7].nsf = NULL)                                              \
+	X(ns_of_unknown_kind, use_ns(3, 0))                                                                            \
+	X(ns_of_another, use_ns(0x40000000, 77))                                                                       \
 	X(type_differs, s.fds[0].type = FD_TYPES__TTY)                                                                 \
 	X(unknown_file, s.fds[0].id = 99)                                                                              \
 	X(same_fd_twice, s.fds[1].fd = 0)                                                                              \
@@ -199,6 +222,54 @@ START_TEST(good_narrow)
 	s.thread.futex_rla = AREA;
 	write_set();
 	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+START_TEST(takes_pidfds)
+{
+	use_pidfd(s.pid);
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+	s.pidfd.nspid = -1;
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+START_TEST(takes_lock)
+{
+	s.n_locks = 1;
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+START_TEST(takes_inotify)
+{
+	use_inotify();
+	write_set();
+	ck_assert_int_eq(try_plan(), 0);
+}
+END_TEST
+
+/* A descriptor's file may grow if the user says so; never shrink, and not what is mapped. */
+START_TEST(takes_grown_file)
+{
+	s.reg[2].name = "/proc/self/exe";
+	s.reg[2].has_size = true;
+	s.reg[2].size = 1;
+	write_set();
+	ck_assert_int_lt(try_plan(), 0);
+	allow_grown = true;
+	ck_assert_int_eq(try_plan(), 0);
+	s.reg[2].size = INT64_MAX;
+	write_set();
+	ck_assert_int_lt(try_plan(), 0);
+	s.reg[2].has_size = false;
+	s.reg[0].has_size = true;
+	s.reg[0].size = 1;
+	write_set();
+	ck_assert_int_lt(try_plan(), 0);
 }
 END_TEST
 
@@ -344,6 +415,10 @@ int main(void)
 	tcase_add_test(refuse, takes_foreign_affinity);
 	tcase_add_test(refuse, judges_shapes);
 	tcase_add_test(refuse, takes_filters);
+	tcase_add_test(refuse, takes_grown_file);
+	tcase_add_test(refuse, takes_inotify);
+	tcase_add_test(refuse, takes_lock);
+	tcase_add_test(refuse, takes_pidfds);
 	tcase_add_test(refuse, takes_ghost);
 #define X(name, change) tcase_add_test(refuse, refuses_##name);
 	CHANGES(X)

@@ -40,6 +40,14 @@ static struct set {
 	FownEntry fown;
 	AioRingEntry aio, *aios[1];
 	MemfdFileEntry memfd;
+	FifoEntry fifo;
+	PidfdEntry pidfd;
+	NsFileEntry ns;
+	InotifyFileEntry inotify;
+	InotifyWdEntry wd, *wds[1];
+	FhEntry fh;
+	FileLockEntry lock;
+	size_t n_locks;
 	RemapFilePathEntry remap;
 	GhostFileEntry ghost;
 	GhostChunkEntry chunk;
@@ -202,12 +210,78 @@ static void fill_sockets(void)
 	}
 }
 
+/* The file of descriptor 6 becomes a FIFO, whose name is that of file 3. */
+static void use_fifo(void)
+{
+	file_entry__init(&s.files[7]);
+	s.files[7].id = s.fifo.id = 8;
+	s.files[7].type = s.fds[6].type = FD_TYPES__FIFO;
+	s.files[7].fifo = &s.fifo;
+	s.n_files = 8;
+	s.n_fds = 7;
+}
+
+/* The file of descriptor 6 becomes a pidfd. */
+static void use_pidfd(pid_t pid)
+{
+	file_entry__init(&s.files[7]);
+	s.files[7].id = s.pidfd.id = 8;
+	s.files[7].type = s.fds[6].type = FD_TYPES__PIDFD;
+	s.files[7].pidfd = &s.pidfd;
+	s.pidfd.nspid = pid;
+	s.n_files = 8;
+	s.n_fds = 7;
+}
+
+/* The file of descriptor 6 becomes an inotify descriptor that watches a directory. */
+static void use_inotify(void)
+{
+	file_entry__init(&s.files[7]);
+	s.files[7].id = s.inotify.id = 8;
+	s.files[7].type = s.fds[6].type = FD_TYPES__INOTIFY;
+	s.files[7].ify = &s.inotify;
+	s.inotify.fown = &s.fown;
+	s.inotify.n_wd = 1;
+	s.inotify.wd = s.wds;
+	s.wds[0] = &s.wd;
+	s.wd.f_handle = &s.fh;
+	s.wd.wd = 1;
+	s.fh.path = "/";
+	s.n_files = 8;
+	s.n_fds = 7;
+}
+
+/* The file of descriptor 6 becomes one of a namespace. */
+static void use_ns(uint32_t flag, uint32_t id)
+{
+	file_entry__init(&s.files[7]);
+	s.files[7].id = s.ns.id = 8;
+	s.files[7].type = s.fds[6].type = FD_TYPES__NS;
+	s.files[7].nsf = &s.ns;
+	s.ns.ns_cflag = flag;
+	s.ns.ns_id = id;
+	s.n_files = 8;
+	s.n_fds = 7;
+}
+
 static void fill_files(void)
 {
 	static char *const names[] = { "/proc/self/exe", "/", "/dev/null" };
 
 	fown_entry__init(&s.fown);
 	memfd_file_entry__init(&s.memfd);
+	fifo_entry__init(&s.fifo);
+	pidfd_entry__init(&s.pidfd);
+	ns_file_entry__init(&s.ns);
+	inotify_file_entry__init(&s.inotify);
+	inotify_wd_entry__init(&s.wd);
+	fh_entry__init(&s.fh);
+	file_lock_entry__init(&s.lock);
+	s.lock.flag = LOCK_KIND_POSIX;
+	s.lock.pid = s.pid;
+	s.pidfd.fown = &s.fown;
+	s.fifo.has_regf_id = true;
+	s.fifo.regf_id = 3;
 	aio_ring_entry__init(&s.aio);
 	s.aio.nr_req = 8;
 	s.aios[0] = &s.aio;
@@ -340,6 +414,8 @@ static void write_set(void)
 		put_filters(&dir);
 	if (s.n_remaps)
 		put_many(&dir, IMG_REMAP_FPATH, 0, &s.remap, 0, s.n_remaps);
+	if (s.n_locks)
+		put_many(&dir, IMG_FILE_LOCKS, 0, &s.lock, 0, s.n_locks);
 	if (s.n_ghosts) {
 		static const char zeros[8192];
 
@@ -360,9 +436,13 @@ static void write_set(void)
 	image_dir_close(&dir);
 }
 
+static bool allow_grown; /* --allow-grown */
+
 static int try_plan(void)
 {
-	const struct opts opts = { .images_dir = path, .status_fd = -1, .cpu_caps = CPU_CAP_DEFAULT };
+	const struct opts opts = {
+		.allow_grown = allow_grown, .images_dir = path, .status_fd = -1, .cpu_caps = CPU_CAP_DEFAULT
+	};
 	struct plan plan;
 	int err = plan_open(&plan, &opts);
 
@@ -372,6 +452,7 @@ static int try_plan(void)
 
 static void setup(void)
 {
+	allow_grown = false;
 	strcpy(path, "/tmp/ckpt-unit-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(path));
 	fill();

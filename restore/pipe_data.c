@@ -1,0 +1,127 @@
+/* What was in pipes and FIFOs (pipes-data.img, fifo-data.img): entries with their bytes behind them. */
+#include "pipe_data.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "plan.h"
+
+struct pipe_data {
+	uint32_t pipe_id;
+	uint32_t size; /* capacity; 0: not known */
+	uint32_t bytes;
+	uint8_t *data;
+};
+
+struct pipes {
+	size_t n;
+	struct pipe_data *list;
+};
+
+#define PIPE_SIZE_DEFAULT 65536
+
+static int add_pipe(struct plan *plan, struct image_reader *r, const PipeDataEntry *e, struct pipe_data *p)
+{
+	const uint8_t *bytes;
+	int err = image_get_bytes(r, e->bytes, &bytes);
+
+	if (err)
+		return err;
+	*p = (struct pipe_data){ .pipe_id = e->pipe_id, .size = e->has_size ? e->size : 0, .bytes = e->bytes };
+	if (e->bytes > (p->size ? p->size : PIPE_SIZE_DEFAULT))
+		return image_bad(r, "pipe 0x%x holds %u bytes, more than its size", e->pipe_id, e->bytes);
+	p->data = plan_alloc(plan, e->bytes + 1);
+	if (!p->data)
+		return -ENOMEM;
+	memcpy(p->data, bytes, e->bytes);
+	return 0;
+}
+
+int pipe_data_read(struct plan *plan, enum image_kind kind, void **all)
+{
+	_cleanup_image_ struct image_reader r = {};
+	struct pipes *pipes = plan_alloc(plan, sizeof(*pipes));
+	int err = image_open(&r, &plan->images, kind, 0);
+	size_t room = 0;
+
+	*all = pipes;
+	if (!pipes)
+		return -ENOMEM;
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	for (ProtobufCMessage *m; (err = image_get(&r, &m)) > 0;) {
+		if (pipes->n == room) {
+			struct pipe_data *old = pipes->list;
+
+			room = room ? 2 * room : 16;
+			pipes->list = plan_alloc(plan, room * sizeof(*pipes->list));
+			if (pipes->list && pipes->n)
+				memcpy(pipes->list, old, pipes->n * sizeof(*old));
+		}
+		err = plan_keep(plan, &m);
+		if (!err)
+			err = pipes->list ? add_pipe(plan, &r, (const PipeDataEntry *)m, &pipes->list[pipes->n])
+					  : -ENOMEM;
+		if (err)
+			return err;
+		pipes->n++;
+	}
+	return err;
+}
+
+void pipe_data_check(struct plan *plan, const void *all, uint32_t id)
+{
+	const struct pipes *pipes = all;
+	uint64_t bytes = 0, size = PIPE_SIZE_DEFAULT;
+
+	for (size_t i = 0; i < pipes->n; i++) {
+		if (pipes->list[i].pipe_id != id)
+			continue;
+		bytes += pipes->list[i].bytes;
+		size = pipes->list[i].size ? pipes->list[i].size : size;
+	}
+	if (bytes > size)
+		plan_refuse(plan, "pipe 0x%x holds %llu bytes, more than its size of %llu", id,
+			    (unsigned long long)bytes, (unsigned long long)size);
+}
+
+/* Writes one entry; in packet mode this is a packet. */
+static int write_data(int fd, const struct pipe_data *data)
+{
+	if (data->size && fcntl(fd, F_GETPIPE_SZ) != (int)data->size && fcntl(fd, F_SETPIPE_SZ, data->size) < 0)
+		return log_errno(errno, "can't make pipe 0x%x %u bytes large (see /proc/sys/fs/pipe-max-size)",
+				 data->pipe_id, data->size);
+	for (uint32_t done = 0; done < data->bytes;) {
+		ssize_t n = write(fd, data->data + done, data->bytes - done);
+
+		if (n < 0)
+			return log_errno(errno, "can't write %u bytes into pipe 0x%x", data->bytes - done,
+					 data->pipe_id);
+		done += n;
+	}
+	return 0;
+}
+
+int pipe_data_put(const void *all, uint32_t id, const struct plan_file *first, int fd)
+{
+	const struct pipes *pipes = all;
+	size_t entries = 0;
+	int packets = 0, err = 0;
+
+	for (size_t i = 0; i < pipes->n; i++)
+		entries += pipes->list[i].pipe_id == id;
+	for (const struct plan_file *f = first; f; f = f->with_next)
+		packets |= f->flags & O_DIRECT;
+	/* The writer that was in packet mode may be gone. */
+	if (entries > 1)
+		packets = O_DIRECT;
+	if (fcntl(fd, F_SETFL, O_NONBLOCK | packets))
+		return log_errno(errno, "can't set the mode of pipe 0x%x", id);
+	for (size_t i = 0; !err && i < pipes->n; i++)
+		if (pipes->list[i].pipe_id == id)
+			err = write_data(fd, &pipes->list[i]);
+	return err;
+}
