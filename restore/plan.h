@@ -29,6 +29,7 @@ struct plan_fd;
 struct plan_file;
 struct plan_task;
 struct block;
+struct terminal;
 
 /* What a descriptor can refer to: restore/fd_NAME.c defines restore_fd_NAME. Hooks may be NULL except open. */
 struct restore_fd_kind {
@@ -202,6 +203,7 @@ struct plan_task {
 	bool adopted; /* a helper of born_by, which is further down, forks it and ends: then its parent adopts it */
 	bool adopts; /* it has such children */
 	pid_t orphan_session; /* the leader is gone of the session that it is born in, which a helper makes; or 0 */
+	struct terminal *terminal; /* of the session that it leads; NULL: not one of the tree (tty.h) */
 	bool makes_group; /* the leader of its group is gone: it forks one for a moment */
 	uint32_t files_id;
 

@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "opts.h"
+#include "tty.h"
 
 static bool leads_session(const struct plan_task *task)
 {
@@ -179,7 +180,7 @@ static bool need_each_other(const struct plan *plan)
 		const struct plan_task *task = &plan->tasks[i];
 
 		if (!plan_lives(task) || task->born_by || task->orphan_session || task->makes_group ||
-		    !is_born_in_group(plan, task))
+		    !is_born_in_group(plan, task) || (task->terminal && task->terminal->group != (uint32_t)task->pid))
 			return true;
 	}
 	return plan_files_wait(plan);
@@ -232,8 +233,7 @@ int plan_order_sessions(struct plan *plan)
 			plan_refuse(plan, "tasks %d and %d would have to be forked by each other: not supported yet",
 				    task->pid, task->born_by->pid);
 	}
-	if (plan->any_adopted)
-		find_range(plan);
+	find_range(plan);
 	plan->in_step = need_each_other(plan);
 	return 0;
 }

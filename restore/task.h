@@ -19,6 +19,11 @@ struct plan_task;
  */
 int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling);
 
+/*
+ * Forks a helper with a number that nobody in the tree needs; flags: of clone(2), like CLONE_FILES. Returns as fork(2).
+ */
+pid_t tree_fork_anonymous(const struct plan *plan, uint64_t flags);
+
 /* A fault point in a task: SIGINT and SIGTERM are for the process that the user started. */
 int task_fault_point(const struct plan *plan, enum fault_id id);
 

@@ -20,12 +20,13 @@
 #include "plan.h"
 #include "stage.h"
 #include "task.h"
+#include "tty.h"
 
 #define HELPER_TRIES 10000
 
 static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t parent);
 
-/* fork() with a number. flags: CLONE_PARENT or 0. Returns as fork(). */
+/* fork() with a number. flags: CLONE_PARENT, CLONE_FILES or 0. Returns as fork(). */
 static pid_t fork_as(pid_t pid, uint64_t flags)
 {
 	struct clone_args how = {
@@ -153,11 +154,10 @@ static int fork_siblings(struct plan *plan, struct plan_task *task)
 	return err;
 }
 
-/* A process with a number that nobody needs. */
-static pid_t fork_anonymous(const struct plan *plan)
+pid_t tree_fork_anonymous(const struct plan *plan, uint64_t flags)
 {
 	for (int i = 1; i < HELPER_TRIES; i++) {
-		pid_t pid = fork_as(plan->highest + i, 0);
+		pid_t pid = fork_as(plan->highest + i, flags);
 
 		if (pid < 0 && errno == EINVAL) /* above pid_max */
 			break;
@@ -165,7 +165,7 @@ static pid_t fork_anonymous(const struct plan *plan)
 			return pid;
 	}
 	for (int i = 1; i < HELPER_TRIES && plan->lowest - i > 1; i++) {
-		pid_t pid = fork_as(plan->lowest - i, 0);
+		pid_t pid = fork_as(plan->lowest - i, flags);
 
 		if (pid >= 0 || errno != EEXIST)
 			return pid;
@@ -179,7 +179,7 @@ static int fork_adopted(struct plan *plan, struct plan_task *task)
 {
 	pid_t self = getpid();
 	int status = 0, err = 0;
-	pid_t helper = fork_anonymous(plan);
+	pid_t helper = tree_fork_anonymous(plan, 0);
 
 	if (!helper) {
 		bind_to_parent(plan, self);
@@ -257,6 +257,9 @@ static int be_born(struct plan *plan, struct plan_task *task)
 		return err;
 	if (task->sid == task->pid && setsid() < 0)
 		return log_errno(errno, "task %d can't make its session", task->pid);
+	err = session_take_terminal(task);
+	if (err)
+		return err;
 	if (task->pgid == task->pid && task->sid != task->pid && setpgid(0, 0))
 		return log_errno(errno, "task %d can't make its group", task->pid);
 	err = task->makes_group ? make_group(task) : 0;
