@@ -208,7 +208,8 @@ static int judge_tty(struct dump *d, const struct dump_file *f)
 	const struct tty_state *tty = f->data;
 
 	if (tty->role == TTY_OTHER || !(tty->known || tty->hung_up))
-		return blocker_add(d, f->pid, "terminal", "it is a console or a serial line, which belongs to the machine",
+		return blocker_add(d, f->pid, "terminal",
+				   "it is a console or a serial line, which belongs to the machine",
 				   "dump it without its terminal (setsid, input and output to files)", "%s, %s",
 				   f->where, f->link);
 	if (!tty->path)

@@ -173,9 +173,9 @@ static int tty_read(struct plan *plan, struct plan_file *file)
 	file->data = s;
 	*s = (struct tty_file){
 		.info = info,
-		.role = info->type == TTY_TYPE__CTTY   ? TTY_CTTY
-			: info->rdev == PTMX_RDEV ? TTY_MASTER
-						       : TTY_SLAVE,
+		.role = info->type == TTY_TYPE__CTTY ? TTY_CTTY
+			: info->rdev == PTMX_RDEV    ? TTY_MASTER
+						     : TTY_SLAVE,
 		.hung_up = e->has_hung_up ? e->hung_up : !info->termios,
 	};
 	if (info->type == TTY_TYPE__PTY)
@@ -292,32 +292,44 @@ static bool tty_reach(struct plan *plan, struct plan_file *file)
 	return file->with->owner != before;
 }
 
-/* Opens masters until one has the number, and closes the others. Returns it, -EAGAIN or another -errno. */
-static int try_master(uint32_t index, bool any)
+/* Whether a terminal of the tree needs the number. */
+static bool is_wanted(const struct plan *plan, uint32_t index)
+{
+	for (const struct terminal *t = ((struct ttys *)plan->ttys)->terminals; t; t = t->next)
+		if (t->index == index)
+			return true;
+	return false;
+}
+
+/*
+ * Opens masters until one has the number, or with any one that nobody else needs, and closes the others. Returns it,
+ * -EAGAIN or another -errno.
+ */
+static int try_master(const struct plan *plan, uint32_t index, bool any)
 {
 	int fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	uint32_t number;
 
 	if (fd < 0 || ioctl(fd, TIOCGPTN, &number))
 		return -errno;
-	if (number == index || any)
+	if (number == index || (any && !is_wanted(plan, number)))
 		return fd;
 	/* Numbers are given from below. */
-	int found = number < index ? try_master(index, any) : -EAGAIN;
+	int found = number < index ? try_master(plan, index, any) : -EAGAIN;
 	close(fd);
 	return found;
 }
 
-static int open_master(const struct terminal *t)
+static int open_master(const struct plan *plan, const struct terminal *t)
 {
 	const struct timespec nap = { .tv_nsec = 1000000 };
-	int fd = try_master(t->index, false), unlock = 0;
+	int fd = t->index < MAX_INDEX ? try_master(plan, t->index, false) : -EAGAIN, unlock = 0;
 
 	if (fd == -EAGAIN && t->any_index)
-		fd = try_master(t->index, true);
+		fd = try_master(plan, MAX_INDEX, true);
 	for (int i = 0; fd == -EAGAIN && i < TRIES; i++) {
 		nanosleep(&nap, NULL);
-		fd = try_master(t->index, false);
+		fd = try_master(plan, t->index, false);
 	}
 	if (fd < 0)
 		return log_errno(-fd, "can't make the terminal /dev/pts/%u%s", t->index,
@@ -374,8 +386,7 @@ static int set_access(const struct plan *plan, const struct terminal *t, int sla
 						      ? plan_file_by_id(plan, e->regf_id)
 						      : NULL;
 
-		if (reg && reg->entry->reg && reg->entry->reg->has_mode &&
-		    fchmod(slave, reg->entry->reg->mode & 07777))
+		if (reg && reg->entry->reg && reg->entry->reg->has_mode && fchmod(slave, reg->entry->reg->mode & 07777))
 			return log_errno(errno, "can't set the permissions of /dev/pts/%u", t->index);
 	}
 	return 0;
@@ -471,7 +482,7 @@ static int open_end(const char *path)
 /* Makes a pty with all that refers to it. */
 static int make_pty(struct plan *plan, struct terminal *t)
 {
-	_cleanup_close_ int master = open_master(t), slave = -1;
+	_cleanup_close_ int master = open_master(plan, t), slave = -1;
 	char path[32];
 	uint32_t index;
 	bool opened = t->slave || t->leader || t->output || (t->master && t->master->peer_closed);

@@ -189,7 +189,6 @@ static const struct {
 	const char *what, *remedy;
 } unsupported[] = {
 	{ IMG_FILE_LOCKS, "file locks", "release them before the dump" },
-	{ IMG_TTY_DATA, "unread data of terminals", "read it before the dump" },
 	{ IMG_APPARMOR, "AppArmor policies", "restore with CRIU" },
 };
 

@@ -7,9 +7,11 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PATIENCE 1000 /* ms: for the kernel to make room for what was there a moment ago */
+#define LINE_BUFFER 4095 /* bytes that the line discipline keeps */
 #define XON 0x11
 #define XOFF 0x13
 
@@ -61,26 +63,62 @@ static int write_all(int fd, const uint8_t *data, size_t n)
 	return 0;
 }
 
-int tty_put_input(int master, int slave, const struct termios *t, const uint8_t *data, size_t n, const uint32_t *ends,
-		  size_t n_ends)
+/* Types bytes, one by one: the line discipline has each when the call returns. */
+static int type_all(int master, int slave, const uint8_t *data, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!ioctl(slave, TIOCSTI, &data[i]))
+			continue;
+		if (errno != EPERM && errno != EIO)
+			return -errno;
+		/* Not permitted: by the master, which does not wait. */
+		int err = write_all(master, data + i, n - i);
+		nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+		return err;
+	}
+	return 0;
+}
+
+static int put_lines(int master, int slave, const uint8_t *data, size_t n, const uint32_t *ends, size_t n_ends,
+		     uint8_t eof)
 {
 	size_t at = 0;
 	int err = 0;
 
-	for (size_t i = 0; !err && i <= n_ends; i++) {
-		size_t end = i < n_ends ? ends[i] : n;
-		uint8_t eof = unused_byte(data + at, end - at);
-		struct termios plain = tty_plain(t, i < n_ends ? eof : 0);
-
-		if (ioctl(slave, TCSETS, &plain))
-			return -errno;
-		err = write_all(master, data + at, end - at);
-		if (!err && i < n_ends)
-			err = write_all(master, &eof, 1);
-		/* The kernel hands it over in the background, by the settings of that moment: poll(2) waits for it. */
-		is_ready(slave, POLLIN, 0);
-		at = end;
+	for (size_t i = 0; !err && i < n_ends; i++) {
+		err = type_all(master, slave, data + at, ends[i] - at);
+		if (!err)
+			err = type_all(master, slave, &eof, 1);
+		at = ends[i];
 	}
+	return err ? err : type_all(master, slave, data + at, n - at);
+}
+
+/* The kernel hands bytes over in the background, by the settings of that moment: waits until it has. */
+static void await_input(int slave, size_t n)
+{
+	int waiting = 0;
+
+	for (int i = 0; i < PATIENCE * 10; i++) {
+		if (ioctl(slave, FIONREAD, &waiting) || (size_t)waiting >= n || waiting >= LINE_BUFFER)
+			return;
+		nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+	}
+}
+
+int tty_put_input(int master, int slave, const struct termios *t, const uint8_t *data, size_t n, const uint32_t *ends,
+		  size_t n_ends)
+{
+	uint8_t eof = unused_byte(data, n);
+	struct termios plain = tty_plain(t, n_ends ? eof : 0);
+
+	if (ioctl(slave, TCSETS, &plain))
+		return -errno;
+	if (t->c_lflag & ICANON)
+		return put_lines(master, slave, data, n, ends, n_ends, eof);
+	int err = write_all(master, data, n);
+	if (!err)
+		await_input(slave, n);
 	return err;
 }
 
