@@ -26,7 +26,9 @@
 #define LAST_PTS_MAJOR 143
 #define TTYAUX_MAJOR 5 /* minor 0: /dev/tty, 1: /dev/console, 2: /dev/ptmx */
 #define CTTY_ID 2012 /* of tty-info.img, as CRIU numbers /dev/tty */
+#define EXTERNAL_ID 2026 /* of terminals from outside, likewise */
 #define CTTY_ID_OTHER (1u << 22) /* above the numbers of all ptys: for further ones */
+#define EXTERNAL_ID_OTHER (1u << 24)
 #define CC_WORDS 19 /* NCCS bytes of c_cc, packed into the first words of as many */
 
 enum tty_role { TTY_MASTER, TTY_SLAVE, TTY_CTTY, TTY_OTHER };
@@ -114,8 +116,6 @@ static int read_index(struct tty_state *tty, const struct fd_info *info)
 
 static int read_state(struct tty_state *tty, const struct fd_info *info)
 {
-	if (tty->role == TTY_OTHER)
-		return 0;
 	if (ioctl(info->fd, TCGETS, &tty->termios)) {
 		/* a terminal that is hung up answers EIO */
 		if (errno != EIO)
@@ -188,11 +188,27 @@ static bool is_usual(const struct dump_file *f)
 	return tty->role != TTY_SLAVE || tty->hung_up || (!stat("/dev/pts", &st) && st.st_dev == f->st.st_dev);
 }
 
+/* Named by --external: it comes from outside again. */
+static bool is_external(const struct dump *d, const struct dump_file *f)
+{
+	char key[64];
+
+	snprintf(key, sizeof(key), "tty[%lx:%lx]", (unsigned long)f->st.st_rdev, (unsigned long)f->st.st_dev);
+	if (state(f)->hung_up || (state(f)->role != TTY_OTHER && !is_outside(d, state(f))))
+		return false;
+	return opts_find_outside(d->opts, key, false);
+}
+
 static int judge_outside(struct dump *d, const struct dump_file *f)
 {
+	char remedy[160];
+
+	snprintf(remedy, sizeof(remedy),
+		 "use --shell-job (-j), here and at the restore, or --external 'tty[%lx:%lx]' and --inherit-fd",
+		 (unsigned long)f->st.st_rdev, (unsigned long)f->st.st_dev);
 	if (!d->opts->shell_job)
-		return blocker_add(d, f->pid, "terminal", "its other end is outside the tree",
-				   "use --shell-job (-j), here and at the restore", "%s, %s", f->where, f->link);
+		return blocker_add(d, f->pid, "terminal", "its other end is outside the tree", remedy, "%s, %s",
+				   f->where, f->link);
 	if (d->tasks[0]->stat.tty && is_slave_dev(d->tasks[0]->stat.tty) &&
 	    index_of(d->tasks[0]->stat.tty) == state(f)->index && d->tasks[0]->stat.sid != d->tasks[0]->pid)
 		return 0;
@@ -207,6 +223,8 @@ static int judge_tty(struct dump *d, const struct dump_file *f)
 {
 	const struct tty_state *tty = f->data;
 
+	if (is_external(d, f))
+		return 0;
 	if (tty->role == TTY_OTHER || !(tty->known || tty->hung_up))
 		return blocker_add(d, f->pid, "terminal",
 				   "it is a console or a serial line, which belongs to the machine",
@@ -240,6 +258,19 @@ static uint32_t info_id(const struct dump *d, const struct tty_state *tty)
 	return CTTY_ID_OTHER + (tty->known ? tty->index : CTTY_ID_OTHER);
 }
 
+static uint32_t info_id_of(const struct dump *d, const struct dump_file *f)
+{
+	const struct dump_file *first = NULL;
+
+	if (!is_external(d, f))
+		return info_id(d, state(f));
+	while ((first = files_next(d, first)) && !(is_tty(first) && is_external(d, first)))
+		;
+	if (first->st.st_rdev == f->st.st_rdev && !find_end(d, EXTERNAL_ID / 2, TTY_SLAVE))
+		return EXTERNAL_ID;
+	return EXTERNAL_ID_OTHER + f->st.st_rdev;
+}
+
 static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena)
 {
 	const struct tty_state *tty = f->data;
@@ -249,11 +280,11 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct 
 		return -ENOMEM;
 	tty_file_entry__init(t);
 	t->id = f->id;
-	t->tty_info_id = info_id(d, tty);
+	t->tty_info_id = info_id_of(d, f);
 	t->flags = f->flags;
 	t->fown = (FownEntry *)&f->fown;
-	t->has_regf_id = true;
-	t->regf_id = tty->path->id;
+	t->has_regf_id = !is_external(d, f);
+	t->regf_id = t->has_regf_id ? tty->path->id : 0;
 	t->has_hung_up = t->hung_up = tty->hung_up;
 	e->tty = t;
 	return 0;
@@ -277,7 +308,7 @@ static void fill_session(const struct dump *d, const struct tty_state *tty, TtyI
 {
 	const struct dump_task *leader = find_leader(d, tty);
 
-	if (!leader && is_outside(d, tty))
+	if (!leader && is_outside(d, tty) && d->opts->shell_job)
 		leader = d->tasks[0];
 	if (!leader)
 		return;
@@ -294,8 +325,10 @@ static void write_info(struct dump *d, const struct dump_file *f, struct image_w
 	TtyPtyEntry pty = TTY_PTY_ENTRY__INIT;
 	uint32_t cc[CC_WORDS] = {}, locked_cc[CC_WORDS] = {};
 
-	e.id = info_id(d, tty);
-	e.type = tty->role == TTY_CTTY ? TTY_TYPE__CTTY : TTY_TYPE__PTY;
+	bool external = is_external(d, f);
+
+	e.id = info_id_of(d, f);
+	e.type = external ? TTY_TYPE__EXT_TTY : tty->role == TTY_CTTY ? TTY_TYPE__CTTY : TTY_TYPE__PTY;
 	e.locked = tty->pt_lock;
 	e.exclusive = tty->exclusive;
 	e.packet_mode = tty->packet;
@@ -317,7 +350,7 @@ static void write_info(struct dump *d, const struct dump_file *f, struct image_w
 		e.winsize = &size;
 	}
 	pty.index = e.peer = tty->index;
-	if (tty->role != TTY_CTTY)
+	if (tty->role != TTY_CTTY && !external)
 		e.pty = &pty;
 	e.has_peer = tty->role == TTY_CTTY && tty->known;
 	e.has_peer_closed = e.peer_closed = tty->peer_closed;
@@ -330,7 +363,7 @@ static bool speaks_for_all(const struct dump *d, const struct dump_file *f)
 	const struct dump_file *best = NULL;
 
 	for (const struct dump_file *other = NULL; (other = files_next(d, other));)
-		if (is_tty(other) && info_id(d, state(other)) == info_id(d, state(f)) &&
+		if (is_tty(other) && info_id_of(d, other) == info_id_of(d, f) &&
 		    (!best || (state(best)->hung_up && !state(other)->hung_up)))
 			best = other;
 	return best == f;

@@ -4,7 +4,6 @@
  * shell job comes from outside: it is that which ckpt restore was started on, and gets its settings when nothing can
  * fail any more. Consoles and serial lines are refused.
  */
-#include <asm/termbits.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,39 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cleanup.h"
 #include "log.h"
 #include "opts.h"
 #include "plan.h"
 #include "tty.h"
-#include "tty_write.h"
 
 #define PTMX_RDEV 0x502 /* 5:2 */
-#define MAX_INDEX (1u << 20)
 #define MAX_DATA (1u << 20) /* bytes */
-#define TRIES 1000 /* ms to wait for a number that somebody else has for a moment */
-
-enum tty_role { TTY_MASTER, TTY_SLAVE, TTY_CTTY };
-
-/* What a description refers to. */
-struct tty_file {
-	const TtyInfoEntry *info;
-	enum tty_role role;
-	bool hung_up;
-	struct terminal *terminal;
-};
-
-struct ttys {
-	size_t n, n_data;
-	TtyInfoEntry **list;
-	TtyDataEntry **data;
-	struct terminal *terminals;
-};
-
-static struct tty_file *state(const struct plan_file *file)
-{
-	return file->data;
-}
 
 /* The first of our standard descriptors that is a terminal. */
 static int find_terminal(struct plan *plan)
@@ -103,7 +76,9 @@ static struct terminal *get_terminal(struct plan *plan, uint32_t index)
 	struct terminal *t = plan_alloc(plan, sizeof(*t));
 	if (!t)
 		return NULL;
-	*t = (struct terminal){ .index = index, .any_index = true, .slave_fd = -1, .next = ttys->terminals };
+	*t = (struct terminal){
+		.index = index, .any_index = true, .slave_fd = -1, .inherited = -1, .next = ttys->terminals
+	};
 	ttys->terminals = t;
 	return t;
 }
@@ -131,10 +106,10 @@ static bool is_data(const TtyDataEntry *d)
 /* One end of a pty. */
 static int read_pty(struct plan *plan, struct plan_file *file)
 {
-	struct tty_file *s = state(file);
+	struct tty_file *s = tty_state(file);
 	const TtyInfoEntry *info = s->info;
 
-	if (!info->pty || info->pty->index >= MAX_INDEX || !is_winsize(info->winsize) ||
+	if (!info->pty || info->pty->index >= TTY_MAX_INDEX || !is_winsize(info->winsize) ||
 	    !is_data(find_data(plan, info->id))) {
 		plan_refuse(plan, "tty-info.img: the number, the size or the data of terminal 0x%x are out of range",
 			    file->id);
@@ -153,6 +128,35 @@ static int read_pty(struct plan *plan, struct plan_file *file)
 		t->input = find_data(plan, info->id);
 	}
 	t->any_index &= s->hung_up;
+	return 0;
+}
+
+/* The terminal that --inherit-fd gives for it. */
+static int read_external(struct plan *plan, struct plan_file *file)
+{
+	struct tty_file *s = tty_state(file);
+	const struct outside *given;
+	char key[32];
+
+	snprintf(key, sizeof(key), "tty[%x:%x]", s->info->rdev, s->info->dev);
+	given = opts_find_outside(plan->opts, key, true);
+	s->role = TTY_EXTERNAL;
+	s->hung_up = false;
+	s->terminal = &s->from_outside;
+	s->from_outside = (struct terminal){ .outside = true, .slave_fd = -1, .inherited = -1, .slave = s->info };
+	if (!given || !isatty(given->fd)) {
+		plan_refuse(plan, "terminal 0x%x comes from outside: give one by --inherit-fd 'fd[N]:%s'%s", file->id,
+			    key, given ? "; that descriptor is none" : "");
+		return 0;
+	}
+	int *fds = plan_alloc(plan, (plan->n_inherited + 1) * sizeof(*fds));
+	if (!fds)
+		return -ENOMEM;
+	if (plan->n_inherited)
+		memcpy(fds, plan->inherited_fds, plan->n_inherited * sizeof(*fds));
+	plan->inherited_fds = fds;
+	s->from_outside.inherited = plan->n_inherited;
+	fds[plan->n_inherited++] = given->fd;
 	return 0;
 }
 
@@ -180,6 +184,8 @@ static int tty_read(struct plan *plan, struct plan_file *file)
 	};
 	if (info->type == TTY_TYPE__PTY)
 		return read_pty(plan, file);
+	if (info->type == TTY_TYPE__EXT_TTY)
+		return read_external(plan, file);
 	if (info->type != TTY_TYPE__CTTY)
 		plan_refuse(plan, "terminal 0x%x is a console or serial line (type %u): not supported yet", file->id,
 			    info->type);
@@ -192,14 +198,14 @@ static struct terminal *find_ctty(struct plan *plan, const struct tty_file *s)
 	const struct ttys *ttys = plan->ttys;
 
 	if (s->hung_up && !s->info->has_peer)
-		return get_terminal(plan, MAX_INDEX);
+		return get_terminal(plan, TTY_MAX_INDEX);
 	for (struct terminal *t = ttys->terminals; t; t = t->next) {
 		const TtyInfoEntry *info = t->master ? t->master : t->slave;
 
 		if (s->info->has_peer ? t->index == s->info->peer : info && info->sid && info->sid == s->info->sid)
 			return t;
 	}
-	return get_terminal(plan, s->info->has_peer && s->info->peer < MAX_INDEX ? s->info->peer : MAX_INDEX);
+	return get_terminal(plan, s->info->has_peer && s->info->peer < TTY_MAX_INDEX ? s->info->peer : TTY_MAX_INDEX);
 }
 
 /* The number is somebody else's here. Terminals that were closed a moment ago take a little to go. */
@@ -219,7 +225,7 @@ static bool is_taken(uint32_t index)
 
 static void resolve_outside(struct plan *plan, const struct terminal *t, const struct plan_file *file)
 {
-	uint32_t sid = state(file)->info->sid;
+	uint32_t sid = tty_state(file)->info->sid;
 
 	if (sid && plan_task_by_pid(plan, sid))
 		plan_refuse(plan, "terminal 0x%x belongs to session %u of the tree, but its master is not there",
@@ -240,6 +246,8 @@ static void resolve_session(struct plan *plan, struct terminal *t)
 
 	if (!leader || leader->sid != leader->pid || !plan_lives(leader))
 		return;
+	if (leader->terminal && leader->terminal->outside && t->outside)
+		return; /* it has several descriptions */
 	if (leader->terminal) {
 		plan_refuse(plan, "tty-info.img: session %d has two terminals, %u and %u", leader->sid,
 			    leader->terminal->index, t->index);
@@ -252,7 +260,7 @@ static void resolve_session(struct plan *plan, struct terminal *t)
 
 static int tty_resolve(struct plan *plan, struct plan_file *file)
 {
-	struct tty_file *s = state(file);
+	struct tty_file *s = tty_state(file);
 
 	/* A damaged image may have refused it before. */
 	if (plan->problems)
@@ -264,6 +272,11 @@ static int tty_resolve(struct plan *plan, struct plan_file *file)
 		s->terminal->any_index &= s->hung_up;
 	}
 	struct terminal *t = s->terminal;
+	if (s->role == TTY_EXTERNAL) {
+		t->first = file;
+		resolve_session(plan, t);
+		return 0;
+	}
 	t->outside = !t->master && !t->any_index;
 	if (t->outside && !s->hung_up)
 		resolve_outside(plan, t, file);
@@ -284,7 +297,7 @@ static int tty_resolve(struct plan *plan, struct plan_file *file)
 /* The leader of the session needs the terminal, too. */
 static bool tty_reach(struct plan *plan, struct plan_file *file)
 {
-	struct terminal *t = state(file)->terminal;
+	struct terminal *t = tty_state(file)->terminal;
 	struct plan_task *before = file->with->owner;
 
 	if (t && t->leader)
@@ -292,260 +305,55 @@ static bool tty_reach(struct plan *plan, struct plan_file *file)
 	return file->with->owner != before;
 }
 
-/* Whether a terminal of the tree needs the number. */
-static bool is_wanted(const struct plan *plan, uint32_t index)
-{
-	for (const struct terminal *t = ((struct ttys *)plan->ttys)->terminals; t; t = t->next)
-		if (t->index == index)
-			return true;
-	return false;
-}
-
-/*
- * Opens masters until one has the number, or with any one that nobody else needs, and closes the others. Returns it,
- * -EAGAIN or another -errno.
- */
-static int try_master(const struct plan *plan, uint32_t index, bool any)
-{
-	int fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
-	uint32_t number;
-
-	if (fd < 0 || ioctl(fd, TIOCGPTN, &number))
-		return -errno;
-	if (number == index || (any && !is_wanted(plan, number)))
-		return fd;
-	/* Numbers are given from below. */
-	int found = number < index ? try_master(plan, index, any) : -EAGAIN;
-	close(fd);
-	return found;
-}
-
-static int open_master(const struct plan *plan, const struct terminal *t)
-{
-	const struct timespec nap = { .tv_nsec = 1000000 };
-	int fd = t->index < MAX_INDEX ? try_master(plan, t->index, false) : -EAGAIN, unlock = 0;
-
-	if (fd == -EAGAIN && t->any_index)
-		fd = try_master(plan, MAX_INDEX, true);
-	for (int i = 0; fd == -EAGAIN && i < TRIES; i++) {
-		nanosleep(&nap, NULL);
-		fd = try_master(plan, t->index, false);
-	}
-	if (fd < 0)
-		return log_errno(-fd, "can't make the terminal /dev/pts/%u%s", t->index,
-				 fd == -EAGAIN ? ": it is somebody else's" : "");
-	if (!ioctl(fd, TIOCSPTLCK, &unlock))
-		return fd;
-	close(fd);
-	return log_errno(errno, "can't unlock the terminal /dev/pts/%u", t->index);
-}
-
-static int open_flags(const struct plan_file *file)
+int tty_open_flags(const struct plan_file *file)
 {
 	return (file->flags & (O_ACCMODE | O_NONBLOCK | O_APPEND | O_SYNC)) | O_NOCTTY | O_CLOEXEC;
 }
 
-/* Opens a slave, or /dev/tty, of the pty. */
-static int open_slave(struct plan *plan, struct plan_file *file, const char *path, int slave)
+/* The terminal of a shell job, or of --inherit-fd. */
+static int open_outside(struct plan *plan, struct terminal *t)
 {
-	int fd = state(file)->role == TTY_CTTY ? session_open_ctty(plan, slave, open_flags(file))
-					       : open(path, open_flags(file));
+	int from = t->inherited >= 0 ? plan->inherited_fds[t->inherited] : plan->tty_fd;
 
-	if (fd < 0)
-		return state(file)->role == TTY_CTTY ? fd : log_errno(errno, "can't open the terminal %s", path);
-	file->fd = fd_to_temporary(plan, fd);
-	return file->fd < 0 ? file->fd : 0;
-}
-
-/* Opens those that are hung up, or the others. Returns how many, or -errno (logged). */
-static int open_slaves(struct plan *plan, const struct terminal *t, const char *path, int slave, bool hung_up)
-{
-	int n = 0;
-
-	for (struct plan_file *f = t->first->with; f; f = f->with_next) {
-		if (state(f)->role == TTY_MASTER || state(f)->hung_up != hung_up)
-			continue;
-		int err = open_slave(plan, f, path, slave);
-		if (err)
-			return err;
-		n++;
-	}
-	return n;
-}
-
-/* Owner and permissions of the device, as the mode of its entry in files.img says. */
-static int set_access(const struct plan *plan, const struct terminal *t, int slave)
-{
-	const TtyInfoEntry *info = t->slave;
-
-	if (info && info->has_uid && info->has_gid && fchown(slave, info->uid, info->gid))
-		return log_errno(errno, "can't set the owner of /dev/pts/%u", t->index);
-	for (const struct plan_file *f = t->first->with; f; f = f->with_next) {
-		const TtyFileEntry *e = f->entry->tty;
-		const struct plan_file *reg = state(f)->role == TTY_SLAVE && e->has_regf_id && !state(f)->hung_up
-						      ? plan_file_by_id(plan, e->regf_id)
-						      : NULL;
-
-		if (reg && reg->entry->reg && reg->entry->reg->has_mode && fchmod(slave, reg->entry->reg->mode & 07777))
-			return log_errno(errno, "can't set the permissions of /dev/pts/%u", t->index);
-	}
-	return 0;
-}
-
-static void fill_termios(struct termios *t, const TermiosEntry *e)
-{
-	t->c_iflag = e->c_iflag;
-	t->c_oflag = e->c_oflag;
-	t->c_cflag = e->c_cflag;
-	t->c_lflag = e->c_lflag;
-	t->c_line = e->c_line;
-	/* packed into the first words */
-	for (size_t i = 0; i < NCCS && i / 4 < e->n_c_cc; i++)
-		t->c_cc[i] = e->c_cc[i / 4] >> i % 4 * 8;
-}
-
-/* What nobody had read. In packet mode, CRIU and we keep the byte that tells so before the data. */
-static int put_data(const struct terminal *t, int master, int slave, const struct termios *settings)
-{
-	const TtyDataEntry *in = t->input, *out = t->output;
-	int err = 0;
-
-	if (in)
-		err = tty_put_input(master, slave, settings, in->data.data, in->data.len, in->ends, in->n_ends);
-	if (!err && out) {
-		size_t skip = t->master->packet_mode && out->data.len && !out->data.data[0];
-
-		err = tty_put_output(slave, settings, out->data.data + skip, out->data.len - skip);
-	}
-	return err ? log_errno(-err, "can't write what waited in /dev/pts/%u", t->index) : 0;
-}
-
-/* Settings of both ends, those that others could stumble upon last. */
-static int set_state(const struct terminal *t, int master, int slave, const struct termios *settings)
-{
-	const TtyInfoEntry *info = t->master;
-	struct termios locked = {};
-	int one = 1;
-
-	if (ioctl(master, TCSETS, settings))
-		return log_errno(errno, "can't set up /dev/pts/%u", t->index);
-	if (info->termios_locked)
-		fill_termios(&locked, info->termios_locked);
-	if (memcmp(&locked, &(struct termios){}, sizeof(locked)) && ioctl(master, TIOCSLCKTRMIOS, &locked))
-		return log_errno(errno, "can't lock settings of /dev/pts/%u", t->index);
-	if (info->winsize) {
-		struct winsize size = { info->winsize->ws_row, info->winsize->ws_col, info->winsize->ws_xpixel,
-					info->winsize->ws_ypixel };
-
-		if (ioctl(master, TIOCSWINSZ, &size))
-			return log_errno(errno, "can't set the size of /dev/pts/%u", t->index);
-	}
-	if ((info->packet_mode && ioctl(master, TIOCPKT, &one)) || (info->exclusive && ioctl(master, TIOCEXCL)) ||
-	    (slave >= 0 && t->slave && t->slave->exclusive && ioctl(slave, TIOCEXCL)) ||
-	    (info->locked && ioctl(master, TIOCSPTLCK, &one)))
-		return log_errno(errno, "can't set the mode of /dev/pts/%u", t->index);
-	return 0;
-}
-
-/* Everything of a pty whose master lives. slave: -1, nobody has ever opened it. */
-static int set_up(struct plan *plan, struct terminal *t, int master, int slave)
-{
-	struct termios settings = {};
-	int err = slave >= 0 ? set_access(plan, t, slave) : 0;
-
-	if (ioctl(master, TCGETS, &settings))
-		return log_errno(errno, "can't read the settings of /dev/pts/%u", t->index);
-	if (t->master->termios)
-		fill_termios(&settings, t->master->termios);
-	if (!err && slave >= 0)
-		err = put_data(t, master, slave, &settings);
-	if (!err)
-		err = set_state(t, master, slave, &settings);
-	if (!err && t->leader) {
-		t->slave_fd = fcntl(slave, F_DUPFD_CLOEXEC, plan->fd_low);
-		err = t->slave_fd < 0 || t->slave_fd > plan->fd_high ? log_errno(EMFILE, "no temporary descriptor left")
-								     : 0;
-	}
-	for (struct plan_file *f = t->first->with; !err && f; f = f->with_next)
-		if (state(f)->role == TTY_MASTER)
-			err = fd_take(plan, f, fcntl(master, F_DUPFD_CLOEXEC, 0));
-	return err;
-}
-
-static int open_end(const char *path)
-{
-	int fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-
-	return fd < 0 ? log_errno(errno, "can't open the terminal %s", path) : fd;
-}
-
-/* Makes a pty with all that refers to it. */
-static int make_pty(struct plan *plan, struct terminal *t)
-{
-	_cleanup_close_ int master = open_master(plan, t), slave = -1;
-	char path[32];
-	uint32_t index;
-	bool opened = t->slave || t->leader || t->output || (t->master && t->master->peer_closed);
-
-	if (master < 0 || ioctl(master, TIOCGPTN, &index))
-		return master < 0 ? master : -errno;
-	for (const struct plan_file *f = t->first->with; f; f = f->with_next)
-		opened |= state(f)->role != TTY_MASTER;
-	snprintf(path, sizeof(path), "/dev/pts/%u", index);
-	if (!opened)
-		return set_up(plan, t, master, -1);
-	slave = open_end(path);
-	int n = slave < 0 ? slave : open_slaves(plan, t, path, slave, true);
-	/* Without a living one they are hung up when the master is closed. */
-	if (n < 0 || t->any_index)
-		return n < 0 ? n : 0;
-	if (n) {
-		int err = ioctl(slave, TIOCVHANGUP) ? log_errno(errno, "can't hang up %s", path) : 0;
-
-		close(slave);
-		slave = err ? err : open_end(path);
-	}
-	n = slave < 0 ? slave : open_slaves(plan, t, path, slave, false);
-	return n < 0 ? n : set_up(plan, t, master, slave);
-}
-
-/* The terminal of a shell job. */
-static int open_outside(struct plan *plan, const struct terminal *t)
-{
 	for (struct plan_file *f = t->first->with; f; f = f->with_next) {
 		char path[32] = "/dev/tty";
 
-		if (state(f)->role != TTY_CTTY)
-			snprintf(path, sizeof(path), "/proc/self/fd/%d", plan->tty_fd);
-		int fd = open(path, open_flags(f));
+		if (tty_state(f)->role != TTY_CTTY)
+			snprintf(path, sizeof(path), "/proc/self/fd/%d", from);
+		int fd = open(path, tty_open_flags(f));
 		if (fd < 0)
 			return log_errno(errno, "can't open the terminal %s", path);
 		f->fd = fd_to_temporary(plan, fd);
 		if (f->fd < 0)
 			return f->fd;
 	}
+	t->slave_fd = t->inherited >= 0 ? from : -1;
 	return 0;
 }
 
 static int tty_open(struct plan *plan, struct plan_file *first)
 {
-	struct terminal *t = state(first)->terminal;
+	struct terminal *t = tty_state(first)->terminal;
 
-	return t->outside ? open_outside(plan, t) : make_pty(plan, t);
+	return t->outside ? open_outside(plan, t) : tty_make_pty(plan, t);
 }
 
 /* The terminal may be in the middle of something: only a warning when it does not take its settings. */
 static int tty_last(struct plan *plan, struct plan_file *file)
 {
-	const struct tty_file *s = state(file);
+	const struct tty_file *s = tty_state(file);
 	struct termios t = {};
 	pid_t group = s->info->pgrp;
 
-	if (!s->terminal->outside || s->role != TTY_SLAVE || !s->info->termios || ioctl(plan->tty_fd, TCGETS, &t))
+	int inherited = s->terminal->inherited, fd = inherited >= 0 ? plan->inherited_fds[inherited] : plan->tty_fd;
+
+	if (!s->terminal->outside || s->role == TTY_CTTY || !s->info->termios || ioctl(fd, TCGETS, &t))
 		return 0;
-	fill_termios(&t, s->info->termios);
-	if (ioctl(plan->tty_fd, TCSETS, &t))
+	tty_fill_termios(&t, s->info->termios);
+	if (ioctl(fd, TCSETS, &t))
 		log_warn("can't set up the terminal as it was: %s", strerror(errno));
+	if (inherited >= 0)
+		return 0;
 	/* A group of the tree was in the foreground: not the one that ours took the place of. */
 	if (group && group != plan->old_pgid && plan_task_by_pid(plan, group) && ioctl(plan->tty_fd, TIOCSPGRP, &group))
 		log_warn("can't put group %d into the foreground of the terminal: %s", group, strerror(errno));

@@ -273,6 +273,8 @@ struct plan {
 	size_t n_reserved;
 	size_t n_extra_fds; /* that kinds need beside one for each file */
 	int fd_low, fd_high; /* numbers that no task uses: for descriptors that exist only meanwhile */
+	int *inherited_fds; /* our own that tasks get: of --inherit-fd */
+	size_t n_inherited;
 	int tty_fd; /* our terminal, for a shell job; -1 */
 
 	struct restorer_shared *shared; /* once processes exist */

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "cow.h"
 #include "fault.h"
 #include "log.h"
@@ -84,14 +85,21 @@ static int compare_ints(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* The descriptors of whoever started us are none of the tree's business; only four of ours are needed. */
+/* The descriptors of whoever started us are none of the tree's business; only four of ours, and what it inherits. */
 static int drop_foreign_descriptors(struct plan *plan)
 {
-	int keep[] = { plan->images.fd, plan->tty_fd, log_fd(), plan->guard_fd };
+	int own[] = { plan->images.fd, plan->tty_fd, log_fd(), plan->guard_fd };
+	size_t n_own = sizeof(own) / sizeof(own[0]), n = n_own + plan->n_inherited;
+	_cleanup_free_ int *keep = malloc(n * sizeof(*keep));
 	unsigned int next = 0;
 
-	qsort(keep, sizeof(keep) / sizeof(keep[0]), sizeof(keep[0]), compare_ints);
-	for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
+	if (!keep)
+		return log_errno(ENOMEM, "descriptors");
+	memcpy(keep, own, sizeof(own));
+	for (size_t i = 0; i < plan->n_inherited; i++)
+		keep[n_own + i] = plan->inherited_fds[i];
+	qsort(keep, n, sizeof(*keep), compare_ints);
+	for (size_t i = 0; i < n; i++) {
 		if (keep[i] < 0)
 			continue;
 		if ((unsigned int)keep[i] > next && syscall(SYS_close_range, next, keep[i] - 1, 0))

@@ -1,6 +1,7 @@
 /* Sessions that own a terminal of the tree. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <linux/sched.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -15,7 +16,12 @@ int session_take_terminal(const struct plan_task *task)
 {
 	if (!task->terminal || task->terminal->slave_fd < 0)
 		return 0;
-	if (ioctl(task->terminal->slave_fd, TIOCSCTTY, 0))
+	if (!ioctl(task->terminal->slave_fd, TIOCSCTTY, 0))
+		return 0;
+	if (task->terminal->outside)
+		log_warn("can't make the terminal of --inherit-fd that of session %d: %s (it may be another's)",
+			 task->sid, strerror(errno));
+	else
 		return log_errno(errno, "can't make /dev/pts/%u the terminal of session %d", task->terminal->index,
 				 task->sid);
 	return 0;
