@@ -70,7 +70,7 @@ static int open_master(const struct plan *plan, const struct terminal *t)
 static int open_slave(struct plan *plan, struct plan_file *file, const char *path, int slave)
 {
 	int fd = tty_state(file)->role == TTY_CTTY ? session_open_ctty(plan, slave, tty_open_flags(file))
-					       : open(path, tty_open_flags(file));
+						   : open(path, tty_open_flags(file));
 
 	if (fd < 0)
 		return tty_state(file)->role == TTY_CTTY ? fd : log_errno(errno, "can't open the terminal %s", path);
@@ -103,7 +103,8 @@ static int set_access(const struct plan *plan, const struct terminal *t, int sla
 		return log_errno(errno, "can't set the owner of /dev/pts/%u", t->index);
 	for (const struct plan_file *f = t->first->with; f; f = f->with_next) {
 		const TtyFileEntry *e = f->entry->tty;
-		const struct plan_file *reg = tty_state(f)->role == TTY_SLAVE && e->has_regf_id && !tty_state(f)->hung_up
+		const struct plan_file *reg = tty_state(f)->role == TTY_SLAVE && e->has_regf_id &&
+							      !tty_state(f)->hung_up
 						      ? plan_file_by_id(plan, e->regf_id)
 						      : NULL;
 
