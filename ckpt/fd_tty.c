@@ -1,12 +1,14 @@
 /*
  * Pseudo terminals: masters, slaves and /dev/tty. Both ends in the tree, one of them, or what is left of one when the
  * other is gone (hung up). A slave whose master is outside is the terminal of a shell job, and comes from outside again
- * (--shell-job). What waits to be read: tty_data.c. Does not handle: virtual consoles and serial lines.
+ * (--shell-job). What waits to be read: tty_data.c. Consoles and serial lines are the machine's, and opened again.
  */
 #include <asm/termbits.h>
 #include <asm/ioctls.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kd.h>
+#include <linux/vt.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,17 +28,21 @@
 #define LAST_PTS_MAJOR 143
 #define TTYAUX_MAJOR 5 /* minor 0: /dev/tty, 1: /dev/console, 2: /dev/ptmx */
 #define CTTY_ID 2012 /* of tty-info.img, as CRIU numbers /dev/tty */
+#define CONSOLE_ID 2004
+#define VT_ID 2008
 #define EXTERNAL_ID 2026 /* of terminals from outside, likewise */
 #define CTTY_ID_OTHER (1u << 22) /* above the numbers of all ptys: for further ones */
 #define EXTERNAL_ID_OTHER (1u << 24)
 #define CC_WORDS 19 /* NCCS bytes of c_cc, packed into the first words of as many */
 
-enum tty_role { TTY_MASTER, TTY_SLAVE, TTY_CTTY, TTY_OTHER };
+enum tty_role { TTY_MASTER, TTY_SLAVE, TTY_CTTY, TTY_DEVICE };
 
 struct tty_state {
 	enum tty_role role;
 	uint32_t index; /* of the pty */
 	bool known; /* index is */
+	dev_t device; /* which terminal it really is; 0: hung up */
+	bool graphics; /* a virtual console that its user draws on, or switches itself */
 	bool hung_up;
 	struct termios termios, locked;
 	struct winsize size;
@@ -60,8 +66,8 @@ static enum tty_role role_of(dev_t dev)
 	if (is_slave_dev(dev))
 		return TTY_SLAVE;
 	if (major(dev) == TTYAUX_MAJOR && minor(dev) != 1)
-		return minor(dev) == 0 ? TTY_CTTY : minor(dev) == 2 ? TTY_MASTER : TTY_OTHER;
-	return TTY_OTHER;
+		return minor(dev) == 0 ? TTY_CTTY : minor(dev) == 2 ? TTY_MASTER : TTY_DEVICE;
+	return TTY_DEVICE;
 }
 
 /* Character devices that are terminals: consoles (4, 5:1), serial lines (4:64 and up, 204, 229). */
@@ -108,10 +114,20 @@ static int read_index(struct tty_state *tty, const struct fd_info *info)
 	tty->known = tty->role == TTY_SLAVE;
 	if (tty->hung_up || ioctl(info->fd, TIOCGDEV, &number))
 		return tty->hung_up ? 0 : -errno;
+	tty->device = number;
 	tty->known = is_slave_dev(number);
 	if (tty->known)
 		tty->index = index_of(number);
 	return 0;
+}
+
+/* Virtual consoles have a mode for graphics, and one in which a process decides when another one is shown. */
+static bool is_graphics(int fd)
+{
+	struct vt_mode vt;
+	int mode;
+
+	return (!ioctl(fd, KDGETMODE, &mode) && mode != KD_TEXT) || (!ioctl(fd, VT_GETMODE, &vt) && vt.mode != VT_AUTO);
 }
 
 static int read_state(struct tty_state *tty, const struct fd_info *info)
@@ -125,6 +141,7 @@ static int read_state(struct tty_state *tty, const struct fd_info *info)
 		   ioctl(info->fd, TIOCGEXCL, &tty->exclusive)) {
 		return -errno;
 	}
+	tty->graphics = tty->role == TTY_DEVICE && !tty->hung_up && is_graphics(info->fd);
 	if (tty->role != TTY_MASTER)
 		return read_index(tty, info);
 	tty->known = true;
@@ -167,11 +184,12 @@ static bool is_outside(const struct dump *d, const struct tty_state *tty)
 /* Who leads the session whose terminal it is; NULL: nobody in the tree. */
 static const struct dump_task *find_leader(const struct dump *d, const struct tty_state *tty)
 {
-	for (size_t i = 0; i < d->n_tasks && tty->known && !tty->hung_up; i++) {
+	dev_t device = tty->role == TTY_MASTER ? makedev(FIRST_PTS_MAJOR, tty->index) : tty->device;
+
+	for (size_t i = 0; i < d->n_tasks && device; i++) {
 		const struct dump_task *t = d->tasks[i];
 
-		if (t->stat.sid == t->pid && t->state != TASK_DEAD && is_slave_dev(t->stat.tty) &&
-		    index_of(t->stat.tty) == tty->index)
+		if (t->stat.sid == t->pid && t->state != TASK_DEAD && (dev_t)t->stat.tty == device)
 			return t;
 	}
 	return NULL;
@@ -194,7 +212,7 @@ static bool is_external(const struct dump *d, const struct dump_file *f)
 	char key[64];
 
 	snprintf(key, sizeof(key), "tty[%lx:%lx]", (unsigned long)f->st.st_rdev, (unsigned long)f->st.st_dev);
-	if (state(f)->hung_up || (state(f)->role != TTY_OTHER && !is_outside(d, state(f))))
+	if (state(f)->hung_up || (state(f)->role != TTY_DEVICE && !is_outside(d, state(f))))
 		return false;
 	return opts_find_outside(d->opts, key, false);
 }
@@ -225,14 +243,20 @@ static int judge_tty(struct dump *d, const struct dump_file *f)
 
 	if (is_external(d, f))
 		return 0;
-	if (tty->role == TTY_OTHER || !(tty->known || tty->hung_up))
+	if (tty->graphics || (tty->role == TTY_DEVICE && tty->hung_up))
 		return blocker_add(d, f->pid, "terminal",
-				   "it is a console or a serial line, which belongs to the machine",
-				   "dump it without its terminal (setsid, input and output to files)", "%s, %s",
-				   f->where, f->link);
+				   tty->graphics ? "it is a virtual console in graphics mode"
+						 : "it is a console or serial line that was hung up",
+				   "close it before the dump", "%s, %s", f->where, f->link);
+	if (tty->role == TTY_CTTY && !(tty->known || tty->hung_up))
+		return blocker_add(d, f->pid, "terminal", "it is /dev/tty of a console or serial line",
+				   "close it before the dump, and open it when it is needed", "%s, %s", f->where,
+				   f->link);
 	if (!tty->path)
 		return blocker_add(d, f->pid, "terminal", "nobody has received its descriptor yet",
 				   "let it be received before the dump", "%s", f->where);
+	if (tty->role == TTY_DEVICE)
+		return 0;
 	if (!is_usual(f))
 		return blocker_add(d, f->pid, "terminal", "it lies in another instance of devpts than /dev/pts",
 				   "dump it from within its mount namespace", "%s, %s", f->where, f->link);
@@ -258,12 +282,43 @@ static uint32_t info_id(const struct dump *d, const struct tty_state *tty)
 	return CTTY_ID_OTHER + (tty->known ? tty->index : CTTY_ID_OTHER);
 }
 
+static bool is_vt(dev_t dev)
+{
+	return major(dev) == 4 && minor(dev) < 64;
+}
+
+/* One console and one virtual one have the numbers that CRIU gives them. */
+static uint32_t device_id(const struct dump *d, const struct dump_file *f)
+{
+	bool vt = is_vt(f->st.st_rdev), console = f->st.st_rdev == makedev(TTYAUX_MAJOR, 1);
+	const struct dump_file *first = NULL;
+
+	while ((first = files_next(d, first)) && !(is_tty(first) && is_vt(first->st.st_rdev)))
+		;
+	if (vt && f->st.st_rdev == first->st.st_rdev && !find_end(d, VT_ID / 2, TTY_SLAVE))
+		return VT_ID;
+	if (console && !find_end(d, CONSOLE_ID / 2, TTY_SLAVE))
+		return CONSOLE_ID;
+	return EXTERNAL_ID_OTHER + f->st.st_rdev;
+}
+
+static TtyType type_of(const struct dump *d, const struct dump_file *f)
+{
+	if (is_external(d, f))
+		return TTY_TYPE__EXT_TTY;
+	if (state(f)->role != TTY_DEVICE)
+		return state(f)->role == TTY_CTTY ? TTY_TYPE__CTTY : TTY_TYPE__PTY;
+	return is_vt(f->st.st_rdev)		      ? TTY_TYPE__VT
+	       : major(f->st.st_rdev) == TTYAUX_MAJOR ? TTY_TYPE__CONSOLE
+						      : TTY_TYPE__SERIAL;
+}
+
 static uint32_t info_id_of(const struct dump *d, const struct dump_file *f)
 {
 	const struct dump_file *first = NULL;
 
 	if (!is_external(d, f))
-		return info_id(d, state(f));
+		return state(f)->role == TTY_DEVICE ? device_id(d, f) : info_id(d, state(f));
 	while ((first = files_next(d, first)) && !(is_tty(first) && is_external(d, first)))
 		;
 	if (first->st.st_rdev == f->st.st_rdev && !find_end(d, EXTERNAL_ID / 2, TTY_SLAVE))
@@ -325,10 +380,8 @@ static void write_info(struct dump *d, const struct dump_file *f, struct image_w
 	TtyPtyEntry pty = TTY_PTY_ENTRY__INIT;
 	uint32_t cc[CC_WORDS] = {}, locked_cc[CC_WORDS] = {};
 
-	bool external = is_external(d, f);
-
 	e.id = info_id_of(d, f);
-	e.type = external ? TTY_TYPE__EXT_TTY : tty->role == TTY_CTTY ? TTY_TYPE__CTTY : TTY_TYPE__PTY;
+	e.type = type_of(d, f);
 	e.locked = tty->pt_lock;
 	e.exclusive = tty->exclusive;
 	e.packet_mode = tty->packet;
@@ -350,7 +403,7 @@ static void write_info(struct dump *d, const struct dump_file *f, struct image_w
 		e.winsize = &size;
 	}
 	pty.index = e.peer = tty->index;
-	if (tty->role != TTY_CTTY && !external)
+	if (e.type == TTY_TYPE__PTY)
 		e.pty = &pty;
 	e.has_peer = tty->role == TTY_CTTY && tty->known;
 	e.has_peer_closed = e.peer_closed = tty->peer_closed;

@@ -2,16 +2,18 @@
  * Terminals. A pseudo terminal of the tree is made again with its number: master, slaves, /dev/tty, what waited to be
  * read, settings. The descriptors whose terminal was hung up are opened first and hung up again. The terminal of a
  * shell job comes from outside: it is that which ckpt restore was started on, and gets its settings when nothing can
- * fail any more. Consoles and serial lines are refused.
+ * fail any more. Consoles and serial lines are opened again.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "log.h"
 #include "opts.h"
 #include "plan.h"
@@ -160,6 +162,31 @@ static int read_external(struct plan *plan, struct plan_file *file)
 	return 0;
 }
 
+/* A console or serial line: the machine has it, or not. That of a shell job is whatever ckpt was started on. */
+static int read_device(struct plan *plan, struct plan_file *file)
+{
+	struct tty_file *s = tty_state(file);
+	const TtyFileEntry *e = file->entry->tty;
+	const struct plan_file *reg = e->has_regf_id ? plan_file_by_id(plan, e->regf_id) : NULL;
+	struct stat st;
+
+	s->role = TTY_DEVICE;
+	s->hung_up = false;
+	s->terminal = &s->from_outside;
+	s->from_outside = (struct terminal){ .outside = true, .slave_fd = -1, .inherited = -1, .slave = s->info };
+	if (plan->opts->shell_job && s->info->sid && !plan_task_by_pid(plan, s->info->sid))
+		return 0;
+	if (!reg || reg->entry->type != FD_TYPES__REG || !reg->entry->reg) {
+		plan_refuse(plan, "files.img: terminal 0x%x has no path", file->id);
+		return 0;
+	}
+	s->path = reg->entry->reg->name;
+	if (stat(s->path, &st) || !S_ISCHR(st.st_mode) || st.st_rdev != s->info->rdev)
+		plan_refuse(plan, "terminal 0x%x: %s is not the device %u:%u here", file->id, s->path,
+			    major(s->info->rdev), minor(s->info->rdev));
+	return 0;
+}
+
 static int tty_read(struct plan *plan, struct plan_file *file)
 {
 	const TtyFileEntry *e = file->entry->tty;
@@ -186,9 +213,10 @@ static int tty_read(struct plan *plan, struct plan_file *file)
 		return read_pty(plan, file);
 	if (info->type == TTY_TYPE__EXT_TTY)
 		return read_external(plan, file);
+	if (info->type == TTY_TYPE__VT || info->type == TTY_TYPE__CONSOLE || info->type == TTY_TYPE__SERIAL)
+		return read_device(plan, file);
 	if (info->type != TTY_TYPE__CTTY)
-		plan_refuse(plan, "terminal 0x%x is a console or serial line (type %u): not supported yet", file->id,
-			    info->type);
+		plan_refuse(plan, "tty-info.img: terminal 0x%x is of an unknown type (%u)", file->id, info->type);
 	return 0;
 }
 
@@ -272,7 +300,9 @@ static int tty_resolve(struct plan *plan, struct plan_file *file)
 		s->terminal->any_index &= s->hung_up;
 	}
 	struct terminal *t = s->terminal;
-	if (s->role == TTY_EXTERNAL) {
+	if (s->role == TTY_EXTERNAL || s->role == TTY_DEVICE) {
+		if (!s->path && t->inherited < 0)
+			resolve_outside(plan, t, file);
 		t->first = file;
 		resolve_session(plan, t);
 		return 0;
@@ -316,10 +346,10 @@ static int open_outside(struct plan *plan, struct terminal *t)
 	int from = t->inherited >= 0 ? plan->inherited_fds[t->inherited] : plan->tty_fd;
 
 	for (struct plan_file *f = t->first->with; f; f = f->with_next) {
-		char path[32] = "/dev/tty";
+		char proc[32];
+		const char *path = tty_state(f)->role == TTY_CTTY ? "/dev/tty" : tty_state(f)->path ?: proc;
 
-		if (tty_state(f)->role != TTY_CTTY)
-			snprintf(path, sizeof(path), "/proc/self/fd/%d", from);
+		snprintf(proc, sizeof(proc), "/proc/self/fd/%d", from);
 		int fd = open(path, tty_open_flags(f));
 		if (fd < 0)
 			return log_errno(errno, "can't open the terminal %s", path);
@@ -327,7 +357,7 @@ static int open_outside(struct plan *plan, struct terminal *t)
 		if (f->fd < 0)
 			return f->fd;
 	}
-	t->slave_fd = t->inherited >= 0 ? from : -1;
+	t->slave_fd = t->inherited >= 0 ? from : tty_state(t->first)->path ? t->first->fd : -1;
 	return 0;
 }
 
@@ -344,15 +374,16 @@ static int tty_last(struct plan *plan, struct plan_file *file)
 	const struct tty_file *s = tty_state(file);
 	struct termios t = {};
 	pid_t group = s->info->pgrp;
-
 	int inherited = s->terminal->inherited, fd = inherited >= 0 ? plan->inherited_fds[inherited] : plan->tty_fd;
+	_cleanup_close_ int own = s->path ? open(s->path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC) : -1;
 
+	fd = own >= 0 ? own : fd;
 	if (!s->terminal->outside || s->role == TTY_CTTY || !s->info->termios || ioctl(fd, TCGETS, &t))
 		return 0;
 	tty_fill_termios(&t, s->info->termios);
 	if (ioctl(fd, TCSETS, &t))
 		log_warn("can't set up the terminal as it was: %s", strerror(errno));
-	if (inherited >= 0)
+	if (inherited >= 0 || s->path)
 		return 0;
 	/* A group of the tree was in the foreground: not the one that ours took the place of. */
 	if (group && group != plan->old_pgid && plan_task_by_pid(plan, group) && ioctl(plan->tty_fd, TIOCSPGRP, &group))

@@ -27,7 +27,7 @@ struct terminal {
 	struct terminal *next;
 };
 
-enum tty_role { TTY_MASTER, TTY_SLAVE, TTY_CTTY, TTY_EXTERNAL };
+enum tty_role { TTY_MASTER, TTY_SLAVE, TTY_CTTY, TTY_EXTERNAL, TTY_DEVICE };
 
 /* What a description refers to. */
 struct tty_file {
@@ -35,7 +35,8 @@ struct tty_file {
 	enum tty_role role;
 	bool hung_up;
 	struct terminal *terminal;
-	struct terminal from_outside; /* of TTY_EXTERNAL: its terminal */
+	struct terminal from_outside; /* of TTY_EXTERNAL and TTY_DEVICE: its terminal */
+	const char *path; /* of TTY_DEVICE, a console or serial line; NULL: that of a shell job */
 };
 
 struct ttys {

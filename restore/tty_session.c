@@ -19,8 +19,8 @@ int session_take_terminal(const struct plan_task *task)
 	if (!ioctl(task->terminal->slave_fd, TIOCSCTTY, 0))
 		return 0;
 	if (task->terminal->outside)
-		log_warn("can't make the terminal of --inherit-fd that of session %d: %s (it may be another's)",
-			 task->sid, strerror(errno));
+		log_warn("can't make a terminal from outside that of session %d: %s (it may be another's)", task->sid,
+			 strerror(errno));
 	else
 		return log_errno(errno, "can't make /dev/pts/%u the terminal of session %d", task->terminal->index,
 				 task->sid);
