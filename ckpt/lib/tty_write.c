@@ -41,7 +41,7 @@ struct termios tty_plain(const struct termios *t, uint8_t end)
 static uint8_t unused_byte(const uint8_t *data, size_t n)
 {
 	for (int b = 1; b < 256; b++)
-		if (b != '\n' && b != XON && b != XOFF && !memchr(data, b, n))
+		if (b != '\n' && b != XON && b != XOFF && (!n || !memchr(data, b, n)))
 			return b;
 	return 0xff;
 }

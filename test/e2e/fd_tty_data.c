@@ -47,7 +47,8 @@ int main(int argc, char **argv)
 	int on = 1;
 
 	e2e_begin(argc, argv);
-	struct pty lines = open_pty(true), plain = open_pty(false), packet = open_pty(true), empty = open_pty(true);
+	struct pty lines = open_pty(true), plain = open_pty(false), packet = open_pty(true), empty = open_pty(true),
+		   end = open_pty(true);
 	must(!ioctl(packet.master, TIOCPKT, &on));
 	for (size_t i = 0; i < sizeof(raw); i++)
 		raw[i] = i;
@@ -57,6 +58,7 @@ int main(int argc, char **argv)
 	put(plain.master, raw, sizeof(raw));
 	put(plain.slave, much, sizeof(much));
 	put(packet.slave, "packet", 6);
+	put(end.master, "\004", 1);
 
 	e2e_wait();
 
@@ -70,6 +72,7 @@ int main(int argc, char **argv)
 	expect(plain.slave, raw, sizeof(raw));
 	expect(plain.master, much, sizeof(much));
 	expect(packet.master, "\0packet", 7);
+	expect(end.slave, "", 0);
 	put(empty.master, "x\n", 2);
 	expect(empty.slave, "x\n", 2);
 	put(empty.slave, "y", 1);
