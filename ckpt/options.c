@@ -282,6 +282,25 @@ static int set_number(struct opts *opts, const char *place, const struct option_
 	}
 }
 
+/* So far, terminals come from outside. */
+static int add_outside(struct opts *opts, const char *place, const struct option_def *def, const char *value)
+{
+	int fd = -1, n = 0;
+
+	if (def->type == TYPE_INHERIT_FD && (sscanf(value, "fd[%d]:%n", &fd, &n) != 1 || !n || fd < 0))
+		return bad_value(place, def, value, "fd[NUMBER]:RESOURCE");
+	if (strncmp(value + n, "tty[", 4)) {
+		log_err("%s--%s %s is not supported yet: only tty[RDEV:DEV]", place, def->name, value);
+		return -EINVAL;
+	}
+	struct outside *list = realloc(opts->outside, (opts->outside_count + 1) * sizeof(*list));
+	if (!list)
+		return log_errno(ENOMEM, "--%s", def->name);
+	opts->outside = list;
+	list[opts->outside_count++] = (struct outside){ .key = value + n, .fd = fd };
+	return 0;
+}
+
 /* Applies one option. value is NULL without argument; on is false for --no-NAME. Returns 0 or -errno (logged). */
 static int set_option(struct opts *opts, const char *place, const struct option_def *def, const char *value, bool on)
 {
@@ -306,6 +325,9 @@ static int set_option(struct opts *opts, const char *place, const struct option_
 		opts->ext_unix_any |= !value || !*value;
 		opts->ext_unix = value && *value ? value : opts->ext_unix;
 		return 0;
+	case TYPE_EXTERNAL:
+	case TYPE_INHERIT_FD:
+		return add_outside(opts, place, def, value);
 	case TYPE_VERBOSITY:
 		return set_verbosity(opts, value) ? 0 : bad_value(place, def, value, "a level: 0 to 4");
 	case TYPE_CPU_CAP:

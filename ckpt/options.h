@@ -25,6 +25,8 @@ enum option_type {
 	TYPE_CLOSE,
 	TYPE_IRMAP_PATH,
 	TYPE_EXT_UNIX, /* --ext-unix-sk: numbers of inodes, or none for all */
+	TYPE_EXTERNAL, /* --external KEY: struct outside */
+	TYPE_INHERIT_FD, /* --inherit-fd fd[N]:KEY */
 	TYPE_ACTION, /* --help, --version */
 	TYPE_NOOP, /* accepted: ignoring it loses nothing that was asked for */
 	TYPE_LATER, /* an option of CRIU that is not supported yet */

@@ -39,6 +39,7 @@ void opts_free(struct opts *opts)
 		free(s);
 	}
 	free(opts->close_fds);
+	free(opts->outside);
 	free(opts->args);
 	opts_init(opts);
 }
@@ -52,6 +53,14 @@ char *opts_own(struct opts *opts, const char *text)
 	s->next = opts->owned;
 	opts->owned = s;
 	return strcpy(s->text, text);
+}
+
+const struct outside *opts_find_outside(const struct opts *opts, const char *key, bool inherited)
+{
+	for (size_t i = 0; i < opts->outside_count; i++)
+		if ((opts->outside[i].fd >= 0) == inherited && !strcmp(opts->outside[i].key, key))
+			return &opts->outside[i];
+	return NULL;
 }
 
 /* A file that was named must be there; the default ones need not. */

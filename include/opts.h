@@ -28,6 +28,12 @@ enum action {
 #define IRMAP_PATHS 16
 
 /* All strings are owned by argv or by the struct (opts_free). */
+/* Something that comes from outside of the tree. */
+struct outside {
+	const char *key; /* "tty[8800:1a]" */
+	int fd; /* of --inherit-fd; -1: it was named by --external */
+};
+
 struct opts {
 	enum action action;
 	const char *action_name; /* as the user wrote it; NULL: none */
@@ -63,6 +69,8 @@ struct opts {
 	bool no_default_config;
 	bool ext_unix_any; /* --ext-unix-sk without inodes */
 	const char *ext_unix; /* with: numbers, separated by commas; NULL: none */
+	struct outside *outside; /* --external, --inherit-fd, in the order in which they were given; owned */
+	size_t outside_count;
 	int *close_fds; /* --close: descriptors to close before anything else; owned */
 	size_t close_count;
 	char **args; /* what follows the action: files of ckpt show, what ckpt cpuinfo shall do; NULL-terminated, owned
@@ -81,6 +89,8 @@ void opts_init(struct opts *opts);
  * Returns 0 or -errno (logged): -EINVAL for what the user wrote wrong.
  */
 int opts_parse(struct opts *opts, int argc, char **argv);
+/* What was named so by --inherit-fd, or by --external; NULL: nothing. */
+const struct outside *opts_find_outside(const struct opts *opts, const char *key, bool inherited);
 /* Frees what the struct owns. */
 void opts_free(struct opts *opts);
 

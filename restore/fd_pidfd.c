@@ -60,7 +60,7 @@ static int pidfd_open_files(struct plan *plan, struct plan_file *first)
 {
 	if (first->late)
 		return open_pidfds(plan, first, first->entry->pidfd->nspid);
-	pid_t pid = tree_fork_anonymous(plan);
+	pid_t pid = tree_fork_anonymous(plan, 0);
 	if (!pid)
 		_exit(0);
 	if (pid < 0)

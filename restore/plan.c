@@ -189,7 +189,6 @@ static const struct {
 	enum image_kind kind;
 	const char *what, *remedy;
 } unsupported[] = {
-	{ IMG_TTY_DATA, "unread data of terminals", "read it before the dump" },
 	{ IMG_APPARMOR, "AppArmor policies", "restore with CRIU" },
 };
 

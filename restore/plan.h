@@ -29,6 +29,7 @@ struct plan_fd;
 struct plan_file;
 struct plan_task;
 struct block;
+struct terminal;
 
 /* What a descriptor can refer to: restore/fd_NAME.c defines restore_fd_NAME. Hooks may be NULL except open. */
 struct restore_fd_kind {
@@ -207,6 +208,7 @@ struct plan_task {
 	bool adopted; /* a helper of born_by, which is further down, forks it and ends: then its parent adopts it */
 	bool adopts; /* it has such children */
 	pid_t orphan_session; /* the leader is gone of the session that it is born in, which a helper makes; or 0 */
+	struct terminal *terminal; /* of the session that it leads; NULL: not one of the tree (tty.h) */
 	bool makes_group; /* the leader of its group is gone: it forks one for a moment */
 	uint32_t files_id;
 
@@ -278,6 +280,8 @@ struct plan {
 	size_t n_reserved;
 	size_t n_extra_fds; /* that kinds need beside one for each file */
 	int fd_low, fd_high; /* numbers that no task uses: for descriptors that exist only meanwhile */
+	int *inherited_fds; /* our own that tasks get: of --inherit-fd */
+	size_t n_inherited;
 	int tty_fd; /* our terminal, for a shell job; -1 */
 
 	struct restorer_shared *shared; /* once processes exist */

@@ -16,6 +16,7 @@
 #include "locks.h"
 #include "log.h"
 #include "opts.h"
+#include "tty.h"
 
 static bool leads_session(const struct plan_task *task)
 {
@@ -180,7 +181,7 @@ static bool need_each_other(const struct plan *plan)
 		const struct plan_task *task = &plan->tasks[i];
 
 		if (!plan_lives(task) || task->born_by || task->orphan_session || task->makes_group ||
-		    !is_born_in_group(plan, task))
+		    !is_born_in_group(plan, task) || (task->terminal && task->terminal->group != (uint32_t)task->pid))
 			return true;
 	}
 	return plan_files_wait(plan) || locks_wait(plan);

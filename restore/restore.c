@@ -64,6 +64,8 @@ static int move_own_fds(struct plan *plan)
 	int err = move_own_fd(plan, &plan->images.fd, false);
 	if (!err)
 		err = move_own_fd(plan, &plan->tty_fd, false);
+	for (size_t i = 0; !err && i < plan->n_inherited; i++)
+		err = move_own_fd(plan, &plan->inherited_fds[i], true);
 	if (!err)
 		err = move_own_fd(plan, &log, true);
 	if (!err)

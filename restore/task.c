@@ -25,6 +25,7 @@
 #include "plan.h"
 #include "shmem.h"
 #include "stage.h"
+#include "tty.h"
 
 bool task_ends_stopped(const struct plan *plan, const struct plan_task *task)
 {
@@ -222,6 +223,7 @@ _Noreturn void task_finish(struct plan *plan, struct plan_task *task)
 	struct block block;
 	int err = finish_files(plan, task);
 
+	session_set_foreground(task);
 	flush_signals();
 	if (!err)
 		err = number_descriptors(plan, task);

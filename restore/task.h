@@ -21,8 +21,10 @@ int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling);
 
 /* Forks a process that waits to be killed, with the number if that is free. Returns its number, or -1 with errno. */
 pid_t tree_fork_dead(const struct plan *plan, pid_t pid);
-/* Forks a process with a number that no task needs. Returns as fork(), with errno. */
-pid_t tree_fork_anonymous(const struct plan *plan);
+/*
+ * Forks a helper with a number that nobody in the tree needs; flags: of clone(2), like CLONE_FILES. Returns as fork(2).
+ */
+pid_t tree_fork_anonymous(const struct plan *plan, uint64_t flags);
 
 /* Opens what the task opens for itself and its descendants. Returns 0 or -errno (logged). */
 int task_open_files(struct plan *plan, struct plan_task *task);

@@ -14,18 +14,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "cow.h"
 #include "fault.h"
 #include "log.h"
 #include "plan.h"
 #include "stage.h"
 #include "task.h"
+#include "tty.h"
 
 #define HELPER_TRIES 10000
 
 static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t parent);
 
-/* fork() with a number. flags: CLONE_PARENT or 0. Returns as fork(). */
+/* fork() with a number. flags: CLONE_PARENT, CLONE_FILES or 0. Returns as fork(). */
 static pid_t fork_as(pid_t pid, uint64_t flags)
 {
 	struct clone_args how = {
@@ -65,7 +67,7 @@ pid_t tree_fork_dead(const struct plan *plan, pid_t pid)
 	pid_t helper = of_tree ? -1 : fork_as(pid, 0);
 
 	if (helper < 0)
-		helper = tree_fork_anonymous(plan);
+		helper = tree_fork_anonymous(plan, 0);
 	if (helper)
 		return helper;
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -97,14 +99,21 @@ static int compare_ints(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* The descriptors of whoever started us are none of the tree's business; only four of ours are needed. */
+/* The descriptors of whoever started us are none of the tree's business; only four of ours, and what it inherits. */
 static int drop_foreign_descriptors(struct plan *plan)
 {
-	int keep[] = { plan->images.fd, plan->tty_fd, log_fd(), plan->guard_fd };
+	int own[] = { plan->images.fd, plan->tty_fd, log_fd(), plan->guard_fd };
+	size_t n_own = sizeof(own) / sizeof(own[0]), n = n_own + plan->n_inherited;
+	_cleanup_free_ int *keep = malloc(n * sizeof(*keep));
 	unsigned int next = 0;
 
-	qsort(keep, sizeof(keep) / sizeof(keep[0]), sizeof(keep[0]), compare_ints);
-	for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
+	if (!keep)
+		return log_errno(ENOMEM, "descriptors");
+	memcpy(keep, own, sizeof(own));
+	for (size_t i = 0; i < plan->n_inherited; i++)
+		keep[n_own + i] = plan->inherited_fds[i];
+	qsort(keep, n, sizeof(*keep), compare_ints);
+	for (size_t i = 0; i < n; i++) {
 		if (keep[i] < 0)
 			continue;
 		if ((unsigned int)keep[i] > next && syscall(SYS_close_range, next, keep[i] - 1, 0))
@@ -167,10 +176,10 @@ static int fork_siblings(struct plan *plan, struct plan_task *task)
 	return err;
 }
 
-pid_t tree_fork_anonymous(const struct plan *plan)
+pid_t tree_fork_anonymous(const struct plan *plan, uint64_t flags)
 {
 	for (int i = 1; i < HELPER_TRIES; i++) {
-		pid_t pid = fork_as(plan->highest + i, 0);
+		pid_t pid = fork_as(plan->highest + i, flags);
 
 		if (pid < 0 && errno == EINVAL) /* above pid_max */
 			break;
@@ -178,7 +187,7 @@ pid_t tree_fork_anonymous(const struct plan *plan)
 			return pid;
 	}
 	for (int i = 1; i < HELPER_TRIES && plan->lowest - i > 1; i++) {
-		pid_t pid = fork_as(plan->lowest - i, 0);
+		pid_t pid = fork_as(plan->lowest - i, flags);
 
 		if (pid >= 0 || errno != EEXIST)
 			return pid;
@@ -192,7 +201,7 @@ static int fork_adopted(struct plan *plan, struct plan_task *task)
 {
 	pid_t self = getpid();
 	int status = 0, err = 0;
-	pid_t helper = tree_fork_anonymous(plan);
+	pid_t helper = tree_fork_anonymous(plan, 0);
 
 	if (!helper) {
 		bind_to_parent(plan, self);
@@ -270,6 +279,9 @@ static int be_born(struct plan *plan, struct plan_task *task)
 		return err;
 	if (task->sid == task->pid && setsid() < 0)
 		return log_errno(errno, "task %d can't make its session", task->pid);
+	err = session_take_terminal(task);
+	if (err)
+		return err;
 	if (task->pgid == task->pid && task->sid != task->pid && setpgid(0, 0))
 		return log_errno(errno, "task %d can't make its group", task->pid);
 	err = task->makes_group ? make_group(task) : 0;

@@ -131,6 +131,15 @@ static void case_dir(const struct test_case *c, char *path, size_t size)
 	snprintf(path, size, "%s/%s.%s", settings.out, c->program->name, c->way->name);
 }
 
+/* So that nobody else takes the numbers of terminals between a dump and a restore. */
+static void own_terminals(void)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5") ||
+	    mount("/dev/pts/ptmx", "/dev/ptmx", NULL, MS_BIND, NULL))
+		_exit(1);
+}
+
 static void start_case(struct test_case *c)
 {
 	struct run r = { .program = c->program, .way = c->way->name, .terminal = -1 };
@@ -149,8 +158,9 @@ static void start_case(struct test_case *c)
 	r.report = fopen(path, "we");
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	/* Of its own: numbers of IPC objects are chosen by a restore, and objects stay when their processes end. */
-	if (unshare(CLONE_NEWIPC))
+	if (unshare(CLONE_NEWIPC | CLONE_NEWNS))
 		_exit(1);
+	own_terminals();
 	setsid();
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);

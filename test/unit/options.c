@@ -179,6 +179,10 @@ START_TEST(unknown_and_later_are_told_apart)
 	ck_assert_refused("dump -t1 --tcp-established", "not supported yet");
 	ck_assert_refused("dump -t1 --external=dev[1/2]:x", "not supported yet");
 	ck_assert_refused("dump -t1 --action-script x", "is not supported yet");
+	ck_assert_refused("restore --inherit-fd fd[x]:tty[8800:1a]", "is not fd[NUMBER]:RESOURCE");
+	ck_assert_refused("restore --inherit-fd fd[-1]:tty[8800:1a]", "is not fd[NUMBER]:RESOURCE");
+	ck_assert_refused("restore --inherit-fd fd[3]", "is not fd[NUMBER]:RESOURCE");
+	ck_assert_refused("restore --inherit-fd fd[3]:pipe:[12]", "not supported yet");
 	ck_assert_refused("pre-dump -t1", "the action pre-dump is not supported yet");
 	ck_assert_refused("swrk 3", "the action swrk is not supported yet");
 	ck_assert_refused("dumb -t1", "unknown action dumb");
@@ -193,11 +197,13 @@ START_TEST(every_option_of_the_table)
 	char words[256], *bar;
 
 	snprintf(words, sizeof(words), "check --%s%s%s", def->name, def->arg == ARG_NONE ? "" : "=",
-		 def->arg == ARG_NONE	     ? ""
-		 : def->type == TYPE_NOOP    ? def->value
-		 : def->type == TYPE_STRING  ? "word"
-		 : def->type == TYPE_CPU_CAP ? "all"
-					     : "1");
+		 def->arg == ARG_NONE		? ""
+		 : def->type == TYPE_NOOP	? def->value
+		 : def->type == TYPE_STRING	? "word"
+		 : def->type == TYPE_CPU_CAP	? "all"
+		 : def->type == TYPE_EXTERNAL	? "tty[8800:1a]"
+		 : def->type == TYPE_INHERIT_FD ? "fd[0]:tty[8800:1a]"
+						: "1");
 	bar = strchr(words, '|');
 	if (bar)
 		*bar = 0;

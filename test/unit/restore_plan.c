@@ -118,6 +118,20 @@ static void narrow(void)
 	X(netlink_type, s.nlsk.has_type = true; s.nlsk.type = 5)                                                       \
 	X(netlink_protocol, s.nlsk.protocol = 0x80000000)                                                              \
 	X(netlink_groups, s.nlsk.n_groups = 65; s.nlsk.groups = (uint32_t *)s.mask)                                    \
+	X(tty_without_entry, s.files[10].tty = NULL)                                                                   \
+	X(tty_without_info, s.tty[0].tty_info_id = 77)                                                                 \
+	X(tty_without_number, s.tty_info[0].pty = NULL)                                                                \
+	X(tty_huge_number, s.pty.index = 1 << 20)                                                                      \
+	X(tty_huge_size, s.winsize.ws_col = 65536)                                                                     \
+	X(tty_master_twice, s.tty_info[1].rdev = 0x502)                                                                \
+	X(tty_console_nowhere, s.tty_info[0].type = TTY_TYPE__CONSOLE)                                                 \
+	X(tty_console_is_another, s.tty_info[0].type = TTY_TYPE__CONSOLE; s.tty[0].has_regf_id = true;                 \
+	  s.tty[0].regf_id = 3)                                                                                        \
+	X(tty_unknown_type, s.tty_info[0].type = TTY_TYPE__UNKNOWN)                                                    \
+	X(tty_external_not_given, s.tty_info[0].type = TTY_TYPE__EXT_TTY)                                              \
+	X(tty_master_outside, s.tty_info[0].rdev = 136 << 8)                                                           \
+	X(tty_line_ends_behind, s.tty_ends[1] = 9)                                                                     \
+	X(tty_line_ends_backwards, s.tty_ends[0] = 2; s.tty_ends[1] = 1)                                               \
 	X(unix_without_entry, s.files[7].usk = NULL)                                                                   \
 	X(unix_type, s.usk[0].type = s.usk[1].type = 3)                                                                \
 	X(unix_state, s.usk[0].state = 5)                                                                              \

@@ -25,6 +25,7 @@
 #define ACTIONS 62
 #define AREA 0x10000000ul
 #define FILES_ID 2
+#define FREE_PTY 900000 /* nobody has so many */
 
 /* A set of images of one sleeping task, in memory: a test changes something, then it is written. */
 static struct set {
@@ -52,17 +53,24 @@ static struct set {
 	GhostFileEntry ghost;
 	GhostChunkEntry chunk;
 	size_t n_remaps, n_ghosts, ghost_bytes;
-	FileEntry files[10];
+	FileEntry files[12];
 	EventfdFileEntry eventfd;
 	TimerfdEntry timerfd;
 	SignalfdEntry signalfd;
 	EventpollFileEntry epoll;
 	EventpollTfdEntry watch, *watches[1];
 	size_t n_files;
-	FdinfoEntry fds[9];
+	FdinfoEntry fds[11];
 	NetlinkSkEntry nlsk;
 	UnixSkEntry usk[2];
 	SkOptsEntry sk_opts;
+	TtyFileEntry tty[2];
+	TtyInfoEntry tty_info[2];
+	TtyPtyEntry pty;
+	TermiosEntry termios;
+	WinsizeEntry winsize;
+	TtyDataEntry tty_data;
+	uint32_t tty_ends[2];
 	size_t n_fds;
 	FsEntry fs;
 	MmEntry mm;
@@ -264,6 +272,40 @@ static void use_ns(uint32_t flag, uint32_t id)
 	s.n_fds = 7;
 }
 
+/* Descriptors 9 and 10, files 11 and 12: master and slave of a terminal, terminal of the session. */
+static void fill_terminals(void)
+{
+	termios_entry__init(&s.termios);
+	winsize_entry__init(&s.winsize);
+	tty_pty_entry__init(&s.pty);
+	tty_data_entry__init(&s.tty_data);
+	s.pty.index = FREE_PTY;
+	s.tty_data.tty_id = 1;
+	s.tty_data.data = (ProtobufCBinaryData){ 8, s.mask };
+	s.tty_data.n_ends = 2;
+	s.tty_data.ends = s.tty_ends;
+	for (size_t i = 0; i < 2; i++) {
+		TtyFileEntry *e = &s.tty[i];
+		TtyInfoEntry *info = &s.tty_info[i];
+
+		tty_file_entry__init(e);
+		tty_info_entry__init(info);
+		e->id = 11 + i;
+		e->fown = &s.fown;
+		e->tty_info_id = info->id = i;
+		info->type = TTY_TYPE__PTY;
+		info->rdev = i ? 136 << 8 : 0x502;
+		info->sid = info->pgrp = s.pid;
+		info->pty = &s.pty;
+		info->termios = &s.termios;
+		info->winsize = &s.winsize;
+		file_entry__init(&s.files[10 + i]);
+		s.files[10 + i].id = s.fds[9 + i].id = 11 + i;
+		s.files[10 + i].type = s.fds[9 + i].type = FD_TYPES__TTY;
+		s.files[10 + i].tty = e;
+	}
+}
+
 static void fill_files(void)
 {
 	static char *const names[] = { "/proc/self/exe", "/", "/dev/null" };
@@ -299,7 +341,7 @@ static void fill_files(void)
 	s.chunk.len = s.ghost_bytes = 100;
 	s.n_ghosts = 1;
 	s.memfd.fown = &s.fown;
-	s.n_files = 10;
+	s.n_files = 12;
 	for (size_t i = 0; i < 3; i++) {
 		reg_file_entry__init(&s.reg[i]);
 		file_entry__init(&s.files[i]);
@@ -309,8 +351,8 @@ static void fill_files(void)
 		s.files[i].type = FD_TYPES__REG;
 		s.files[i].reg = &s.reg[i];
 	}
-	s.n_fds = 9;
-	for (size_t i = 0; i < 9; i++) {
+	s.n_fds = 11;
+	for (size_t i = 0; i < 11; i++) {
 		fdinfo_entry__init(&s.fds[i]);
 		s.fds[i].id = 3;
 		s.fds[i].fd = i;
@@ -318,6 +360,7 @@ static void fill_files(void)
 	}
 	fill_events();
 	fill_sockets();
+	fill_terminals();
 	fs_entry__init(&s.fs);
 	s.fs.cwd_id = s.fs.root_id = 2;
 }
@@ -405,6 +448,8 @@ static void write_set(void)
 		put_many(&dir, IMG_CPUINFO, 0, &s.cpu.entry, 0, 1);
 	put_many(&dir, IMG_PSTREE, 0, s.pstree, sizeof(s.pstree[0]), s.n_pstree);
 	put_many(&dir, IMG_FILES, 0, s.files, sizeof(s.files[0]), s.n_files);
+	put_many(&dir, IMG_TTY_INFO, 0, s.tty_info, sizeof(s.tty_info[0]), 2);
+	put_many(&dir, IMG_TTY_DATA, 0, &s.tty_data, 0, 1);
 	put_many(&dir, IMG_FDINFO, FILES_ID, s.fds, sizeof(s.fds[0]), s.n_fds);
 	put_many(&dir, IMG_CORE, s.pid, &s.core, 0, 1);
 	put_many(&dir, IMG_IDS, s.pid, &s.ids, 0, 1);
