@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -82,6 +83,27 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 	_cleanup_close_ int fd = open(e->name, (e->flags & (O_ACCMODE | O_PATH)) | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		plan_refuse(plan, "%s can't be opened (%s): check permissions and mounts", e->name, strerror(errno));
+}
+
+int reg_enter_dead(struct plan *plan, const struct plan_file *file)
+{
+	const char *rest = strchr(file->entry->reg->name + strlen("/proc/"), '/');
+	const struct timespec now = {};
+	char path[PATH_MAX];
+	sigset_t child;
+	pid_t pid = tree_fork_dead(plan, file->dead);
+
+	if (pid < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/%d%s", pid, rest ? rest : "");
+	int err = chdir(path) ? -errno : 0;
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigtimedwait(&child, NULL, &now);
+	return err;
 }
 
 /* While a process stands in for the one that is gone. */

@@ -20,7 +20,7 @@ static struct plan_file *find_directory(struct plan *plan, struct plan_task *tas
 		return NULL;
 	}
 	plan_check_file(plan, file);
-	if (file->ghost || file->dead) /* it is entered through a descriptor */
+	if (file->ghost) /* it is entered through a descriptor */
 		plan_need_mapping(file, task, false);
 	return file;
 }
@@ -45,7 +45,11 @@ static int fs_prepare(struct plan *plan, struct plan_task *task)
 
 	if (task->fs->has_umask)
 		umask(task->fs->umask & 0777);
-	if (task->cwd->ghost || task->cwd->dead ? fchdir(task->cwd->map[0].fd) : chdir(cwd))
+	if (task->cwd->dead)
+		errno = -reg_enter_dead(plan, task->cwd);
+	else
+		errno = (task->cwd->ghost ? fchdir(task->cwd->map[0].fd) : chdir(cwd)) ? errno : 0;
+	if (errno)
 		return fail(task, "working", cwd);
 	return strcmp(root, "/") && chroot(root) ? fail(task, "root", root) : 0;
 }

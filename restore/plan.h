@@ -372,6 +372,8 @@ uint64_t plan_huge_size(uint32_t flags);
 void plan_check_file(struct plan *plan, struct plan_file *file);
 /* Opens a REG file with the flags, at a temporary number. Returns the descriptor or -errno (logged). */
 int reg_open(struct plan *plan, struct plan_file *file, int flags);
+/* Makes a directory of a process that is gone the working directory. Returns 0 or -errno (not logged). */
+int reg_enter_dead(struct plan *plan, const struct plan_file *file);
 /*
  * Gives the file the descriptor that a system call made for it, or not (-1, errno), and sets the flags that
  * F_SETFL knows. Returns 0 or -errno (logged).
