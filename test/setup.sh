@@ -22,17 +22,20 @@ if [ "$1" = install ]; then
 	need musl-tools command -v musl-gcc
 fi
 # Tests of 32-bit programs do without, and say so: not every machine can have it.
-if [ "$1" = install ] && ! echo 'int main(void){return 0;}' | gcc -m32 -x c - -o /dev/null 2>/dev/null; then
+multilib() {
+	[ "$1" = install ] || return
+	echo 'int main(void){return 0;}' | gcc -m32 -x c - -o /dev/null 2>/dev/null && return
 	[ "$(id -u)" = 0 ] && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
 		gcc-multilib libc6-dev-i386 >/dev/null 2>&1 || echo "no gcc-multilib: tests of 32-bit programs are skipped"
-fi
-[ -z "$missing" ] && exit 0
+}
+[ -z "$missing" ] && { multilib "$1"; exit 0; }
 if [ "$1" = install ] && [ "$(id -u)" = 0 ]; then
 	echo "installing$missing"
 	export DEBIAN_FRONTEND=noninteractive
 	# shellcheck disable=SC2086
 	apt-get install -qy --no-install-recommends $missing >/dev/null 2>&1 ||
-		{ apt-get update -q >/dev/null && apt-get install -qy --no-install-recommends $missing >/dev/null; } && exit 0
+		{ apt-get update -q >/dev/null && apt-get install -qy --no-install-recommends $missing >/dev/null; } &&
+		{ multilib "$1"; exit 0; }
 fi
 echo "missing Debian packages:$missing" >&2
 echo "install them with: apt-get install$missing" >&2
