@@ -48,11 +48,14 @@ int main(int argc, char **argv)
 	must(low != MAP_FAILED && none != MAP_FAILED && sparse != MAP_FAILED);
 	char *down = mmap(none + 1024 * E2E_PAGE, 2 * E2E_PAGE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0);
-	must(down != MAP_FAILED && !munmap(none, 1024 * E2E_PAGE)); /* room to grow, behind a gap */
+	must(down != MAP_FAILED);
 	int zero = open("/dev/zero", O_RDWR);
 	char *mine = mmap(NULL, 8 * E2E_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, zero, 0);
 	shared = mmap(NULL, 8 * E2E_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, zero, 0);
 	must(mine != MAP_FAILED && shared != MAP_FAILED && !close(zero));
+	/* Room to grow, behind a gap: now that nothing else looks for a place, which it could get there. */
+	must(!munmap(none, 1024 * E2E_PAGE));
+	grow(down, 3);
 	strcpy(low, "low");
 	if (high != MAP_FAILED)
 		strcpy(high, "high");
@@ -62,7 +65,6 @@ int main(int argc, char **argv)
 	strcpy(none + 2 * TIB, "island");
 	strcpy(mine + E2E_PAGE, "mine");
 	strcpy(shared + E2E_PAGE, "shared");
-	grow(down, 3);
 	pid_t pid = e2e_fork(child, NULL);
 
 	e2e_wait();
