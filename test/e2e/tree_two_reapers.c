@@ -51,13 +51,17 @@ int main(int argc, char **argv)
 	pid_t leader = fork();
 	must(leader >= 0);
 	if (!leader) {
-		must(setsid() == getpid());
+		pid_t leader_pid = getpid();
+
+		must(setsid() == leader_pid);
 		fork_member(); /* adopted by the first process, when we end */
 		if (!fork()) {
 			must(!prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
 			fork_member(); /* adopted by this one */
 			must(wait(NULL) > 0);
 			must(setsid() == getpid());
+			while (getppid() == leader_pid) /* it ends, too */
+				e2e_sleep_ms(1);
 			reach(3);
 			stay();
 		}
