@@ -18,6 +18,7 @@
 
 #include "dump.h"
 #include "log.h"
+#include "remap-file-path.pb-c.h"
 #include "opts.h"
 
 struct reg {
@@ -169,12 +170,12 @@ static int put_remap(struct dump *d, struct dump_file *f, void *arg)
 	if (!all->any)
 		image_create(&all->w, &d->images, IMG_REMAP_FPATH, 0);
 	all->any = true;
-	if (r->dead)
-		ghost_put_dead(&all->w, f, r->dead);
-	else if (r->link)
-		link_remap_put(&all->w, f, r->link);
-	else
-		ghost_put_remap(&all->w, f, r->ghost);
+	RemapFilePathEntry e = REMAP_FILE_PATH_ENTRY__INIT;
+	e.orig_id = f->id;
+	e.remap_id = r->dead ? (uint32_t)r->dead : r->link ? link_remap_id(r->link) : ghost_id(r->ghost);
+	e.has_remap_type = true;
+	e.remap_type = r->dead ? REMAP_TYPE__PROCFS : r->link ? REMAP_TYPE__LINKED : REMAP_TYPE__GHOST;
+	image_put(&all->w, &e.base);
 	return 0;
 }
 

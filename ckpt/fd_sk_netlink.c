@@ -15,17 +15,12 @@
 #include "sk-netlink.pb-c.h"
 #include "sk_opts.h"
 
-#define GROUP_WORDS 64
-#define STATE_UNBOUND 0
-#define STATE_CONNECTED 1
-#define STATE_BOUND 7
-
 struct netlink_state {
 	int type, protocol;
 	bool waiting; /* messages that nobody has read */
 	uint32_t ino, portid, dst_portid, dst_group, options;
 	size_t n_groups;
-	uint32_t groups[GROUP_WORDS]; /* group 1 is the lowest bit of the first word */
+	uint32_t groups[NETLINK_GROUP_WORDS];
 	SkOptsEntry opts;
 };
 
@@ -59,7 +54,7 @@ static int read_addresses(struct netlink_state *n, int fd)
 	n->dst_group = a.nl_groups;
 	size = sizeof(n->groups);
 	if (!getsockopt(fd, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, n->groups, &size))
-		n->n_groups = size < sizeof(n->groups) ? size / 4 : GROUP_WORDS;
+		n->n_groups = size < sizeof(n->groups) ? size / 4 : NETLINK_GROUP_WORDS;
 	else
 		n->n_groups = 1;
 	while (n->n_groups && !n->groups[n->n_groups - 1])
@@ -117,7 +112,7 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *file, stru
 	e->id = f->id;
 	e->ino = n->ino;
 	e->protocol = n->protocol;
-	e->state = n->dst_portid || n->dst_group ? STATE_CONNECTED : n->portid ? STATE_BOUND : STATE_UNBOUND;
+	e->state = n->dst_portid || n->dst_group ? STATE_ESTABLISHED : n->portid ? STATE_CLOSE : STATE_UNBOUND;
 	e->flags = f->flags;
 	e->portid = n->portid;
 	e->n_groups = n->n_groups;

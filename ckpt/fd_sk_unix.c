@@ -29,10 +29,6 @@
 #include "sk_queue.h"
 #include "sock_diag.h"
 
-#define STATE_ESTABLISHED 1 /* of the kernel's TCP_*, which it uses for all sockets */
-#define STATE_LISTEN 10
-#define UFLAG_EXTERN 1 /* unix_sk_entry.uflags: outside the tree */
-
 struct unix_state {
 	uint8_t type, state, shutdown;
 	uint32_t ino, peer; /* peer: of who waits to be accepted, the listening socket */

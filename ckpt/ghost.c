@@ -19,7 +19,6 @@
 #include "ghost-file.pb-c.h"
 #include "log.h"
 #include "opts.h"
-#include "remap-file-path.pb-c.h"
 
 #define DELETED " (deleted)"
 #define BLOCK 512 /* st_blocks counts in these: man 2 stat */
@@ -192,26 +191,9 @@ static void write_node(const void *node, VISIT order, void *arg)
 		w->err = write_ghost(w->d, *(const struct ghost *const *)node);
 }
 
-void ghost_put_remap(struct image_writer *w, const struct dump_file *f, const struct ghost *g)
+uint32_t ghost_id(const struct ghost *ghost)
 {
-	RemapFilePathEntry e = REMAP_FILE_PATH_ENTRY__INIT;
-
-	e.orig_id = f->id;
-	e.remap_id = g->id;
-	e.has_remap_type = true;
-	e.remap_type = REMAP_TYPE__GHOST;
-	image_put(w, &e.base);
-}
-
-void ghost_put_dead(struct image_writer *w, const struct dump_file *f, pid_t pid)
-{
-	RemapFilePathEntry e = REMAP_FILE_PATH_ENTRY__INIT;
-
-	e.orig_id = f->id;
-	e.remap_id = pid;
-	e.has_remap_type = true;
-	e.remap_type = REMAP_TYPE__PROCFS;
-	image_put(w, &e.base);
+	return ghost->id;
 }
 
 int ghosts_write(struct dump *d)

@@ -16,7 +16,6 @@
 #include "dump.h"
 #include "log.h"
 #include "opts.h"
-#include "remap-file-path.pb-c.h"
 
 #define TRIES 1000
 
@@ -152,13 +151,7 @@ void link_remaps_free(struct dump *d, bool keep)
 	}
 }
 
-void link_remap_put(struct image_writer *w, const struct dump_file *f, const struct link_remap *l)
+uint32_t link_remap_id(const struct link_remap *l)
 {
-	RemapFilePathEntry e = REMAP_FILE_PATH_ENTRY__INIT;
-
-	e.orig_id = f->id;
-	e.remap_id = l->id;
-	e.has_remap_type = true;
-	e.remap_type = REMAP_TYPE__LINKED;
-	image_put(w, &e.base);
+	return l->id;
 }

@@ -25,7 +25,6 @@
 
 #define ROOM (1ul << 30) /* of addresses; memory is taken when packets come */
 #define CONTROL 4096 /* bytes of ancillary data of one packet; the most are 253 descriptors (man 7 unix) */
-#define SCM_TYPE_RIGHTS 1
 
 /* A packet in the room: its bytes follow. */
 struct peeked {
@@ -195,14 +194,6 @@ int sk_queue_collect(struct dump *d, struct dump_file *f, int fd, int type)
 		err = take_all(d, f, &p);
 	munmap(p.room, ROOM);
 	return err ? log_errno(-err, "can't read what waits in %s of task %d", f->where, f->pid) : 0;
-}
-
-const struct sk_queue *sk_queue_of(const struct dump *d, const struct dump_file *f)
-{
-	for (const struct sk_queue *q = d->queues; q; q = q->next)
-		if (q->file == f)
-			return q;
-	return NULL;
 }
 
 static int write_packet(struct image_writer *w, const struct sk_queue *q, const struct sk_packet *p)

@@ -33,8 +33,6 @@ struct sk_queue {
  * are in flight in them. The queue belongs to d->queues. Returns 0 or -errno (logged).
  */
 int sk_queue_collect(struct dump *d, struct dump_file *f, int fd, int type);
-/* The queue of the socket, or NULL when nothing waits there. */
-const struct sk_queue *sk_queue_of(const struct dump *d, const struct dump_file *f);
 /* Writes sk-queues.img. Returns 0 or -errno (logged). */
 int sk_queues_write(struct dump *d);
 void sk_queues_free(struct dump *d);

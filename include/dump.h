@@ -432,12 +432,11 @@ bool link_remap_is_one(const struct dump_file *f);
 int link_remap_add(struct dump *d, const struct dump_file *f, int fd, const struct link_remap **link);
 int link_remap_judge(struct dump *d, const struct dump_file *f, const struct link_remap *link);
 int link_remaps_make(struct dump *d);
-void link_remap_put(struct image_writer *w, const struct dump_file *f, const struct link_remap *link);
+/* The number of its entry in files.img. */
+uint32_t link_remap_id(const struct link_remap *link);
 void link_remaps_free(struct dump *d, bool keep);
-/* Adds to remap-fpath.img that the file is the ghost. */
-void ghost_put_remap(struct image_writer *w, const struct dump_file *f, const struct ghost *ghost);
-/* The same: that it is a file in /proc of a process that is gone. */
-void ghost_put_dead(struct image_writer *w, const struct dump_file *f, pid_t pid);
+/* The number of its image. */
+uint32_t ghost_id(const struct ghost *ghost);
 /* All ghost-file-N.img. Returns 0 or -errno (logged). */
 int ghosts_write(struct dump *d);
 void ghosts_free(struct dump *d);

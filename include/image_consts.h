@@ -53,6 +53,18 @@ enum {
 	IDS_CGROUP_NS = 8,
 };
 
+/* unix_sk_entry.state, netlink_sk_entry.state: the kernel's TCP_*, which it uses for all sockets */
+enum { STATE_UNBOUND = 0, STATE_ESTABLISHED = 1, STATE_CLOSE = 7, STATE_LISTEN = 10 };
+
+/* unix_sk_entry.uflags */
+enum { UFLAG_EXTERN = 1 /* outside the tree: others connect to its name */ };
+
+/* scm_entry.type */
+enum { SCM_TYPE_RIGHTS = 1 };
+
+/* words of netlink_sk_entry.groups, at most; group 1 is the lowest bit of the first */
+#define NETLINK_GROUP_WORDS 64
+
 /* task_core_entry.task_state */
 enum {
 	TASK_ALIVE = 0x1,

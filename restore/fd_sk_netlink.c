@@ -7,8 +7,6 @@
 #include "plan.h"
 #include "sk_opts.h"
 
-#define GROUP_WORDS 64
-
 static int netlink_read(struct plan *plan, struct plan_file *file)
 {
 	const NetlinkSkEntry *e = file->entry->nlsk;
@@ -19,7 +17,7 @@ static int netlink_read(struct plan *plan, struct plan_file *file)
 	}
 	file->flags = e->flags;
 	file->fown = e->fown;
-	if (e->n_groups > GROUP_WORDS || e->protocol > INT32_MAX ||
+	if (e->n_groups > NETLINK_GROUP_WORDS || e->protocol > INT32_MAX ||
 	    (e->has_type && e->type != SOCK_RAW && e->type != SOCK_DGRAM))
 		plan_refuse(plan, "files.img: protocol, type or groups of netlink socket 0x%x are out of range",
 			    file->id);

@@ -20,10 +20,6 @@
 #include "sk_queue.h"
 #include "sk_unix.h"
 
-#define STATE_ESTABLISHED 1 /* of the kernel's TCP_*, which it uses for all sockets */
-#define STATE_CLOSE 7
-#define STATE_LISTEN 10
-#define UFLAG_EXTERN 1
 #define SNDBUF (256 << 20) /* bytes: enough for what fitted before */
 #define SHUTDOWN_BOTH 3
 

@@ -23,8 +23,10 @@ struct pipes {
 
 #define PIPE_SIZE_DEFAULT 65536
 
-static int add_pipe(struct plan *plan, struct image_reader *r, const PipeDataEntry *e, struct pipe_data *p)
+static int add_pipe(struct plan *plan, struct image_reader *r, const void *entry, void *element)
 {
+	const PipeDataEntry *e = entry;
+	struct pipe_data *p = element;
 	const uint8_t *bytes;
 	int err = image_get_bytes(r, e->bytes, &bytes);
 
@@ -42,34 +44,11 @@ static int add_pipe(struct plan *plan, struct image_reader *r, const PipeDataEnt
 
 int pipe_data_read(struct plan *plan, enum image_kind kind, void **all)
 {
-	_cleanup_image_ struct image_reader r = {};
 	struct pipes *pipes = plan_alloc(plan, sizeof(*pipes));
-	int err = image_open(&r, &plan->images, kind, 0);
-	size_t room = 0;
 
 	*all = pipes;
-	if (!pipes)
-		return -ENOMEM;
-	if (err)
-		return err == -ENOENT ? 0 : err;
-	for (ProtobufCMessage *m; (err = image_get(&r, &m)) > 0;) {
-		if (pipes->n == room) {
-			struct pipe_data *old = pipes->list;
-
-			room = room ? 2 * room : 16;
-			pipes->list = plan_alloc(plan, room * sizeof(*pipes->list));
-			if (pipes->list && pipes->n)
-				memcpy(pipes->list, old, pipes->n * sizeof(*old));
-		}
-		err = plan_keep(plan, &m);
-		if (!err)
-			err = pipes->list ? add_pipe(plan, &r, (const PipeDataEntry *)m, &pipes->list[pipes->n])
-					  : -ENOMEM;
-		if (err)
-			return err;
-		pipes->n++;
-	}
-	return err;
+	return pipes ? plan_read_with_bytes(plan, kind, sizeof(*pipes->list), add_pipe, &pipes->list, &pipes->n)
+		     : -ENOMEM;
 }
 
 void pipe_data_check(struct plan *plan, const void *all, uint32_t id)

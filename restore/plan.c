@@ -113,6 +113,35 @@ int plan_read_all(struct plan *plan, enum image_kind kind, unsigned long id, voi
 	return 0;
 }
 
+int plan_read_with_bytes(struct plan *plan, enum image_kind kind, size_t size, plan_add *add, void *list, size_t *n)
+{
+	_cleanup_image_ struct image_reader r = {};
+	char *elements = NULL;
+	size_t room = 0;
+	int err = image_open(&r, &plan->images, kind, 0);
+
+	*n = 0;
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	for (ProtobufCMessage *m; (err = image_get(&r, &m)) > 0; ++*n) {
+		err = plan_keep(plan, &m);
+		if (!err && *n == room) {
+			char *old = elements;
+
+			room = room ? 2 * room : 16;
+			elements = plan_alloc(plan, room * size);
+			if (elements && *n)
+				memcpy(elements, old, *n * size);
+		}
+		if (!err)
+			err = elements ? add(plan, &r, m, elements + *n * size) : -ENOMEM;
+		if (err)
+			break;
+	}
+	memcpy(list, &elements, sizeof(elements));
+	return err;
+}
+
 bool plan_lives(const struct plan_task *task)
 {
 	return task->state == TASK_ALIVE || task->state == TASK_STOPPED;

@@ -316,6 +316,14 @@ int plan_read_one(struct plan *plan, enum image_kind kind, unsigned long id, con
  */
 int plan_read_all(struct plan *plan, enum image_kind kind, unsigned long id, void *list, size_t *n);
 
+/* Takes an entry, which the plan owns, and its bytes from the reader. Returns 0 or -errno (logged). */
+typedef int plan_add(struct plan *plan, struct image_reader *r, const void *entry, void *element);
+/*
+ * Reads an image whose entries have bytes behind them into a new array of elements of size bytes, each filled by add().
+ * No image is as good as an empty one. Returns 0 or -errno (logged).
+ */
+int plan_read_with_bytes(struct plan *plan, enum image_kind kind, size_t size, plan_add *add, void *list, size_t *n);
+
 struct plan_task *plan_task_by_pid(const struct plan *plan, pid_t pid);
 struct plan_file *plan_file_by_id(const struct plan *plan, uint32_t id);
 /* Lives the task after the restore, so that it has memory and files? */

@@ -8,15 +8,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "cleanup.h"
 #include "log.h"
 #include "plan.h"
 
-#define SCM_TYPE_RIGHTS 1
 #define RIGHTS_MAX 253 /* descriptors in one packet (man 7 unix) */
 
-static int add_packet(struct plan *plan, struct image_reader *r, const SkPacketEntry *e, struct sk_packet *p)
+static int add_packet(struct plan *plan, struct image_reader *r, const void *entry, void *element)
 {
+	const SkPacketEntry *e = entry;
+	struct sk_packet *p = element;
 	const uint8_t *bytes;
 	int err = image_get_bytes(r, e->length, &bytes);
 
@@ -32,33 +32,10 @@ static int add_packet(struct plan *plan, struct image_reader *r, const SkPacketE
 
 int sk_queues_read(struct plan *plan)
 {
-	_cleanup_image_ struct image_reader r = {};
 	struct sk_queues *q = plan_alloc(plan, sizeof(*q));
-	int err = image_open(&r, &plan->images, IMG_SK_QUEUES, 0);
-	size_t room = 0;
 
 	plan->queues = q;
-	if (!q)
-		return -ENOMEM;
-	if (err)
-		return err == -ENOENT ? 0 : err;
-	for (ProtobufCMessage *m; (err = image_get(&r, &m)) > 0;) {
-		if (q->n == room) {
-			struct sk_packet *old = q->list;
-
-			room = room ? 2 * room : 16;
-			q->list = plan_alloc(plan, room * sizeof(*q->list));
-			if (q->list && q->n)
-				memcpy(q->list, old, q->n * sizeof(*old));
-		}
-		err = plan_keep(plan, &m);
-		if (!err)
-			err = q->list ? add_packet(plan, &r, (const SkPacketEntry *)m, &q->list[q->n]) : -ENOMEM;
-		if (err)
-			return err;
-		q->n++;
-	}
-	return err;
+	return q ? plan_read_with_bytes(plan, IMG_SK_QUEUES, sizeof(*q->list), add_packet, &q->list, &q->n) : -ENOMEM;
 }
 
 static struct sk_packet *next_packet(const struct plan *plan, const struct plan_file *file, const struct sk_packet *p)
