@@ -64,7 +64,7 @@ bool parasite_is_in(pid_t tid)
 /* Step 1: the thread is on its way into mmap. */
 static int map_begin(struct parasite *p)
 {
-	size_t size = PARASITE_MAX + PARASITE_RANGES * sizeof(struct iovec);
+	size_t size = PARASITE_MAX + PARASITE_AREA;
 
 	p->base = find_hole(p->vmas, p->thread->gadgets->compat ? COMPAT_SPACE_END : HIGH_LIMIT, size);
 	if (!p->base)
@@ -201,40 +201,35 @@ static int look_after(struct parasite *p)
 	return 0;
 }
 
-static int ask(struct parasite *p, struct parasite_request request, int fd)
+static int ask(struct parasite *p, struct parasite_request request)
 {
-	struct iovec iov = { &request, sizeof(request) };
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {};
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (fd >= 0) {
-		m.msg_control = &control;
-		m.msg_controllen = sizeof(control);
-		control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)),
-						 .cmsg_level = SOL_SOCKET,
-						 .cmsg_type = SCM_RIGHTS };
-		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-	}
 	fault_operation();
-	if (sendmsg(p->socket, &m, MSG_NOSIGNAL) != sizeof(request))
+	if (send(p->socket, &request, sizeof(request), MSG_NOSIGNAL) != sizeof(request))
 		return log_errno(errno, "can't send to the parasite in thread %d", p->thread->tid);
 	return 0;
+}
+
+/* Waits until there is something to hear. */
+static int await(struct parasite *p)
+{
+	struct pollfd pfd = { .fd = p->socket, .events = POLLIN };
+	int err = 0;
+
+	while (!err && poll(&pfd, 1, 20) <= 0)
+		err = look_after(p);
+	return err;
 }
 
 /* Waits for an answer of exactly len bytes. */
 static int hear(struct parasite *p, void *reply, size_t len)
 {
-	struct pollfd pfd = { .fd = p->socket, .events = POLLIN };
 	ssize_t n;
 
 	fault_operation();
 	while ((n = recv(p->socket, reply, len, MSG_TRUNC | MSG_DONTWAIT)) < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			return log_errno(errno, "can't hear the parasite in thread %d", p->thread->tid);
-		int err = poll(&pfd, 1, 20) == 0 ? look_after(p) : 0;
+		int err = await(p);
 		if (err)
 			return err;
 	}
@@ -246,7 +241,7 @@ static int hear(struct parasite *p, void *reply, size_t len)
 
 int parasite_ask_task(struct parasite *p)
 {
-	return ask(p, (struct parasite_request){ .command = PARASITE_GET_TASK }, -1);
+	return ask(p, (struct parasite_request){ .command = PARASITE_GET_TASK });
 }
 
 int parasite_hear_task(struct parasite *p, struct parasite_task *task)
@@ -265,7 +260,7 @@ int parasite_get_timers(struct parasite *p, const int32_t *ids, unsigned int n, 
 
 	if (n && pwrite(p->mem, ids, len, p->base + PARASITE_MAX) != len)
 		return log_errno(errno, "can't hand timer ids to the parasite in thread %d", p->thread->tid);
-	int err = ask(p, (struct parasite_request){ .command = PARASITE_GET_TIMERS, .count = n }, -1);
+	int err = ask(p, (struct parasite_request){ .command = PARASITE_GET_TIMERS, .count = n });
 	return err ? err : hear(p, timers, sizeof(*timers));
 }
 
@@ -275,7 +270,7 @@ int parasite_check_aio(struct parasite *p, uint64_t context, bool *alive)
 
 	if (pwrite(p->mem, &context, sizeof(context), p->base + PARASITE_MAX) != sizeof(context))
 		return log_errno(errno, "can't hand an AIO context to the parasite in thread %d", p->thread->tid);
-	int err = ask(p, (struct parasite_request){ .command = PARASITE_CHECK_AIO }, -1);
+	int err = ask(p, (struct parasite_request){ .command = PARASITE_CHECK_AIO });
 	if (!err)
 		err = hear(p, &reply, sizeof(reply));
 	*alive = !err && !reply.result;
@@ -299,29 +294,31 @@ int parasite_resume(struct parasite *p)
 	return 0;
 }
 
-int parasite_write_begin(struct parasite *p, int fd, const struct iovec *ranges, unsigned int n)
-{
-	size_t len = n * sizeof(*ranges);
-
-	p->writing = 0;
-	for (unsigned int i = 0; i < n; i++)
-		p->writing += ranges[i].iov_len;
-	/* the area is not writable, for the parasite as for anybody else in the task */
-	fault_operation();
-	if (pwrite(p->mem, ranges, len, p->base + PARASITE_MAX) != (ssize_t)len)
-		return log_errno(errno, "can't hand ranges to the parasite in thread %d", p->thread->tid);
-	return ask(p, (struct parasite_request){ .command = PARASITE_WRITE, .count = n }, fd);
-}
-
-int parasite_write_end(struct parasite *p)
+int parasite_get_uffd(struct parasite *p)
 {
 	struct parasite_reply reply;
-	int err = hear(p, &reply, sizeof(reply));
+	struct iovec iov = { &reply, sizeof(reply) };
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	int fd, err = ask(p, (struct parasite_request){ .command = PARASITE_GET_UFFD });
 
-	if (!err && reply.result != p->writing)
-		err = log_errno(reply.result < 0 ? -(int)reply.result : EIO,
-				"task %d can't write its memory to the image", p->pid);
-	return err;
+	if (!err)
+		err = await(p);
+	if (err)
+		return err;
+	if (recvmsg(p->socket, &m, MSG_CMSG_CLOEXEC) != sizeof(reply))
+		return log_errno(EBADMSG, "the parasite in thread %d sends no userfaultfd", p->thread->tid);
+	if (reply.result < 0 && reply.result > -4096)
+		return reply.result;
+	if (m.msg_controllen < CMSG_LEN(sizeof(int)) || control.head.cmsg_type != SCM_RIGHTS)
+		return log_errno(EBADMSG, "the parasite in thread %d sends no userfaultfd", p->thread->tid);
+	memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
+	return fd;
 }
 
 /* Brings a parasite that stopped in the middle of a step to a stage from which it can be removed. */
@@ -350,7 +347,7 @@ static int quit(struct parasite *p)
 
 	if (stop < 0 || stop == STOP_EXITED)
 		return stop < 0 ? stop : -ESRCH; /* killed, by us or by others */
-	return ask(p, (struct parasite_request){ .command = PARASITE_QUIT }, -1);
+	return ask(p, (struct parasite_request){ .command = PARASITE_QUIT });
 }
 
 /*

@@ -252,13 +252,6 @@ uint32_t seccomp_forbids(const struct dump_thread *th)
 	       (may_call_as(th, arch, compat ? COMPAT_munmap : SYS_munmap, any) ? 0 : PARASITE_MUST_NOT_UNMAP);
 }
 
-bool seccomp_lets_answer(const struct dump_thread *th)
-{
-	const uint64_t any[3] = {};
-
-	return may_call(th, SYS_recvmsg, any) && may_call(th, SYS_sendto, any) && may_call(th, SYS_writev, any);
-}
-
 static int fill_thread(const struct dump_task *t, const struct dump_thread *th, CoreEntry *core, struct arena *arena)
 {
 	ThreadCoreEntry *e = core->thread_core;

@@ -87,7 +87,7 @@ struct dump_fd {
 struct run {
 	uint64_t start, end;
 	bool lazy; /* anonymous: may be restored later */
-	bool readable; /* by the task itself */
+	bool copied; /* the image has it already */
 };
 
 struct run_list {
@@ -313,8 +313,6 @@ int creds_dumpable(const struct dump_task *t);
  * What a thread may not do by its seccomp filters once nobody holds it any more: PARASITE_MUST_NOT_* (part_seccomp.c).
  */
 uint32_t seccomp_forbids(const struct dump_thread *th);
-/* Whether it may answer requests of ours then, as the parasite does. */
-bool seccomp_lets_answer(const struct dump_thread *th);
 /* Writes seccomp.img, when any thread has filters. Returns 0 or -errno (logged). */
 int seccomp_write(struct dump *d);
 void seccomp_free(struct dump *d);

@@ -8,7 +8,6 @@
 #define CKPT_INJECT_H
 
 #include <stdbool.h>
-#include <sys/uio.h>
 
 #include "parasite_abi.h"
 #include "remote.h"
@@ -28,7 +27,6 @@ struct parasite {
 	pid_t pid;
 	int pidfd; /* the task's, not owned */
 	enum parasite_stage stage;
-	int64_t writing; /* bytes that it was asked to write */
 	bool leaving; /* it has entered its last call */
 	uint32_t must_not; /* PARASITE_MUST_NOT_*, once we are dead */
 	int socket; /* our end, or -1 */
@@ -61,12 +59,10 @@ int parasite_check_aio(struct parasite *p, uint64_t context, bool *alive);
 int parasite_hold(struct parasite *p);
 int parasite_resume(struct parasite *p);
 /*
- * The task appends ranges of its memory, at most PARASITE_RANGES, to the file fd, or, when fd is -1, to that
- * of the call before, while we do something else. It holds a copy of the file until parasites_remove. All
- * bytes or -errno (logged).
+ * A userfaultfd of the task, which keeps none itself. Returns our descriptor, -EBADMSG, -ESRCH (logged), or another
+ * -errno (not logged) when it cannot have one.
  */
-int parasite_write_begin(struct parasite *p, int fd, const struct iovec *ranges, unsigned int n);
-int parasite_write_end(struct parasite *p);
+int parasite_get_uffd(struct parasite *p);
 /*
  * Makes all these parasites undo themselves, from whatever stage. Their threads are at a stop then, and
  * remote_cure_* give them their state back. Returns 0 or the first -errno (logged); none is left either way.

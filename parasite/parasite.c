@@ -1,7 +1,5 @@
 /*
- * The parasite: runs inside a task that is being dumped and answers what only the inside knows; makes the
- * task write its own memory to the image, which is faster than reading it from outside and leaves pages
- * shared that a fork shares.
+ * The parasite: runs inside a task that is being dumped and answers what only the inside knows.
  *
  * It never blocks on anything but its socket, and when the other end of that is gone, for whatever reason,
  * it undoes itself. It has no writable data: what it keeps lies on its stack.
@@ -12,6 +10,8 @@
 #include <linux/prctl.h>
 #include <linux/socket.h>
 #include <linux/time.h>
+#include <linux/fcntl.h>
+#include <linux/userfaultfd.h>
 #include <linux/uio.h>
 
 #include "runtime.h"
@@ -23,7 +23,6 @@
 #define SOL_SOCKET 1
 #define SCM_RIGHTS 1
 #define MSG_NOSIGNAL 0x4000
-#define MSG_CMSG_CLOEXEC 0x40000000
 #define MEMBARRIER_CMD_GET_REGISTRATIONS (1 << 9)
 #define PR_GET_MDWE_ 66
 #define PR_GET_MEMORY_MERGE_ 68
@@ -50,26 +49,16 @@ struct control {
 
 struct parasite {
 	struct parasite_arg *arg;
-	int file; /* the descriptor that came last, or -1 */
 };
 
-/* Waits for a request, takes the descriptor that comes with it. Returns the bytes, 0 when the dumper is gone. */
-static long receive(struct parasite *p, struct parasite_request *request)
+/* Waits for a request. Returns the bytes, 0 when the dumper is gone. */
+static long receive(const struct parasite *p, struct parasite_request *request)
 {
-	struct iovec iov = { request, sizeof(*request) };
-	struct control control = {};
-	struct message m = { .iov = &iov, .iov_len = 1, .control = &control, .control_len = sizeof(control) };
 	long n;
 
 	do
-		n = sys(recvmsg, p->arg->sockets[0], &m, MSG_CMSG_CLOEXEC);
+		n = sys6(recvfrom, p->arg->sockets[0], request, sizeof(*request), 0, 0, 0);
 	while (n == -EINTR || n == -EAGAIN);
-	if (n > 0 && m.control_len >= sizeof(control) - 4 && control.level == SOL_SOCKET &&
-	    control.type == SCM_RIGHTS) {
-		if (p->file >= 0)
-			sys(close, p->file);
-		p->file = control.fd;
-	}
 	return n;
 }
 
@@ -157,35 +146,23 @@ static void check_aio(const struct parasite *p)
 	answer(p, &reply, sizeof(reply));
 }
 
-/* Writes the first count ranges to the file, all bytes of each. */
-static void write_ranges(const struct parasite *p, uint32_t count)
+/*
+ * Makes a userfaultfd, with which the dumper tracks what the task writes when it runs on, and sends it with the answer.
+ * One for faults in user mode only needs no privilege; asynchronous write-protection works in the kernel all the same.
+ */
+static void send_uffd(const struct parasite *p)
 {
-	const struct iovec *ranges = (const void *)(p->arg->base + PARASITE_MAX);
-	struct parasite_reply reply = {};
-	uint32_t i = 0;
-	uint64_t done = 0; /* bytes of ranges[i] */
+	struct parasite_reply reply = { sys(userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY) };
+	struct iovec iov = { &reply, sizeof(reply) };
+	struct control control = { sizeof(control) - sizeof(int), SOL_SOCKET, SCM_RIGHTS, reply.result, 0 };
+	struct message m = { .iov = &iov, .iov_len = 1, .control = &control, .control_len = sizeof(control) };
 
-	while (i < count && i < PARASITE_RANGES) {
-		long n;
-
-		if (done) { /* the rest of a range that was written in part */
-			struct iovec rest = { ranges[i].iov_base + done, ranges[i].iov_len - done };
-
-			n = sys(writev, p->file, &rest, 1);
-		} else {
-			n = sys(writev, p->file, &ranges[i], count - i);
-		}
-		if (n == -EINTR)
-			continue;
-		if (n <= 0) {
-			reply.result = n ? n : -5;
-			break;
-		}
-		reply.result += n;
-		for (done += n; i < count && done >= ranges[i].iov_len; i++)
-			done -= ranges[i].iov_len;
+	if (reply.result < 0) {
+		answer(p, &reply, sizeof(reply));
+		return;
 	}
-	answer(p, &reply, sizeof(reply));
+	sys(sendmsg, p->arg->sockets[0], &m, MSG_NOSIGNAL);
+	sys(close, control.fd);
 }
 
 /* Returns 1 when it was told to quit, 0 when the dumper is gone. */
@@ -202,8 +179,8 @@ static int serve(struct parasite *p)
 		case PARASITE_GET_TASK:
 			get_task(p);
 			break;
-		case PARASITE_WRITE:
-			write_ranges(p, request.count);
+		case PARASITE_GET_UFFD:
+			send_uffd(p);
 			break;
 		case PARASITE_CHECK_AIO:
 			check_aio(p);
@@ -270,7 +247,7 @@ static void close_own(const struct parasite_arg *arg, int fd)
 void blob_main(struct parasite_arg *arg);
 void blob_main(struct parasite_arg *arg)
 {
-	struct parasite p = { .arg = arg, .file = -1 };
+	struct parasite p = { .arg = arg };
 	uint32_t must_not = 0;
 	long err = sys(socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, arg->sockets);
 
@@ -282,8 +259,6 @@ void blob_main(struct parasite_arg *arg)
 		if (!(must_not & PARASITE_MUST_NOT_CLOSE))
 			close_own(arg, arg->sockets[0]);
 	}
-	if (p.file >= 0 && !(must_not & PARASITE_MUST_NOT_CLOSE))
-		close_own(arg, p.file);
 	if (must_not & PARASITE_MUST_NOT_UNMAP)
 		go_home_mapped(arg);
 	go_home(arg);

@@ -1,7 +1,7 @@
 /*
  * What the dumper and the parasite say to each other, over a SOCK_SEQPACKET pair.
  *
- * The parasite is one read-only, executable mapping: the blob, then a page-aligned area of PARASITE_RANGES
+ * The parasite is one read-only, executable mapping: the blob, then an area of PARASITE_AREA bytes
  * that the dumper writes through /proc/PID/mem and the parasite only reads. It runs on the stack of the
  * thread that it borrowed, below the way home. What it answers is under the influence of the target: the
  * dumper checks it like an image.
@@ -11,9 +11,9 @@
 
 #include <stdint.h>
 
-#define PARASITE_ABI 3 /* raised when anything in here changes its meaning */
+#define PARASITE_ABI 4 /* raised when anything in here changes its meaning */
 #define PARASITE_MAX 16384 /* bytes of the blob */
-#define PARASITE_RANGES 1024 /* struct iovec: IOV_MAX of writev(2) */
+#define PARASITE_AREA 4096 /* bytes behind it, for what the dumper hands to it */
 #define PARASITE_STACK 8192 /* bytes of the thread's stack that it may use */
 #define PARASITE_SIGNALS 64
 #define PARASITE_TIMERS 32 /* POSIX timers that it is asked for at once */
@@ -39,8 +39,7 @@ struct parasite_arg {
 
 enum parasite_command {
 	PARASITE_GET_TASK = 1, /* answered by struct parasite_task */
-	PARASITE_WRITE, /* writes count ranges of its own memory to the descriptor that came last; answered by the bytes
-			 */
+	PARASITE_GET_UFFD, /* makes a userfaultfd; answered by it (SCM_RIGHTS), or by -errno alone */
 	PARASITE_GET_TIMERS, /* the area holds count ids (int32_t) of POSIX timers; answered by struct parasite_timers
 			      */
 	PARASITE_CHECK_AIO, /* the area holds the id (uint64_t) of an AIO context; answered by 0 or -errno */
@@ -53,7 +52,7 @@ struct parasite_request {
 };
 
 struct parasite_reply {
-	int64_t result; /* -errno, or bytes written */
+	int64_t result; /* -errno, or what the command says */
 };
 
 struct parasite_sigaction {

@@ -119,8 +119,8 @@ static void E2E_UNUSED e2e_sleep_ms(long ms)
 static bool E2E_UNUSED e2e_time_to_check(void)
 {
 	/*
-	 * By its short name for a task that may not pass the directories above any more; only where "ready" is too, since
-	 * the program may stand in another directory, such as / of a machine that has a /check.
+	 * By its short name for a task that may not pass the directories above any more; only where "ready" is too,
+	 * since the program may stand in another directory, such as / of a machine that has a /check.
 	 */
 	return access(e2e_path("check"), F_OK) == 0 || (access("ready", F_OK) == 0 && access("check", F_OK) == 0);
 }

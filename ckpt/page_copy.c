@@ -1,0 +1,183 @@
+/*
+ * Copies pages from tasks into images: /proc/PID/mem, then pwrite(2), in chunks that stay in the cache. Unlike
+ * process_vm_readv(2), /proc/PID/mem leaves pages shared that a fork shares, and reads areas without PROT_READ.
+ */
+#include "page_copy.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "fault.h"
+#include "log.h"
+
+#define CHUNK (256ul << 10) /* bytes */
+#define PIECES 64 /* of a chunk */
+#define WORTH_A_THREAD (1ul << 20) /* bytes */
+
+struct piece {
+	uint64_t start, len;
+};
+
+/* Pieces of memory that follow each other in the image. */
+struct chunk {
+	const struct page_job *job;
+	uint64_t offset, len;
+	struct piece pieces[PIECES];
+	size_t n;
+};
+
+struct copying {
+	pthread_mutex_t lock; /* of what follows */
+	const struct page_job *jobs;
+	size_t n, job, run; /* what is next: a run of a job, */
+	uint64_t done, offset; /* behind so many bytes of it, at this place in the image */
+	uint64_t *bytes;
+	atomic_int err;
+};
+
+/* Adds what comes next to a chunk. Returns false when the chunk ends before that. */
+static bool add_piece(struct copying *c, struct chunk *chunk, const struct run *r)
+{
+	uint64_t left = r->end - r->start - c->done, room = CHUNK - chunk->len;
+
+	if (chunk->n && (r->copied || chunk->n == PIECES || !room))
+		return false;
+	if (!chunk->n)
+		chunk->offset = c->offset;
+	if (!r->copied) {
+		left = left < room ? left : room;
+		chunk->pieces[chunk->n++] = (struct piece){ r->start + c->done, left };
+		chunk->len += left;
+	}
+	c->offset += left;
+	c->done += left;
+	if (r->start + c->done == r->end) {
+		c->run++;
+		c->done = 0;
+	}
+	return true;
+}
+
+/* Takes the next chunk; false: there is none. */
+static bool take_chunk(struct copying *c, struct chunk *chunk)
+{
+	*chunk = (struct chunk){};
+	pthread_mutex_lock(&c->lock);
+	while (!chunk->n && c->job < c->n) {
+		const struct run_list *list = c->jobs[c->job].list;
+
+		chunk->job = &c->jobs[c->job];
+		while (c->run < list->n && add_piece(c, chunk, &list->r[c->run]))
+			;
+		if (c->run == list->n && !chunk->n) {
+			c->job++;
+			c->run = c->offset = 0;
+		}
+	}
+	*c->bytes += chunk->len;
+	pthread_mutex_unlock(&c->lock);
+	return chunk->n;
+}
+
+/* What cannot be read any more is looked at again in the next round; the image gets zeros there meanwhile. */
+static int miss(struct copying *c, const struct page_job *job, uint64_t start, uint64_t end)
+{
+	pthread_mutex_lock(&c->lock);
+	int err = run_add(job->missed, (struct run){ start, end });
+	pthread_mutex_unlock(&c->lock);
+	return err;
+}
+
+static int read_piece(struct copying *c, const struct page_job *job, const struct piece *p, uint8_t *to)
+{
+	uint64_t done = 0;
+
+	while (done < p->len) {
+		ssize_t n = pread(job->mem, to + done, p->len - done, p->start + done);
+
+		if (n > 0) {
+			done += n;
+		} else if (!job->missed) {
+			return log_errno(n ? errno : ESRCH, "can't read %lu bytes at %#lx of task %d", p->len - done,
+					 p->start + done, job->pid);
+		} else {
+			int err = miss(c, job, p->start + done, p->start + p->len);
+
+			memset(to + done, 0, p->len - done);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int copy_chunk(struct copying *c, const struct chunk *chunk, uint8_t *buf)
+{
+	uint64_t at = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < chunk->n && !err; i++) {
+		err = read_piece(c, chunk->job, &chunk->pieces[i], buf + at);
+		at += chunk->pieces[i].len;
+	}
+	for (at = 0; at < chunk->len && !err;) {
+		ssize_t n = pwrite(chunk->job->out, buf + at, chunk->len - at, chunk->offset + at);
+
+		if (n <= 0)
+			return log_errno(n ? errno : EIO, "can't write pages of task %d", chunk->job->pid);
+		at += n;
+	}
+	return err;
+}
+
+/* watch: this thread looks for interruptions, too. */
+static void work(struct copying *c, bool watch)
+{
+	uint8_t *buf = malloc(CHUNK);
+	struct chunk chunk;
+	int err = buf ? 0 : log_errno(ENOMEM, "buffer for pages");
+
+	while (!err && !c->err && take_chunk(c, &chunk)) {
+		err = copy_chunk(c, &chunk, buf);
+		if (!err && watch)
+			err = fault_point(FAULT_dump_memory_half);
+		if (!err && watch)
+			err = interrupted();
+	}
+	if (err)
+		c->err = err;
+	free(buf);
+}
+
+static void *help(void *copying)
+{
+	work(copying, false);
+	return NULL;
+}
+
+static uint64_t bytes_to_copy(const struct page_job *jobs, size_t n)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t r = 0; r < jobs[i].list->n; r++)
+			if (!jobs[i].list->r[r].copied)
+				bytes += jobs[i].list->r[r].end - jobs[i].list->r[r].start;
+	return bytes;
+}
+
+int pages_copy(const struct page_job *jobs, size_t n, uint64_t *bytes)
+{
+	struct copying c = { .lock = PTHREAD_MUTEX_INITIALIZER, .jobs = jobs, .n = n, .bytes = bytes };
+	pthread_t helper;
+	bool helped = bytes_to_copy(jobs, n) >= WORTH_A_THREAD && !pthread_create(&helper, NULL, help, &c);
+
+	work(&c, true);
+	if (helped)
+		pthread_join(helper, NULL);
+	return c.err;
+}

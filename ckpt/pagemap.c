@@ -1,0 +1,298 @@
+/*
+ * Which pages of a task belong into its image: found by PAGEMAP_SCAN (6.7), before that by reading /proc/PID/pagemap.
+ * Only pages that the task made its own: not the zero page, not clean pages of files.
+ */
+#include "pagemap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "kernel_abi.h"
+#include "log.h"
+#include "pagemap.pb-c.h"
+
+#define ADDRESS_END ((1ul << 47) - 4096) /* TASK_SIZE of 4-level paging */
+#define REGIONS 512 /* that PAGEMAP_SCAN tells at once */
+
+int run_add(struct run_list *list, struct run run)
+{
+	struct run *last = list->n ? &list->r[list->n - 1] : NULL;
+
+	if (run.start >= run.end)
+		return 0;
+	if (last && last->end == run.start && last->lazy == run.lazy && last->copied == run.copied) {
+		last->end = run.end;
+		return 0;
+	}
+	if (!(list->n & (list->n - 1))) {
+		struct run *r = realloc(list->r, (list->n ? list->n * 2 : 1) * sizeof(*r));
+
+		if (!r)
+			return -ENOMEM;
+		list->r = r;
+	}
+	list->r[list->n++] = run;
+	return 0;
+}
+
+/*
+ * Pages of the vDSO belong to the kernel, but are written so that a restore elsewhere can tell what it was; those of
+ * AIO rings are a file's, but nobody else's. All of them, whether they were changed or not.
+ */
+static bool is_written_whole(const struct vma *v)
+{
+	return !strcmp(v->name, "[vdso]") || aio_is_ring(v);
+}
+
+static int add_whole(struct run_list *list, const struct vma *v)
+{
+	bool added = list->n && list->r[list->n - 1].end >= v->end;
+
+	return added ? 0 : run_add(list, (struct run){ .start = v->start, .end = v->end });
+}
+
+/* Cuts a range of private pages at the borders of areas. *area moves along, from area to area: ranges ascend. */
+static int add_range(struct run_list *list, const struct vma_list *vmas, size_t *area, struct run range)
+{
+	for (; *area < vmas->n && vmas->v[*area].start < range.end; ++*area) {
+		const struct vma *v = &vmas->v[*area];
+		struct run run = {
+			.start = range.start > v->start ? range.start : v->start,
+			.end = range.end < v->end ? range.end : v->end,
+			.lazy = !v->ino,
+			.copied = range.copied,
+		};
+		int err = is_written_whole(v) ? add_whole(list, v) : memory_is_private(v) ? run_add(list, run) : 0;
+
+		if (err || v->end > range.end)
+			return err;
+	}
+	return 0;
+}
+
+static int scan_new(const struct page_scan *scan, bool with_guards, struct run_list *list)
+{
+	struct page_region regions[REGIONS];
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.end = ADDRESS_END,
+		.vec = (uint64_t)regions,
+		.vec_len = REGIONS,
+		/* present or swapped, and neither of a file, nor the zero page, nor a guard */
+		.category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+		.category_mask = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | (with_guards ? PAGE_IS_GUARD : 0) |
+			       (scan->tracked ? PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN : 0),
+	};
+	size_t area = 0;
+	int err = 0;
+
+	do {
+		long n = ioctl(scan->pagemap, PAGEMAP_SCAN, &arg);
+
+		if (n < 0)
+			return -errno;
+		for (long i = 0; i < n && !err; i++) {
+			struct run range = { .start = regions[i].start, .end = regions[i].end };
+
+			if (regions[i].categories & PAGE_IS_GUARD) {
+				err = scan->guards ? run_add(scan->guards, range) : 0;
+				continue;
+			}
+			range.copied = (regions[i].categories & (PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN)) ==
+				       PAGE_IS_WPALLOWED;
+			err = add_range(list, scan->vmas, &area, range);
+		}
+		arg.start = arg.walk_end;
+	} while (!err && arg.walk_end < ADDRESS_END);
+	return err ? err : add_range(list, scan->vmas, &area, (struct run){ ADDRESS_END, ADDRESS_END });
+}
+
+/* Before 6.7: one word a page. */
+static int scan_old(const struct page_scan *scan, struct run_list *list)
+{
+	_cleanup_free_ uint64_t *words = malloc(65536);
+	int err = words ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < scan->vmas->n && !err; i++) {
+		const struct vma *v = &scan->vmas->v[i];
+
+		if (is_written_whole(v))
+			err = add_whole(list, v);
+		if (!memory_is_private(v) || is_written_whole(v))
+			continue;
+		for (uint64_t at = v->start; at < v->end && !err;) {
+			size_t pages = (v->end - at) / 4096 < 8192 ? (v->end - at) / 4096 : 8192;
+			ssize_t got = pread(scan->pagemap, words, pages * 8, at / 4096 * 8);
+
+			if (got <= 0)
+				return got ? -errno : -EIO;
+			for (size_t p = 0; p < got / sizeof(uint64_t) && !err; p++, at += 4096) {
+				bool mine = (words[p] >> 62) && !(words[p] >> 61 & 1);
+				size_t area = i;
+
+				if (mine)
+					err = add_range(list, scan->vmas, &area, (struct run){ at, at + 4096 });
+			}
+		}
+	}
+	return err;
+}
+
+int pages_find(const struct page_scan *scan, struct run_list *list)
+{
+	int err = scan_new(scan, true, list);
+
+	if (err == -EINVAL) /* guards came with 6.15 */
+		err = scan_new(scan, false, list);
+	if (err == -ENOTTY)
+		err = scan_old(scan, list);
+	return err ? log_errno(-err, "can't find the pages of task %d", scan->pid) : 0;
+}
+
+int pages_arm(int pagemap, struct run_list *list)
+{
+	struct page_region regions[REGIONS];
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.flags = PM_SCAN_WP_MATCHING, /* passes over areas that are not tracked */
+		.end = ADDRESS_END,
+		.vec = (uint64_t)regions,
+		.vec_len = REGIONS,
+		.category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+		.category_mask = PAGE_IS_FILE | PAGE_IS_PFNZERO | PAGE_IS_WRITTEN,
+		/* never holes: they would get markers, and page tables for these */
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.return_mask = PAGE_IS_WRITTEN,
+	};
+	int err = 0;
+
+	do {
+		long n = ioctl(pagemap, PAGEMAP_SCAN, &arg);
+
+		if (n < 0)
+			return -errno;
+		for (long i = 0; i < n && !err; i++)
+			err = run_add(list, (struct run){ regions[i].start, regions[i].end });
+		arg.start = arg.walk_end;
+	} while (!err && arg.walk_end < ADDRESS_END);
+	return err;
+}
+
+/* Adds a run of copied pages to the list, those that the other list has as not copied. *next moves along. */
+static int add_marked(struct run_list *list, struct run r, const struct run_list *other, size_t *next)
+{
+	int err = 0;
+
+	while (r.start < r.end && !err) {
+		while (*next < other->n && other->r[*next].end <= r.start)
+			++*next;
+		const struct run *o = *next < other->n ? &other->r[*next] : NULL;
+		struct run part = r;
+
+		part.copied = !o || o->start > r.start;
+		if (o && part.copied)
+			part.end = o->start < r.end ? o->start : r.end;
+		else if (o)
+			part.end = o->end < r.end ? o->end : r.end;
+		err = run_add(list, part);
+		r.start = part.end;
+	}
+	return err;
+}
+
+int runs_mark(struct run_list *list, const struct run_list *other)
+{
+	struct run_list marked = {};
+	size_t next = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < list->n && !err; i++)
+		err = list->r[i].copied ? add_marked(&marked, list->r[i], other, &next) : run_add(&marked, list->r[i]);
+	free(list->r);
+	*list = marked;
+	return err;
+}
+
+int runs_mark_from(struct run_list *list, uint64_t offset)
+{
+	uint64_t at = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		uint64_t len = list->r[i].end - list->r[i].start;
+
+		if (at + len > offset) {
+			struct run rest = { offset > at ? list->r[i].start + (offset - at) : list->r[i].start, ~0ul };
+
+			return runs_mark(list, &(struct run_list){ &rest, 1 });
+		}
+		at += len;
+	}
+	return 0;
+}
+
+uint64_t runs_common(const struct run_list *a, const struct run_list *b)
+{
+	uint64_t done_a = 0, done_b = 0, bytes = 0;
+
+	for (size_t i = 0, j = 0; i < a->n && j < b->n;) {
+		uint64_t at = a->r[i].start + done_a;
+
+		if (at != b->r[j].start + done_b)
+			break;
+		uint64_t end = a->r[i].end < b->r[j].end ? a->r[i].end : b->r[j].end;
+
+		bytes += end - at;
+		done_a += end - at;
+		done_b += end - at;
+		if (end == a->r[i].end) {
+			i++;
+			done_a = 0;
+		}
+		if (end == b->r[j].end) {
+			j++;
+			done_b = 0;
+		}
+	}
+	return bytes;
+}
+
+uint64_t runs_bytes(const struct run_list *list, bool all)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < list->n; i++)
+		if (all || !list->r[i].copied)
+			bytes += list->r[i].end - list->r[i].start;
+	return bytes;
+}
+
+int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32_t pages_id,
+		  const struct run_list *list)
+{
+	PagemapHead head = PAGEMAP_HEAD__INIT;
+	struct image_writer w;
+
+	head.pages_id = pages_id;
+	image_create(&w, &d->images, kind, id);
+	image_put(&w, &head.base);
+	for (size_t i = 0; i < list->n; i++) {
+		const struct run *first = &list->r[i];
+		PagemapEntry e = PAGEMAP_ENTRY__INIT;
+
+		while (i + 1 < list->n && list->r[i + 1].start == list->r[i].end && list->r[i + 1].lazy == first->lazy)
+			i++; /* whether they are copied already is nobody's business */
+		e.vaddr = first->start;
+		e.has_nr_pages = true;
+		e.nr_pages = (list->r[i].end - first->start) / IMAGE_PAGE_SIZE;
+		e.has_flags = true;
+		e.flags = PE_PRESENT | (first->lazy ? PE_LAZY : 0);
+		image_put(&w, &e.base);
+	}
+	return image_close(&w);
+}

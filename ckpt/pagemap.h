@@ -1,0 +1,34 @@
+/* Which pages of a task belong into its image, and which of them were written since they were copied. */
+#ifndef CKPT_PAGEMAP_H
+#define CKPT_PAGEMAP_H
+
+#include <stdbool.h>
+
+#include "dump.h"
+
+struct page_scan {
+	pid_t pid; /* for messages */
+	int pagemap; /* /proc/PID/pagemap */
+	const struct vma_list *vmas;
+	bool tracked; /* pages that are armed and were not written since are marked as copied */
+	struct run_list *guards; /* gets guard regions, too; NULL: nobody asks */
+};
+
+/* Adds the private pages of the areas to the list, ascending. Returns 0 or -errno (logged). */
+int pages_find(const struct page_scan *scan, struct run_list *list);
+/*
+ * Arms all pages in tracked areas that were written since the last time, and adds them to the list. A page that is
+ * read after that and not found written later is what was read. Returns 0 or -errno (not logged).
+ */
+int pages_arm(int pagemap, struct run_list *list);
+
+/* Marks as not copied what the other list has, which ascends, too. Returns 0 or -ENOMEM. */
+int runs_mark(struct run_list *list, const struct run_list *other);
+/* The same for all that stands behind this place in the image, in bytes. */
+int runs_mark_from(struct run_list *list, uint64_t offset);
+/* How many bytes at the begin of their images are the same pages in both. */
+uint64_t runs_common(const struct run_list *a, const struct run_list *b);
+/* Bytes of all runs, or of those that are not copied. */
+uint64_t runs_bytes(const struct run_list *list, bool all);
+
+#endif
