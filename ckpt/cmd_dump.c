@@ -21,10 +21,9 @@
 #include "fault.h"
 #include "log.h"
 #include "opts.h"
+#include "precopy.h"
 #include "sk_queue.h"
 #include "time_us.h"
-
-#define LEFTOVER_SECONDS 5 /* for a parasite that lost its dumper to undo itself */
 
 static void block_signals(void)
 {
@@ -48,58 +47,6 @@ static void raise_descriptor_limit(void)
 	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
-static void free_blockers(struct dump *d)
-{
-	for (size_t i = 0; i < d->n_blockers; i++) {
-		free(d->blockers[i].where);
-		free(d->blockers[i].kind);
-		free(d->blockers[i].reason);
-		free(d->blockers[i].remedy);
-	}
-	free(take_ptr(d->blockers));
-	d->n_blockers = 0;
-}
-
-/* The task in which a parasite of another dumper still works, or NULL. */
-static const struct dump_task *find_parasite(const struct dump *d)
-{
-	for (size_t i = 0; i < d->n_tasks; i++)
-		if (d->tasks[i]->n_threads && parasite_is_in(d->tasks[i]->threads[0].tid))
-			return d->tasks[i];
-	return NULL;
-}
-
-/*
- * Stops the tree. When another dumper was killed a moment ago, its parasites may still be on their way out: then they
- * get the time that they need.
- */
-static int freeze_without_parasites(struct dump *d)
-{
-	static const struct timespec nap = { .tv_nsec = 10000000 };
-	uint64_t deadline = time_us() + LEFTOVER_SECONDS * 1000000ull;
-	size_t mark = d->undo.n;
-
-	for (;;) {
-		int err = freeze_tree(d);
-		const struct dump_task *t = err ? NULL : find_parasite(d);
-
-		if (!t)
-			return err;
-		if (time_us() > deadline)
-			return log_errno(EBUSY,
-					 "a dump of task %d was killed, and its parasite is still there: if the task "
-					 "is stopped, let it go on (kill -CONT), then try again",
-					 t->pid);
-		log_info("task %d still has the parasite of a dump that was killed: waiting", t->pid);
-		undo_to(&d->undo, mark);
-		free_blockers(d);
-		nanosleep(&nap, NULL);
-		err = interrupted();
-		if (err)
-			return err;
 	}
 }
 
@@ -186,6 +133,7 @@ static int write_images(struct dump *d)
 		err = w.err;
 	if (!err)
 		err = write_guards(d);
+	precopy_drop_unused(d);
 	return err ? err : fault_point(FAULT_dump_images_written);
 }
 
@@ -205,6 +153,8 @@ static int dump_tree(struct dump *d)
 	if (!err)
 		err = fault_point(FAULT_dump_begun);
 	cpuinfo_own(&d->cpu, true);
+	if (!err)
+		err = precopy(d);
 	if (!err)
 		err = examine(d);
 	if (!err && d->n_blockers) {
@@ -246,6 +196,7 @@ static void say_why(const struct dump *d, int err)
 static void free_dump(struct dump *d)
 {
 	undo_free(&d->undo);
+	precopy_free(d);
 	link_remaps_free(d, d->committed);
 	files_free(d);
 	shmem_free(d);
@@ -256,7 +207,7 @@ static void free_dump(struct dump *d)
 	if (d->sock_diag > 0)
 		close(d->sock_diag);
 	sysv_free(d);
-	free_blockers(d);
+	blockers_free(d);
 }
 
 static void show_stats(const struct dump *d)

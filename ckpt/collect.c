@@ -279,6 +279,53 @@ static int enter_tasks(struct dump *d)
 	return err;
 }
 
+/* Touches the places that the threads will lend, as a dump will: pages that it makes then would be new to the image. */
+static void touch_stacks(const struct dump_task *t)
+{
+	uint8_t byte;
+
+	for (size_t i = 1; i < t->n_threads; i++) {
+		const struct remote *r = &t->threads[i].remote;
+		uint64_t end = r->home + sigframe_size(r->xstate_len);
+
+		for (uint64_t at = r->home - REMOTE_CHAIN - SCRATCH; r->home && at < end; at = (at + 4096) & -4096)
+			if (!tracee_read(r->tid, at, &byte, 1))
+				tracee_write(r->tid, at, &byte, 1);
+	}
+}
+
+/* Areas as far as they are known without reading smaps, which takes long in large tasks. */
+static int look_at_areas(struct dump_task *t)
+{
+	int err = proc_vmas(t->proc, false, &t->vmas);
+
+	for (size_t i = 0; i < t->vmas.n; i++)
+		t->vmas.v[i].grows_down = !strcmp(t->vmas.v[i].name, "[stack]");
+	return err;
+}
+
+int enter_some_tasks(struct dump *d, bool (*wanted)(const struct dump_task *t))
+{
+	int err = undo_reserve(&d->undo);
+
+	if (err)
+		return err;
+	undo_push(&d->undo, undo_inside, d);
+	for (size_t i = 0; i < d->n_tasks && !err; i++) {
+		struct dump_task *t = d->tasks[i];
+
+		if (!wanted(t))
+			continue;
+		err = look_at_areas(t);
+		if (!err)
+			err = prepare_task(t);
+		touch_stacks(t);
+	}
+	for (size_t i = 0; parasite_steps[i] && !err && !d->n_blockers; i++)
+		err = each_parasite(d, parasite_steps[i]);
+	return err;
+}
+
 /*
  * Everything is asked of all threads, then heard from all: what costs is the switching between them and us,
  * and they switch while we ask the others.

@@ -80,6 +80,7 @@ static void release_tree(void *arg)
 			tracee_detach(t->threads[j].tid);
 		task_free(t);
 	}
+	seccomp_free(d); /* filters belong to tasks */
 	free(take_ptr(d->tasks));
 	free(take_ptr(d->threads));
 	d->n_tasks = d->n_threads = 0;
@@ -427,7 +428,6 @@ static int freeze_pass(struct dump *d, uint64_t deadline)
 		log_err("the tree makes new tasks faster than they can be stopped; try again with a larger --timeout");
 		return -ETIMEDOUT;
 	}
-
 	for (size_t i = 0, n = d->n_tasks; i < n && !err; i++) {
 		struct dump_task *t = d->tasks[i];
 
@@ -549,51 +549,6 @@ int freeze_tree(struct dump *d)
 		return log_errno(ESRCH, "process %d is a zombie: there is nothing to dump", d->opts->tree);
 	d->stats.freezing_time = time_us() - d->freeze_start;
 	log_info("froze %zu tasks with %zu threads in %lu us", d->n_tasks, d->n_threads, d->stats.freezing_time);
-	return fault_point(FAULT_dump_seized);
-}
-
-/* Collects the ends of all threads, so that nothing of the tree is left when the dump returns. */
-static void reap_task(struct dump_task *t)
-{
-	siginfo_t si;
-
-	for (size_t i = t->n_threads; i-- > 0;)
-		while (!waitid(P_PID, t->threads[i].tid, &si, WEXITED | WSTOPPED | __WALL) &&
-		       si.si_code != CLD_EXITED && si.si_code != CLD_KILLED && si.si_code != CLD_DUMPED)
-			;
-}
-
-/* Runs in a process of its own, which shares our memory. Returns its exit status: 0 or an errno. */
-static int kill_all(void *arg)
-{
-	struct dump *d = arg;
-	int failed = 0;
-
-	for (size_t i = d->n_tasks; i-- > 0;)
-		if (d->tasks[i]->state != TASK_DEAD && pidfd_send_signal(d->tasks[i]->pidfd, SIGKILL, NULL, 0) &&
-		    errno != ESRCH)
-			failed = errno;
-	return failed;
-}
-
-int kill_tree(struct dump *d)
-{
-	_Alignas(16) char stack[16384];
-	int status = 0;
-
-	collect_ends_often(false);
-	/* Should we be killed now, half a tree would go on: another process does it, which nobody knows. */
-	pid_t killer = clone(kill_all, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, d);
-
-	int failed = killer < 0 ? kill_all(d) : 0; /* at the limit of processes we do it ourselves: images are there */
-
-	while (killer > 0 && waitpid(killer, &status, 0) < 0 && errno == EINTR)
-		;
-	if (killer > 0 && status)
-		failed = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
-	if (failed)
-		return log_errno(failed, "can't kill the tree");
-	for (size_t i = d->n_tasks; i-- > 0;)
-		reap_task(d->tasks[i]);
-	return 0;
+	err = seccomp_spare_sleepers(d);
+	return err ? err : fault_point(FAULT_dump_seized);
 }

@@ -37,6 +37,18 @@ int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason,
 	return 0;
 }
 
+void blockers_free(struct dump *d)
+{
+	for (size_t i = 0; i < d->n_blockers; i++) {
+		free(d->blockers[i].where);
+		free(d->blockers[i].kind);
+		free(d->blockers[i].reason);
+		free(d->blockers[i].remedy);
+	}
+	free(take_ptr(d->blockers));
+	d->n_blockers = 0;
+}
+
 /* Sessions and groups must be led from inside the tree; the terminal's session of a shell job is the exception. */
 static int judge_session(struct dump *d, const struct dump_task *t)
 {

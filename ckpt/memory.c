@@ -14,6 +14,7 @@
 #include "kernel_abi.h"
 #include "log.h"
 #include "mm.pb-c.h"
+#include "precopy.h"
 
 static bool is_vvar(const struct vma *v)
 {
@@ -97,7 +98,7 @@ static int judge_area(struct dump_task *t, const struct vma *v)
 	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]) && !kind; i++)
 		if (!strncmp(v->name, named[i].prefix, strlen(named[i].prefix)))
 			kind = named[i].kind;
-	if (v->uffd)
+	if (v->uffd && !precopy_tracks(t, v))
 		kind = "userfaultfd area";
 	else if (!kind && v->io && !is_kernel_area(v))
 		kind = "device memory";

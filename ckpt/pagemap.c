@@ -74,42 +74,58 @@ static int add_range(struct run_list *list, const struct vma_list *vmas, size_t 
 	return 0;
 }
 
+static int take_region(const struct page_scan *scan, const struct page_region *region, size_t *area,
+		       struct run_list *list)
+{
+	struct run range = { .start = region->start, .end = region->end };
+
+	if (region->categories & PAGE_IS_GUARD)
+		return scan->guards ? run_add(scan->guards, range) : 0;
+	range.copied = (region->categories & (PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN)) == PAGE_IS_WPALLOWED;
+	return add_range(list, scan->vmas, area, range);
+}
+
+/* Areas that follow each other, with files behind them or all without. Returns where they end. */
+static uint64_t same_areas(const struct vma_list *vmas, size_t *next, bool *files)
+{
+	*files = *next < vmas->n && vmas->v[*next].ino;
+	while (*next < vmas->n && !vmas->v[*next].ino == !*files)
+		++*next;
+	return *next < vmas->n ? vmas->v[*next].start : ADDRESS_END;
+}
+
 static int scan_new(const struct page_scan *scan, bool with_guards, struct run_list *list)
 {
 	struct page_region regions[REGIONS];
 	struct pm_scan_arg arg = {
 		.size = sizeof(arg),
-		.end = ADDRESS_END,
 		.vec = (uint64_t)regions,
 		.vec_len = REGIONS,
 		/* present or swapped, and neither of a file, nor the zero page, nor a guard */
-		.category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
-		.category_mask = PAGE_IS_FILE | PAGE_IS_PFNZERO,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | (with_guards ? PAGE_IS_GUARD : 0) |
 			       (scan->tracked ? PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN : 0),
 	};
-	size_t area = 0;
+	size_t area = 0, next = 0;
+	bool files;
 	int err = 0;
 
-	do {
+	while (!err && arg.walk_end < ADDRESS_END) {
+		if (arg.walk_end == arg.end) {
+			arg.end = same_areas(scan->vmas, &next, &files);
+			if (arg.end > ADDRESS_END)
+				arg.end = ADDRESS_END;
+			/* Where there is no file, not asking saves looking at each page: three quarters of the time. */
+			arg.category_mask = arg.category_inverted = PAGE_IS_PFNZERO | (files ? PAGE_IS_FILE : 0);
+		}
 		long n = ioctl(scan->pagemap, PAGEMAP_SCAN, &arg);
 
 		if (n < 0)
 			return -errno;
-		for (long i = 0; i < n && !err; i++) {
-			struct run range = { .start = regions[i].start, .end = regions[i].end };
-
-			if (regions[i].categories & PAGE_IS_GUARD) {
-				err = scan->guards ? run_add(scan->guards, range) : 0;
-				continue;
-			}
-			range.copied = (regions[i].categories & (PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN)) ==
-				       PAGE_IS_WPALLOWED;
-			err = add_range(list, scan->vmas, &area, range);
-		}
+		for (long i = 0; i < n && !err; i++)
+			err = take_region(scan, &regions[i], &area, list);
 		arg.start = arg.walk_end;
-	} while (!err && arg.walk_end < ADDRESS_END);
+	}
 	return err ? err : add_range(list, scan->vmas, &area, (struct run){ ADDRESS_END, ADDRESS_END });
 }
 
@@ -164,8 +180,8 @@ int pages_arm(int pagemap, struct run_list *list)
 		.end = ADDRESS_END,
 		.vec = (uint64_t)regions,
 		.vec_len = REGIONS,
-		.category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
-		.category_mask = PAGE_IS_FILE | PAGE_IS_PFNZERO | PAGE_IS_WRITTEN,
+		.category_inverted = PAGE_IS_PFNZERO,
+		.category_mask = PAGE_IS_PFNZERO | PAGE_IS_WRITTEN,
 		/* never holes: they would get markers, and page tables for these */
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_WRITTEN,

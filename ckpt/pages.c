@@ -51,7 +51,7 @@ static int begin_task(struct task_pages *p)
 	if (err)
 		return err;
 	if (draft)
-		return draft_finish(draft, &p->list, &p->out);
+		return draft_finish(d, draft, &p->list, &p->out);
 	p->out = image_create_raw(&d->images, IMG_PAGES, id);
 	return p->out < 0 ? p->out : 0;
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/audit.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -175,6 +176,27 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 	if (err)
 		th->seccomp_error = -err;
 	return th->seccomp_error ? 0 : avoid_restart(th);
+}
+
+int seccomp_spare_sleepers(struct dump *d)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < d->n_threads && !err; i++) {
+		struct dump_thread *th = d->threads[i];
+		struct proc_status st = {};
+		char name[48];
+
+		if ((long)th->remote.regs.rax != -ERESTART_RESTARTBLOCK)
+			continue;
+		snprintf(name, sizeof(name), "task/%d/status", th->tid);
+		err = proc_status(th->task->proc, name, &st);
+		th->status.seccomp = st.seccomp;
+		proc_status_free(&st);
+		if (!err)
+			err = collect_thread(th->task, th);
+	}
+	return err;
 }
 
 /* In the images, filters that all threads of a task have are the leader's, and marked to be put on all of them. */

@@ -1,9 +1,321 @@
+/*
+ * The live copy. A page image holds pages in the order of their addresses, so a page that is new, or gone, moves all
+ * that follow: these are copied again.
+ *
+ * Does not track: shared memory, huge pages of hugetlbfs, private pages of files, tasks under seccomp; they are copied
+ * while the tree stands still.
+ */
 #include "precopy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "fault.h"
+#include "log.h"
+#include "opts.h"
+#include "page_copy.h"
+#include "pagemap.h"
+#include "time_us.h"
+
+#define TREE_WORTH_IT (16ul << 20) /* bytes of private memory: below, two stops cost more than one that copies */
+#define TASK_WORTH_IT (4ul << 20)
+#define TASKS_LOOKED_AT 64
+#define LITTLE (1ul << 20) /* bytes that a round is not worth */
+#define ROUNDS 5
+#define ROUNDS_FOR_MAX_FROZEN 30
+
+struct precopy {
+	struct draft *drafts;
+	size_t n, room;
+};
+
+/* Bytes of anonymous memory of a process, or 0. */
+static uint64_t anonymous_bytes(int proc)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned long size, resident, shared;
+
+	if (proc_read(proc, "statm", &text, NULL) || sscanf(text, "%lu %lu %lu", &size, &resident, &shared) != 3)
+		return 0;
+	return resident > shared ? (resident - shared) * IMAGE_PAGE_SIZE : 0;
+}
+
+/* A guess, without stopping anything: looks at the main threads' children, and not at too many. */
+static bool is_worth_it(const struct dump *d)
+{
+	pid_t pids[TASKS_LOOKED_AT] = { d->opts->tree };
+	uint64_t bytes = 0;
+
+	if (d->opts->precopy_rounds)
+		return true;
+	for (size_t i = 0, n = 1; i < n && bytes < TREE_WORTH_IT; i++) {
+		_cleanup_close_ int proc = proc_open(pids[i]);
+		_cleanup_free_ int *children = NULL;
+		size_t found = 0;
+		char name[48];
+
+		bytes += proc < 0 ? 0 : anonymous_bytes(proc);
+		snprintf(name, sizeof(name), "task/%d/children", pids[i]);
+		if (proc >= 0 && proc_numbers(proc, name, &children, &found))
+			found = 0;
+		for (size_t c = 0; c < found && n < TASKS_LOOKED_AT; c++)
+			pids[n++] = children[c];
+	}
+	return bytes >= TREE_WORTH_IT;
+}
+
+static bool may_track(const struct dump_task *t)
+{
+	struct proc_status st = {};
+
+	if (t->state == TASK_DEAD || t->main_exited ||
+	    (!t->dump->opts->precopy_rounds && anonymous_bytes(t->proc) < TASK_WORTH_IT))
+		return false;
+	bool free = !proc_status(t->proc, "status", &st) && !st.seccomp;
+	proc_status_free(&st);
+	return free;
+}
+
+static int add_draft(struct dump *d, struct dump_task *t)
+{
+	struct precopy *p = d->precopy;
+	struct draft *drafts = p->n < p->room ? p->drafts : realloc(p->drafts, (p->room += 16) * sizeof(*drafts));
+
+	if (!drafts)
+		return log_errno(ENOMEM, "live copy");
+	p->drafts = drafts;
+	struct draft *draft = &p->drafts[p->n];
+	*draft = (struct draft){ .out = -1 };
+	if (tracker_open(&draft->tracker, t))
+		return 0;
+	p->n++;
+	draft->pages_id = d->next_pages_id++;
+	draft->out = image_create_raw(&d->images, IMG_PAGES, draft->pages_id);
+	return draft->out < 0 ? draft->out : 0;
+}
+
+/* Stops the tree, gets hold of all tasks that are worth it, and lets it go on. */
+static int begin(struct dump *d)
+{
+	size_t mark = d->undo.n;
+	int err = freeze_without_parasites(d);
+
+	if (!err && !d->n_blockers) /* else the dump will say so */
+		err = enter_some_tasks(d, may_track);
+	for (size_t i = 0; i < d->n_tasks && !err && !d->n_blockers; i++)
+		if (d->tasks[i]->parasite.thread)
+			err = add_draft(d, d->tasks[i]);
+	uint64_t stopped = time_us() - d->freeze_start;
+	undo_to(&d->undo, mark);
+	blockers_free(d);
+	log_info("tracking %zu tasks; that stopped the tree for %lu us", d->precopy->n, stopped);
+	return err ? err : fault_point(FAULT_dump_tracked);
+}
+
+/* Whether the task is dead or has executed another program. */
+static bool is_gone(const struct draft *draft)
+{
+	struct stat st;
+
+	return fstatat(draft->tracker.proc, "stat", &st, 0) || !draft->tracker.vmas.n;
+}
+
+static int compare_runs(const void *a, const void *b)
+{
+	const struct run *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* Marks all that the draft has not at the place where it belongs, and takes over the new layout. */
+static int place(struct draft *draft, struct run_list *list)
+{
+	qsort(draft->missed.r, draft->missed.n, sizeof(*draft->missed.r), compare_runs);
+	int err = runs_mark(list, &draft->missed);
+
+	if (!err)
+		err = runs_mark_from(list, runs_common(&draft->layout, list));
+	draft->missed.n = 0;
+	return err;
+}
+
+/* What is to be copied in the next round. */
+static int look(struct draft *draft)
+{
+	struct tracker *tr = &draft->tracker;
+	struct page_scan scan = { .pid = tr->pid, .pagemap = tr->pagemap, .vmas = &tr->vmas, .tracked = true };
+	struct run_list written = {}, list = {};
+	int err = tracker_look(tr);
+
+	if (!err)
+		err = pages_arm(tr->pagemap, &written);
+	if (!err)
+		err = pages_find(&scan, &list);
+	if (!err)
+		err = runs_mark(&list, &written);
+	if (!err)
+		err = place(draft, &list);
+	free(written.r);
+	free(draft->layout.r);
+	draft->layout = list;
+	return err;
+}
+
+/* Copies what was written since the last round. Returns 0 with the bytes, or -errno (logged). */
+static int copy_round(struct precopy *p, uint64_t *bytes)
+{
+	_cleanup_free_ struct page_job *jobs = calloc(p->n + 1, sizeof(*jobs));
+	uint64_t done = 0;
+	size_t n = 0;
+
+	*bytes = 0;
+	if (!jobs)
+		return log_errno(ENOMEM, "live copy");
+	for (size_t i = 0; i < p->n; i++) {
+		struct draft *draft = &p->drafts[i];
+		int err = look(draft);
+
+		if (err && err != -ESRCH && !is_gone(draft))
+			return log_errno(-err, "can't see which pages of task %d were written", draft->tracker.pid);
+		if (err)
+			continue; /* the dump will see what has become of it */
+		*bytes += runs_bytes(&draft->layout, false);
+		jobs[n++] = (struct page_job){ draft->tracker.pid, draft->tracker.mem, draft->out, &draft->layout,
+					       &draft->missed };
+	}
+	return pages_copy(jobs, n, &done);
+}
+
+/* Whether another round will leave less to copy: what is written meanwhile follows from how long it takes. */
+static bool go_on(const struct opts *opts, unsigned int round, uint64_t bytes, uint64_t us, uint64_t us_before)
+{
+	unsigned int most = opts->precopy_rounds ?: opts->max_frozen ? ROUNDS_FOR_MAX_FROZEN : ROUNDS;
+
+	if (round >= most || bytes <= LITTLE)
+		return false;
+	if (opts->max_frozen)
+		return us > opts->max_frozen * 1000ul;
+	return opts->precopy_rounds || us < us_before / 2;
+}
+
+static int copy(struct dump *d)
+{
+	uint64_t bytes, us = 0, before = ~0ul;
+	int err;
+
+	for (unsigned int round = 1;; round++) {
+		uint64_t start = time_us();
+
+		err = copy_round(d->precopy, &bytes);
+		us = time_us() - start;
+		if (err)
+			return err;
+		log_info("live copy, round %u: %lu KiB in %lu us", round, bytes >> 10, us);
+		if (!go_on(d->opts, round, bytes, us, before))
+			break;
+		before = us;
+	}
+	if (d->opts->max_frozen && us > d->opts->max_frozen * 1000ul)
+		log_warn("the tree writes faster than its memory can be copied: it will stand still for about %lu ms, "
+			 "not "
+			 "%u",
+			 us / 1000, d->opts->max_frozen);
+	return 0;
+}
+
+int precopy(struct dump *d)
+{
+	if (d->opts->no_precopy || !is_worth_it(d) || !tracking_possible())
+		return 0;
+	d->precopy = calloc(1, sizeof(*d->precopy));
+	if (!d->precopy)
+		return log_errno(ENOMEM, "live copy");
+	int err = begin(d);
+	if (!err && d->precopy->n)
+		err = copy(d);
+	return err ? err : fault_point(FAULT_dump_precopied);
+}
+
 struct draft *precopy_draft(const struct dump *d, const struct dump_task *t)
 {
+	for (size_t i = 0; d->precopy && i < d->precopy->n; i++) {
+		struct draft *draft = &d->precopy->drafts[i];
+
+		if (draft->tracker.pid == t->pid && draft->tracker.start_time == t->stat.start_time)
+			return draft;
+	}
 	return NULL;
 }
-int draft_finish(struct draft *draft, struct run_list *list, int *out)
+
+bool precopy_tracks(const struct dump_task *t, const struct vma *v)
 {
+	const struct draft *draft = precopy_draft(t->dump, t);
+
+	return draft && tracker_has(&draft->tracker, v);
+}
+
+/*
+ * Whether the kernel may write to pages of the tree without a fault that would tell: into buffers of direct and
+ * asynchronous I/O, which it holds on to.
+ */
+static bool has_held_buffers(const struct dump *d)
+{
+	for (const struct dump_file *f = files_next(d, NULL); f; f = files_next(d, f))
+		if ((f->flags & O_DIRECT && (S_ISREG(f->st.st_mode) || S_ISBLK(f->st.st_mode))) ||
+		    strstr(f->link, "[io_uring]"))
+			return true;
+	for (size_t i = 0; i < d->n_tasks; i++)
+		if (d->tasks[i]->n_rings)
+			return true;
+	return false;
+}
+
+int draft_finish(const struct dump *d, struct draft *draft, struct run_list *list, int *out)
+{
+	bool held = has_held_buffers(d);
+	int err = place(draft, list);
+
+	if (!err && held)
+		err = runs_mark_from(list, 0);
+	if (held)
+		log_info("task %d: there is direct or asynchronous I/O, so all its memory is copied again",
+			 draft->tracker.pid);
+	if (!err && ftruncate(draft->out, runs_bytes(list, true)))
+		err = -errno;
+	if (err)
+		return log_errno(-err, "can't finish the pages of task %d", draft->tracker.pid);
+	log_info("task %d: %lu of %lu KiB are left to copy", draft->tracker.pid, runs_bytes(list, false) >> 10,
+		 runs_bytes(list, true) >> 10);
+	draft->used = true;
+	*out = take_fd(&draft->out);
 	return 0;
+}
+
+/* Drafts that nobody used must be gone before the images get their names. */
+void precopy_drop_unused(struct dump *d)
+{
+	for (size_t i = 0; d->precopy && i < d->precopy->n; i++)
+		if (!d->precopy->drafts[i].used)
+			image_remove_raw(&d->images, IMG_PAGES, d->precopy->drafts[i].pages_id);
+}
+
+void precopy_free(struct dump *d)
+{
+	for (size_t i = 0; d->precopy && i < d->precopy->n; i++) {
+		struct draft *draft = &d->precopy->drafts[i];
+
+		tracker_close(&draft->tracker, is_gone(draft));
+		if (draft->out >= 0)
+			close(draft->out);
+		free(draft->layout.r);
+		free(draft->missed.r);
+	}
+	if (d->precopy)
+		free(d->precopy->drafts);
+	free(take_ptr(d->precopy));
 }

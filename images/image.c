@@ -158,3 +158,10 @@ int image_create_raw(const struct image_dir *dir, enum image_kind kind, unsigned
 	int fd = openat(dir->partial_fd, name, O_CREAT | O_TRUNC | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return fd < 0 ? log_errno(errno, "can't create %s in %s", name, dir->path) : fd;
 }
+
+void image_remove_raw(const struct image_dir *dir, enum image_kind kind, unsigned long id)
+{
+	char name[64];
+
+	unlinkat(dir->partial_fd, image_name(name, sizeof(name), kind, id), 0);
+}

@@ -171,6 +171,7 @@ struct dump {
 	struct seccomp_filters *filters; /* NULL: no thread has any */
 	struct ghosts *ghosts;
 	struct sysv *sysv;
+	struct precopy *precopy; /* NULL: nothing was copied live */
 	bool committed; /* the images have their final names */
 	struct locks *locks; /* NULL: there are none */
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
@@ -282,6 +283,7 @@ int judge_tree_outside(struct dump *d);
 int judge_tree_inside(struct dump *d);
 /* Tells the blockers as errors of the log. */
 void blockers_log(const struct dump *d);
+void blockers_free(struct dump *d);
 /* Tells them on stdout, as text or as opts->json asks, of a tree that had so many tasks and threads. */
 void blockers_print(const struct dump *d, size_t tasks, size_t threads);
 
@@ -289,11 +291,18 @@ void blockers_print(const struct dump *d, size_t tasks, size_t threads);
 int open_pidfd(pid_t pid);
 /* The task of the tree that has the number, or NULL. */
 struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
+/* The same, when no other dumper's parasite is left in it: waits for those of one that was killed. */
+int freeze_without_parasites(struct dump *d);
 /* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */
 int freeze_tree(struct dump *d);
 /* Lets everything go on as it was before, or, when kill, ends it. */
 int kill_tree(struct dump *d);
 
+/*
+ * Puts parasites into those tasks for which wanted says so, and into nobody else; what a full collection would do to
+ * other threads' stacks is done, too. Undone by the undo stack. Returns 0 or -errno (logged).
+ */
+int enter_some_tasks(struct dump *d, bool (*wanted)(const struct dump_task *t));
 /* Reads all state of the stopped tree: first from outside, then with the parasite in each task. */
 int collect_tree_outside(struct dump *d);
 int collect_tree_inside(struct dump *d);
@@ -313,6 +322,11 @@ int creds_dumpable(const struct dump_task *t);
  * What a thread may not do by its seccomp filters once nobody holds it any more: PARASITE_MUST_NOT_* (part_seccomp.c).
  */
 uint32_t seccomp_forbids(const struct dump_thread *th);
+/*
+ * Whatever stops a thread would kill it, when it sleeps and its filters forbid restart_syscall(2): such a one is set to
+ * make its call again. To be done as soon as the tree stands. Returns 0 or -errno (logged).
+ */
+int seccomp_spare_sleepers(struct dump *d);
 /* Writes seccomp.img, when any thread has filters. Returns 0 or -errno (logged). */
 int seccomp_write(struct dump *d);
 void seccomp_free(struct dump *d);

@@ -96,6 +96,8 @@ int image_write_one(const struct image_dir *dir, enum image_kind kind, unsigned 
 /* Creates an empty raw image (pages, tar, netlink) open for read and write. Returns the descriptor or -errno (logged).
  */
 int image_create_raw(const struct image_dir *dir, enum image_kind kind, unsigned long id);
+/* Removes a raw image that is not wanted in the set after all. */
+void image_remove_raw(const struct image_dir *dir, enum image_kind kind, unsigned long id);
 
 struct image_reader {
 	enum image_kind kind;

@@ -64,6 +64,12 @@ struct pm_scan_arg {
 };
 #endif
 
+/* linux/userfaultfd.h: holes that are write-protected, 6.4; writes that nobody waits for, 6.7 */
+#ifndef UFFD_FEATURE_WP_ASYNC
+#define UFFD_FEATURE_WP_UNPOPULATED (1 << 13)
+#define UFFD_FEATURE_WP_ASYNC (1 << 15)
+#endif
+
 /* Expirations of a timerfd, linux/timerfd.h, 3.17; not in glibc's sys/timerfd.h */
 #ifndef TFD_IOC_SET_TICKS
 #define TFD_IOC_SET_TICKS _IOW('T', 0, __u64)

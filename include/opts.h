@@ -56,6 +56,9 @@ struct opts {
 	const char *pidfile; /* in work_dir unless absolute; a dump ignores it */
 	unsigned int timeout; /* seconds that freezing may take; 10 by default, and for 0 */
 	uint64_t ghost_limit; /* bytes that a deleted file may have in the images; 1 MiB by default */
+	bool no_precopy; /* copy no memory while the tree runs */
+	unsigned int max_frozen; /* ms: the live copy goes on until copying the rest takes no longer; 0: not given */
+	unsigned int precopy_rounds; /* at most; 0: as many as are worth it, and only for trees that are large enough */
 	bool display_stats;
 	int status_fd; /* gets one zero byte when the program is ready; -1: none */
 	bool json;

@@ -79,6 +79,7 @@ void way_faults_dump(struct run *r)
 	struct lines before = { 0 };
 
 	need_fault_points(r);
+	r->live = true;
 	start_program(r);
 	snapshot(r, &before);
 	for (size_t i = 0; i < N_POINTS * N_MODES; i++) {

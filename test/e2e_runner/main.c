@@ -108,7 +108,7 @@ static void choose_cases(void)
 {
 	for (size_t i = 0; i < suite.n_programs; i++) {
 		const struct program *p = &suite.program[i];
-		const char *names = p->traits->ways ? p->traits->ways : "plain,running,twice,explain";
+		const char *names = p->traits->ways ? p->traits->ways : "plain,running,live,twice,explain";
 		bool to_be_refused = in_list(names, "refuse");
 
 		if (!is_wanted(p->name))

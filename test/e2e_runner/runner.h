@@ -58,6 +58,7 @@ struct lines {
 struct run {
 	const struct program *program;
 	const char *way;
+	bool live; /* dumps copy memory live, however little it is */
 	char dir[PATH_MAX - 256]; /* all files of the case */
 	char work[PATH_MAX - 192]; /* working directory of the program */
 	pid_t root; /* root of the tree */

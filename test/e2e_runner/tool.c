@@ -98,6 +98,8 @@ int dump(struct run *r, struct tool_call *call, bool leave_running)
 		argv[n] = first[n];
 	if (leave_running)
 		argv[n++] = "-R";
+	if (r->live && !settings.is_criu)
+		argv[n++] = "--precopy-rounds=3";
 	add_options(r, call, argv, n);
 	int status = tool_wait(r, call, tool_start(r, call, argv));
 	call->label = NULL;

@@ -50,6 +50,13 @@ static void way_running(struct run *r)
 	finish_program(r);
 }
 
+/* The same with live copies; other tools have none. */
+static void way_live(struct run *r)
+{
+	r->live = true;
+	way_running(r);
+}
+
 /* The images are good for any number of restores. */
 static void way_again(struct run *r)
 {
@@ -134,6 +141,7 @@ const struct way ways[] = {
 	{ "none", way_none, "no dump at all: is the program right?" },
 	{ "plain", way_plain, "dump, restore" },
 	{ "running", way_running, "dump -R, dump -R, dump, restore" },
+	{ "live", way_live, "dump -R, dump -R, dump, all with a live copy, restore" },
 	{ "twice", way_twice, "dump, restore, dump, restore" },
 	{ "again", way_again, "dump, restore, kill, restore the same images, kill, restore" },
 	{ "faults-dump", way_faults_dump, "a fault at every fault point of a dump" },

@@ -1,0 +1,56 @@
+/* Ends a tree that was dumped: as a whole, even when we are killed meanwhile. */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+#include "attach.h"
+#include "dump.h"
+#include "log.h"
+
+/* Collects the ends of all threads, so that nothing of the tree is left when the dump returns. */
+static void reap_task(struct dump_task *t)
+{
+	siginfo_t si;
+
+	for (size_t i = t->n_threads; i-- > 0;)
+		while (!waitid(P_PID, t->threads[i].tid, &si, WEXITED | WSTOPPED | __WALL) &&
+		       si.si_code != CLD_EXITED && si.si_code != CLD_KILLED && si.si_code != CLD_DUMPED)
+			;
+}
+
+/* Runs in a process of its own, which shares our memory. Returns its exit status: 0 or an errno. */
+static int kill_all(void *arg)
+{
+	struct dump *d = arg;
+	int failed = 0;
+
+	for (size_t i = d->n_tasks; i-- > 0;)
+		if (d->tasks[i]->state != TASK_DEAD && pidfd_send_signal(d->tasks[i]->pidfd, SIGKILL, NULL, 0) &&
+		    errno != ESRCH)
+			failed = errno;
+	return failed;
+}
+
+int kill_tree(struct dump *d)
+{
+	_Alignas(16) char stack[16384];
+	int status = 0;
+
+	collect_ends_often(false);
+	/* Should we be killed now, half a tree would go on: another process does it, which nobody knows. */
+	pid_t killer = clone(kill_all, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, d);
+
+	int failed = killer < 0 ? kill_all(d) : 0; /* at the limit of processes we do it ourselves: images are there */
+
+	while (killer > 0 && waitpid(killer, &status, 0) < 0 && errno == EINTR)
+		;
+	if (killer > 0 && status)
+		failed = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+	if (failed)
+		return log_errno(failed, "can't kill the tree");
+	for (size_t i = d->n_tasks; i-- > 0;)
+		reap_task(d->tasks[i]);
+	return 0;
+}

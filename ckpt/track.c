@@ -1,0 +1,128 @@
+/* userfaultfd(2) with UFFD_FEATURE_WP_ASYNC, on anonymous memory. */
+#include "track.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "kernel_abi.h"
+#include "log.h"
+
+#define WORTH_IT (128ul << 10) /* bytes of an area; smaller ones are copied when the tree stands still */
+#define STEP (64ul << 20) /* bytes whose tracking ends at once: the task cannot change its areas meanwhile */
+
+bool tracking_possible(void)
+{
+	_cleanup_close_ int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	struct pm_scan_arg arg = { .size = sizeof(arg) };
+
+	return pagemap >= 0 && ioctl(pagemap, PAGEMAP_SCAN, &arg) == 0;
+}
+
+static int open_files(struct tracker *tr, const struct dump_task *t)
+{
+	tr->proc = dup(t->proc);
+	tr->mem = openat(t->proc, "mem", O_RDONLY | O_CLOEXEC);
+	tr->pagemap = openat(t->proc, "pagemap", O_RDONLY | O_CLOEXEC);
+	return tr->proc < 0 || tr->mem < 0 || tr->pagemap < 0 ? -errno : 0;
+}
+
+int tracker_open(struct tracker *tr, struct dump_task *t)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED };
+
+	*tr = (struct tracker){ .pid = t->pid, .start_time = t->stat.start_time, .proc = -1, .mem = -1, .pagemap = -1 };
+	tr->uffd = parasite_get_uffd(&t->parasite);
+	int err = tr->uffd < 0 ? tr->uffd : open_files(tr, t);
+	if (!err && ioctl(tr->uffd, UFFDIO_API, &api))
+		err = -errno;
+	if (!err)
+		return 0;
+	log_info("task %d cannot be tracked: %s", t->pid, strerror(-err));
+	tracker_close(tr, true);
+	return err;
+}
+
+static bool is_worth_it(const struct vma *v)
+{
+	return memory_is_private(v) && !v->ino && v->end - v->start >= WORTH_IT;
+}
+
+static int add(const struct tracker *tr, uint64_t start, uint64_t end)
+{
+	struct uffdio_register r = { .range = { start, end - start }, .mode = UFFDIO_REGISTER_MODE_WP };
+
+	return ioctl(tr->uffd, UFFDIO_REGISTER, &r) ? -errno : 0;
+}
+
+int tracker_look(struct tracker *tr)
+{
+	vma_list_free(&tr->vmas);
+	int err = proc_vmas(tr->proc, false, &tr->vmas);
+
+	for (size_t i = 0; i < tr->vmas.n && !err; i++) {
+		const struct vma *v = &tr->vmas.v[i];
+
+		/* One that is tracked already stays so. EBUSY: it has a userfaultfd of its own; others cannot have one.
+		 */
+		if (is_worth_it(v) && !add(tr, v->start, v->end))
+			err = run_add(&tr->areas, (struct run){ v->start, v->end });
+	}
+	return err;
+}
+
+bool tracker_has(const struct tracker *tr, const struct vma *v)
+{
+	return !add(tr, v->start, v->end);
+}
+
+/* Areas were added in each round, and may have been cut, moved or unmapped since: what is gone is passed over. */
+static void forget_area(const struct tracker *tr, const struct run *area)
+{
+	for (uint64_t at = area->start, end; at < area->end; at = end) {
+		end = (at + STEP) & -STEP;
+		if (end > area->end)
+			end = area->end;
+		ioctl(tr->uffd, UFFDIO_UNREGISTER, &(struct uffdio_range){ at, end - at });
+	}
+}
+
+static int compare_runs(const void *a, const void *b)
+{
+	const struct run *x = a, *y = b;
+
+	return x->start != y->start ? (x->start < y->start ? -1 : 1) : x->end < y->end ? -1 : x->end > y->end;
+}
+
+void tracker_close(struct tracker *tr, bool gone)
+{
+	if (!gone) {
+		uint64_t done = 0;
+
+		qsort(tr->areas.r, tr->areas.n, sizeof(*tr->areas.r), compare_runs);
+		for (size_t i = 0; i < tr->areas.n; i++) {
+			struct run *r = &tr->areas.r[i];
+
+			if (r->start < done)
+				r->start = done;
+			if (r->start < r->end)
+				forget_area(tr, r);
+			done = r->end > done ? r->end : done;
+		}
+	}
+	for (int i = 0; i < 4; i++) {
+		int fd = ((int[]){ tr->uffd, tr->proc, tr->mem, tr->pagemap })[i];
+
+		if (fd >= 0)
+			close(fd);
+	}
+	free(tr->areas.r);
+	vma_list_free(&tr->vmas);
+	*tr = (struct tracker){ .proc = -1, .mem = -1, .pagemap = -1, .uffd = -1 };
+}
