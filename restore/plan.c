@@ -61,6 +61,7 @@ void plan_close(struct plan *plan)
 	if (plan->regs)
 		munmap(plan->regs, plan->regs_size);
 	plan->regs = NULL;
+	image_chain_close(&plan->chain);
 	if (plan->images.path)
 		image_dir_close(&plan->images);
 	if (plan->tty_fd >= 0)
@@ -205,11 +206,6 @@ static int read_inventory(struct plan *plan)
 		plan_refuse(plan,
 			    "inventory.img: the dump used the plugin %s; plugins are not supported, restore with CRIU",
 			    inv->plugins_entry->plugins[0]);
-	if (image_exists(plan, "parent"))
-		plan_refuse(plan,
-			    "the images are incremental (%s/parent exists): not supported yet; dump without "
-			    "--prev-images-dir",
-			    plan->images.path);
 	return 0;
 }
 
@@ -304,6 +300,8 @@ int plan_open(struct plan *plan, const struct opts *opts)
 	plan->fixed.shared = true;
 
 	int err = image_dir_open(&plan->images, opts->images_dir);
+	if (!err)
+		err = image_chain_open(&plan->chain, &plan->images);
 	if (!err)
 		err = read_images(plan);
 	if (!err)
