@@ -23,7 +23,7 @@ _ckpt()
 	COMPREPLY=()
 	for ((i = 1; i < cword; i++)); do
 		case ${words[i]} in
-		dump | restore | explain | show | check) action=${words[i]} && break ;;
+		dump | restore | explain | show | check | dedup) action=${words[i]} && break ;;
 		esac
 	done
 

@@ -121,11 +121,12 @@ static int take_pid(struct opts *opts)
 static int unknown_action(const struct opts *opts)
 {
 	if (!opts->action_name)
-		log_err("no action given: one of dump, restore, explain, show, check, cpuinfo. See ckpt --help");
+		log_err("no action given: one of dump, restore, explain, show, check, cpuinfo, dedup. See ckpt --help");
 	else if (opts->action == ACTION_LATER)
 		log_err("the action %s is not supported yet", opts->action_name);
 	else
-		log_err("unknown action %s: it is none of dump, restore, explain, show, check, cpuinfo. See ckpt "
+		log_err("unknown action %s: it is none of dump, restore, explain, show, check, cpuinfo, dedup. See "
+			"ckpt "
 			"--help",
 			opts->action_name);
 	return -EINVAL;
@@ -149,6 +150,7 @@ static int check_action(struct opts *opts)
 	case ACTION_DUMP:
 	case ACTION_RESTORE:
 	case ACTION_CHECK:
+	case ACTION_DEDUP:
 		if (opts->arg_count) {
 			log_err("%s takes no argument: \"%s\"", opts->action_name, opts->args[0]);
 			return -EINVAL;

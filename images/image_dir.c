@@ -179,6 +179,8 @@ int image_dir_commit(struct image_dir *dir)
 	if (err && had_old && renameat(dir->partial_fd, OLD_INVENTORY, dir->fd, INVENTORY))
 		log_warn("can't move the older %s/" INVENTORY " back: %s", dir->path, strerror(errno));
 	if (!err)
+		unlinkat(dir->fd, DEDUP_MARK, 0);
+	if (!err)
 		image_dir_abort(dir); /* what is left is the older set */
 	return err;
 }

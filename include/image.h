@@ -43,6 +43,7 @@ extern const struct image_info image_info[IMG_KINDS];
 #define IMAGE_COMMON_MAGIC 0x54564319u
 #define IMAGE_SERVICE_MAGIC 0x55105940u
 #define IMAGE_PAGE_SIZE 4096ul
+#define DEDUP_MARK ".ckpt-deduplicated" /* in a directory whose pages were cut out in part (dedup.h) */
 #define IMAGE_VERSION 2 /* inventory_entry.img_version */
 
 struct image_dir {

@@ -22,6 +22,7 @@ enum action {
 	ACTION_SHOW,
 	ACTION_CHECK,
 	ACTION_CPUINFO,
+	ACTION_DEDUP,
 	ACTION_LATER, /* an action of CRIU that is not supported yet: always an error */
 };
 
@@ -57,6 +58,7 @@ struct opts {
 	unsigned int timeout; /* seconds that freezing may take; 10 by default, and for 0 */
 	uint64_t ghost_limit; /* bytes that a deleted file may have in the images; 1 MiB by default */
 	bool display_stats;
+	bool auto_dedup; /* dump: cut out of the parents what is written; restore: cut out what was restored */
 	int status_fd; /* gets one zero byte when the program is ready; -1: none */
 	bool json;
 	const char *feature; /* ckpt check --feature */

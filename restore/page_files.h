@@ -18,5 +18,7 @@ int page_file_open(const struct plan *plan, const struct plan_page_file *file);
 /* The descriptor of one of them (restorer_read.file), which stays theirs, or -errno (logged). */
 int page_files_get(struct page_files *files, uint32_t file);
 void page_files_close(struct page_files *files);
+/* --auto-dedup: in the end, cuts all that was restored out of the images. What fails is logged: the tree runs. */
+void page_files_punch(struct plan *plan);
 
 #endif

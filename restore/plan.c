@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "cleanup.h"
+#include "dedup.h"
 #include "locks.h"
 #include "log.h"
 #include "opts.h"
@@ -191,6 +192,11 @@ static int read_inventory(struct plan *plan)
 	if (err)
 		return err;
 	const InventoryEntry *inv = plan->inventory;
+	if (dedup_is_marked(&plan->images))
+		plan_refuse(plan,
+			    "%s has lost pages (by ckpt dedup, or --auto-dedup of a dump or restore): only images that "
+			    "build on it can be restored",
+			    plan->images.path);
 	if (inv->img_version != 1 && inv->img_version != IMAGE_VERSION) {
 		log_err("the images in %s have version %u: this program reads versions 1 and %d", plan->images.path,
 			inv->img_version, IMAGE_VERSION);

@@ -23,6 +23,7 @@
 #include "ghost.h"
 #include "log.h"
 #include "opts.h"
+#include "page_files.h"
 #include "plan.h"
 #include "stage.h"
 #include "sysv_shm.h"
@@ -315,6 +316,9 @@ int restore_tree(const struct opts *opts, pid_t *root)
 		err = restore_planned(&plan, &watch);
 	if (!err)
 		write_stats(&plan, &watch);
+	/* Not before: a restore that fails must leave the images as they were. */
+	if (!err && opts->auto_dedup)
+		page_files_punch(&plan);
 	*root = err ? 0 : plan.tasks[0].pid;
 	if (plan.shared)
 		munmap(plan.shared, plan.shared_size);

@@ -176,6 +176,7 @@ void way_explain(struct run *r);
 void way_other_kernel(struct run *r);
 /* chain.c: makes the images of the last dump a chain of three incremental sets. */
 void make_chain(struct run *r);
+void way_dedup(struct run *r);
 void way_peer_restores(struct run *r);
 void way_restores_peer(struct run *r);
 void way_peer_restores_chain(struct run *r);

@@ -168,6 +168,7 @@ const struct way ways[] = {
 	{ "explain", way_explain, "explain has nothing against it" },
 	{ "other-kernel", way_other_kernel, "dump, images as of another kernel, restore, twice" },
 	{ "chain", way_chain, "dump, images split into a chain of three incremental sets, restore" },
+	{ "dedup", way_dedup, "a chain without its duplicates, restored with --auto-dedup" },
 	{ "peer-restores", way_peer_restores, "the peer restores our images" },
 	{ "restores-peer", way_restores_peer, "we restore the peer's images" },
 	{ "peer-restores-chain", way_peer_restores_chain, "the peer restores our images, split into a chain" },
