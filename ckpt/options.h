@@ -43,7 +43,8 @@ enum {
 	FOR_CPUINFO = 64,
 	FOR_TREES = FOR_DUMP | FOR_RESTORE,
 	FOR_DEDUP = 128,
-	FOR_ALL = 255,
+	FOR_PAGE_SERVER = 256,
+	FOR_ALL = 511,
 };
 
 struct option_def {

@@ -23,6 +23,7 @@ enum action {
 	ACTION_CHECK,
 	ACTION_CPUINFO,
 	ACTION_DEDUP,
+	ACTION_PAGE_SERVER,
 	ACTION_LATER, /* an action of CRIU that is not supported yet: always an error */
 };
 
@@ -58,6 +59,12 @@ struct opts {
 	unsigned int timeout; /* seconds that freezing may take; 10 by default, and for 0 */
 	uint64_t ghost_limit; /* bytes that a deleted file may have in the images; 1 MiB by default */
 	bool display_stats;
+	bool page_server; /* dump: pages go to one */
+	const char *address; /* of a page server, in numbers; NULL: any, or this machine */
+	unsigned int port;
+	int ps_socket; /* an open connection instead; -1: none */
+	bool daemon;
+	const char *prev_images_dir; /* the images of the dump before, as seen from images_dir; NULL: none */
 	bool auto_dedup; /* dump: cut out of the parents what is written; restore: cut out what was restored */
 	int status_fd; /* gets one zero byte when the program is ready; -1: none */
 	bool json;

@@ -169,8 +169,12 @@ const struct way ways[] = {
 	{ "other-kernel", way_other_kernel, "dump, images as of another kernel, restore, twice" },
 	{ "chain", way_chain, "dump, images split into a chain of three incremental sets, restore" },
 	{ "dedup", way_dedup, "a chain without its duplicates, restored with --auto-dedup" },
+	{ "page-server", way_page_server, "the pages go to a page server" },
+	{ "page-server-dies", way_page_server_dies, "the page server is killed at random moments of dumps" },
 	{ "peer-restores", way_peer_restores, "the peer restores our images" },
 	{ "restores-peer", way_restores_peer, "we restore the peer's images" },
 	{ "peer-restores-chain", way_peer_restores_chain, "the peer restores our images, split into a chain" },
+	{ "pages-to-peer", way_pages_to_peer, "our pages go to the peer's page server, and the peer restores" },
+	{ "pages-from-peer", way_pages_from_peer, "the peer's pages go to our page server, and we restore" },
 	{ 0 },
 };
