@@ -21,6 +21,7 @@
 #include "fault.h"
 #include "log.h"
 #include "opts.h"
+#include "page_xfer.h"
 #include "precopy.h"
 #include "sk_queue.h"
 #include "time_us.h"
@@ -146,7 +147,7 @@ static int stop_tree(struct dump *d)
 	return 0;
 }
 
-static int dump_tree(struct dump *d)
+static int dump_tree(struct dump *d, struct page_xfer *xfer)
 {
 	int err = image_dir_begin(&d->images);
 
@@ -173,6 +174,8 @@ static int dump_tree(struct dump *d)
 	}
 	if (!err)
 		err = interrupted();
+	if (!err)
+		err = page_xfer_finish(xfer, &d->images);
 	d->stats.frozen_time = time_us() - d->freeze_start;
 	if (!err)
 		err = write_stats(d);
@@ -223,6 +226,7 @@ static void show_stats(const struct dump *d)
 int cmd_dump(const struct opts *opts)
 {
 	struct dump d = { .opts = opts, .images.fd = -1, .images.partial_fd = -1, .next_pages_id = 1 };
+	struct page_xfer xfer = { -1 };
 
 	if (!opts->tree) {
 		log_err("no process given: say which with --tree PID");
@@ -232,7 +236,10 @@ int cmd_dump(const struct opts *opts)
 	raise_descriptor_limit();
 	int err = image_dir_open(&d.images, opts->images_dir);
 	if (!err)
-		err = dump_tree(&d);
+		err = page_xfer_begin(&xfer, opts);
+	if (!err)
+		err = dump_tree(&d, &xfer);
+	page_xfer_close(&xfer);
 	say_why(&d, err);
 	free_dump(&d);
 	image_dir_close(&d.images);

@@ -51,6 +51,10 @@ static int run(const struct opts *opts)
 		return cmd_show(opts);
 	case ACTION_CPUINFO:
 		return cmd_cpuinfo(opts);
+	case ACTION_PAGE_SERVER:
+		return cmd_page_server(opts);
+	case ACTION_DEDUP:
+		return cmd_dedup(opts);
 	default:
 		return cmd_check(opts);
 	}

@@ -42,7 +42,9 @@ enum {
 	FOR_OTHERS = 32, /* only actions that are not supported yet */
 	FOR_CPUINFO = 64,
 	FOR_TREES = FOR_DUMP | FOR_RESTORE,
-	FOR_ALL = 127,
+	FOR_DEDUP = 128,
+	FOR_PAGE_SERVER = 256,
+	FOR_ALL = 511,
 };
 
 struct option_def {

@@ -28,6 +28,7 @@ void opts_init(struct opts *opts)
 		.timeout = 10,
 		.ghost_limit = 1 << 20,
 		.status_fd = -1,
+		.ps_socket = -1,
 		.cpu_caps = CPU_CAP_DEFAULT,
 	};
 }
@@ -121,14 +122,37 @@ static int take_pid(struct opts *opts)
 static int unknown_action(const struct opts *opts)
 {
 	if (!opts->action_name)
-		log_err("no action given: one of dump, restore, explain, show, check, cpuinfo. See ckpt --help");
+		log_err("no action given: one of dump, restore, explain, show, check, cpuinfo, dedup, page-server. See "
+			"ckpt --help");
 	else if (opts->action == ACTION_LATER)
 		log_err("the action %s is not supported yet", opts->action_name);
 	else
-		log_err("unknown action %s: it is none of dump, restore, explain, show, check, cpuinfo. See ckpt "
+		log_err("unknown action %s: it is none of dump, restore, explain, show, check, cpuinfo, dedup, "
+			"page-server. See "
+			"ckpt "
 			"--help",
 			opts->action_name);
 	return -EINVAL;
+}
+
+/* Whether it is known where pages go to or come from. */
+static int check_connection(const struct opts *opts)
+{
+	bool serves = opts->action == ACTION_PAGE_SERVER, dumps = opts->action == ACTION_DUMP;
+
+	if (opts->port > UINT16_MAX) {
+		log_err("--port %u: ports end at %u", opts->port, UINT16_MAX);
+		return -EINVAL;
+	}
+	if ((serves || (dumps && opts->page_server)) && !opts->port && opts->ps_socket < 0) {
+		log_err("%s needs to know where: --port PORT", serves ? "page-server" : "--page-server");
+		return -EINVAL;
+	}
+	if (opts->prev_images_dir && dumps) {
+		log_err("--prev-images-dir (incremental dumps) is not supported yet");
+		return -EINVAL;
+	}
+	return 0;
 }
 
 /* What an action needs and what it can't have. */
@@ -149,6 +173,8 @@ static int check_action(struct opts *opts)
 	case ACTION_DUMP:
 	case ACTION_RESTORE:
 	case ACTION_CHECK:
+	case ACTION_PAGE_SERVER:
+	case ACTION_DEDUP:
 		if (opts->arg_count) {
 			log_err("%s takes no argument: \"%s\"", opts->action_name, opts->args[0]);
 			return -EINVAL;
@@ -157,7 +183,7 @@ static int check_action(struct opts *opts)
 			log_err("dump needs to know what to dump: -t PID");
 			return -EINVAL;
 		}
-		return 0;
+		return check_connection(opts);
 	default:
 		return unknown_action(opts);
 	}

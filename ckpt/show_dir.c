@@ -266,6 +266,7 @@ int show_directory(struct show_out *out, const char *path)
 			out_object(out, NULL, 0);
 		show_head(out, &info);
 		show_tree(out, &info);
+		show_parents(out, &info);
 		show_memory(out, &info);
 		show_files(out, &info);
 		if (out->json)

@@ -40,6 +40,8 @@ void free_entries(struct entries *entries);
 /* Writes bytes for people: "1.2 MiB". Returns buf. */
 const char *format_size(char *buf, size_t size, uint64_t bytes);
 
+/* Where pages stand that are not in the directory itself; nothing without parents. */
+void show_parents(struct show_out *out, struct dir_info *info);
 void show_memory(struct show_out *out, struct dir_info *info);
 void show_files(struct show_out *out, struct dir_info *info);
 

@@ -23,10 +23,16 @@
 #define INVENTORY "inventory.img"
 #define OLD_INVENTORY "inventory.old" /* in PARTIAL while a commit runs */
 
+static const char *partial_name(const struct image_dir *dir)
+{
+	return dir->partial ?: PARTIAL;
+}
+
 int image_dir_open(struct image_dir *dir, const char *path)
 {
 	dir->partial_fd = -1;
 	dir->path = NULL;
+	dir->partial = NULL;
 	dir->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir->fd < 0)
 		return log_errno(errno, "can't open the image directory %s", path);
@@ -64,7 +70,7 @@ static int list_partial(struct image_dir *dir, struct names *names)
 	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!d) {
-		int err = log_errno(errno, "can't list %s/" PARTIAL, dir->path);
+		int err = log_errno(errno, "can't list %s/%s", dir->path, partial_name(dir));
 
 		if (fd >= 0)
 			close(fd);
@@ -75,11 +81,11 @@ static int list_partial(struct image_dir *dir, struct names *names)
 			continue;
 		char **grown = realloc(names->name, (names->count + 1) * sizeof(*grown));
 		if (!grown)
-			return log_errno(ENOMEM, "can't list %s/" PARTIAL, dir->path);
+			return log_errno(ENOMEM, "can't list %s/%s", dir->path, partial_name(dir));
 		names->name = grown;
 		grown[names->count] = strdup(e->d_name);
 		if (!grown[names->count])
-			return log_errno(ENOMEM, "can't list %s/" PARTIAL, dir->path);
+			return log_errno(ENOMEM, "can't list %s/%s", dir->path, partial_name(dir));
 		names->count++;
 	}
 	return 0;
@@ -92,17 +98,23 @@ static int remove_all(struct image_dir *dir)
 
 	for (size_t i = 0; !err && i < names.count; i++)
 		if (unlinkat(dir->partial_fd, names.name[i], 0))
-			err = log_errno(errno, "can't remove %s/" PARTIAL "/%s", dir->path, names.name[i]);
+			err = log_errno(errno, "can't remove %s/%s/%s", dir->path, partial_name(dir), names.name[i]);
 	return err;
+}
+
+int image_dir_begin_as(struct image_dir *dir, const char *partial)
+{
+	dir->partial = partial;
+	return image_dir_begin(dir);
 }
 
 int image_dir_begin(struct image_dir *dir)
 {
-	if (mkdirat(dir->fd, PARTIAL, 0700) && errno != EEXIST)
-		return log_errno(errno, "can't make %s/" PARTIAL, dir->path);
-	dir->partial_fd = openat(dir->fd, PARTIAL, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (mkdirat(dir->fd, partial_name(dir), 0700) && errno != EEXIST)
+		return log_errno(errno, "can't make %s/%s", dir->path, partial_name(dir));
+	dir->partial_fd = openat(dir->fd, partial_name(dir), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir->partial_fd < 0)
-		return log_errno(errno, "can't open %s/" PARTIAL, dir->path);
+		return log_errno(errno, "can't open %s/%s", dir->path, partial_name(dir));
 	if (flock(dir->partial_fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
 		close(dir->partial_fd);
 		dir->partial_fd = -1; /* not ours to remove */
@@ -165,22 +177,38 @@ static int move_all_in(struct image_dir *dir, const struct names *names)
 	return err;
 }
 
-int image_dir_commit(struct image_dir *dir)
+/* drop_old: an inventory that is there belongs to an older set. */
+static int commit(struct image_dir *dir, bool drop_old)
 {
 	_cleanup_names_ struct names names = {};
 	int err = list_partial(dir, &names);
 
 	if (err)
 		return err;
-	bool had_old = !renameat(dir->fd, INVENTORY, dir->partial_fd, OLD_INVENTORY);
-	if (!had_old && errno != ENOENT)
+	bool had_old = drop_old && !renameat(dir->fd, INVENTORY, dir->partial_fd, OLD_INVENTORY);
+	if (drop_old && !had_old && errno != ENOENT)
 		return log_errno(errno, "can't move the older %s/" INVENTORY " away", dir->path);
 	err = move_all_in(dir, &names);
 	if (err && had_old && renameat(dir->partial_fd, OLD_INVENTORY, dir->fd, INVENTORY))
 		log_warn("can't move the older %s/" INVENTORY " back: %s", dir->path, strerror(errno));
 	if (!err)
+		unlinkat(dir->fd, DEDUP_MARK, 0);
+	if (!err)
 		image_dir_abort(dir); /* what is left is the older set */
 	return err;
+}
+
+int image_dir_commit(struct image_dir *dir)
+{
+	return commit(dir, true);
+}
+
+int image_dir_commit_pages(struct image_dir *dir, const struct stat *old_inventory)
+{
+	struct stat st;
+
+	return commit(dir, old_inventory->st_ino && !fstatat(dir->fd, INVENTORY, &st, AT_SYMLINK_NOFOLLOW) &&
+				   st.st_ino == old_inventory->st_ino && st.st_dev == old_inventory->st_dev);
 }
 
 void image_dir_abort(struct image_dir *dir)
@@ -190,6 +218,6 @@ void image_dir_abort(struct image_dir *dir)
 	remove_all(dir);
 	close(dir->partial_fd);
 	dir->partial_fd = -1;
-	if (unlinkat(dir->fd, PARTIAL, AT_REMOVEDIR))
-		log_warn("can't remove %s/" PARTIAL ": %s", dir->path, strerror(errno));
+	if (unlinkat(dir->fd, partial_name(dir), AT_REMOVEDIR))
+		log_warn("can't remove %s/%s: %s", dir->path, partial_name(dir), strerror(errno));
 }

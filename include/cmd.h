@@ -10,5 +10,7 @@ int cmd_explain(const struct opts *opts);
 int cmd_show(const struct opts *opts);
 int cmd_check(const struct opts *opts);
 int cmd_cpuinfo(const struct opts *opts);
+int cmd_dedup(const struct opts *opts);
+int cmd_page_server(const struct opts *opts);
 
 #endif

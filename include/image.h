@@ -43,12 +43,14 @@ extern const struct image_info image_info[IMG_KINDS];
 #define IMAGE_COMMON_MAGIC 0x54564319u
 #define IMAGE_SERVICE_MAGIC 0x55105940u
 #define IMAGE_PAGE_SIZE 4096ul
+#define DEDUP_MARK ".ckpt-deduplicated" /* in a directory whose pages were cut out in part (dedup.h) */
 #define IMAGE_VERSION 2 /* inventory_entry.img_version */
 
 struct image_dir {
 	int fd; /* the directory */
 	int partial_fd; /* its ".ckpt-partial" while a dump writes, else -1 */
 	char *path; /* for messages */
+	const char *partial; /* its name; NULL: ".ckpt-partial" */
 };
 
 /* Opens the directory. Returns 0 or -errno (logged). */
@@ -57,8 +59,16 @@ void image_dir_close(struct image_dir *dir);
 
 /* Starts a set of images; what an earlier, killed dump left half-made is removed. Returns 0 or -errno (logged). */
 int image_dir_begin(struct image_dir *dir);
+/* The same for a part of a set that another program writes meanwhile: in a hidden directory of this name. */
+int image_dir_begin_as(struct image_dir *dir, const char *partial);
 /* Renames all that was written since image_dir_begin to its final names. Returns 0 or -errno (logged). */
 int image_dir_commit(struct image_dir *dir);
+struct stat;
+/*
+ * The same for a part of a set, without an inventory: that of an older set, if that is still there, goes away, for it
+ * would be one of mixed images. st_ino 0: there was none.
+ */
+int image_dir_commit_pages(struct image_dir *dir, const struct stat *old_inventory);
 /* Removes all that was written since image_dir_begin. */
 void image_dir_abort(struct image_dir *dir);
 

@@ -22,6 +22,8 @@ enum action {
 	ACTION_SHOW,
 	ACTION_CHECK,
 	ACTION_CPUINFO,
+	ACTION_DEDUP,
+	ACTION_PAGE_SERVER,
 	ACTION_LATER, /* an action of CRIU that is not supported yet: always an error */
 };
 
@@ -60,6 +62,13 @@ struct opts {
 	unsigned int max_frozen; /* ms: the live copy goes on until copying the rest takes no longer; 0: not given */
 	unsigned int precopy_rounds; /* at most; 0: as many as are worth it, and only for trees that are large enough */
 	bool display_stats;
+	bool page_server; /* dump: pages go to one */
+	const char *address; /* of a page server, in numbers; NULL: any, or this machine */
+	unsigned int port;
+	int ps_socket; /* an open connection instead; -1: none */
+	bool daemon;
+	const char *prev_images_dir; /* the images of the dump before, as seen from images_dir; NULL: none */
+	bool auto_dedup; /* dump: cut out of the parents what is written; restore: cut out what was restored */
 	int status_fd; /* gets one zero byte when the program is ready; -1: none */
 	bool json;
 	const char *feature; /* ckpt check --feature */

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define RESTORER_ABI_VERSION 4
+#define RESTORER_ABI_VERSION 5
 #define RESTORER_COPY (256 << 10) /* bytes that are copied at a time: they should stay in the cache of the CPU */
 #define RESTORER_STACK 4096 /* bytes of stack of each thread while it is in the blob */
 
@@ -119,18 +119,19 @@ struct restorer_area {
 	uint8_t copy; /* some of its pages are copied by userfaultfd */
 };
 
-/* Pages that follow each other in memory and in the page image. */
+/* Pages that follow each other in memory and in a page image. */
 struct restorer_pages {
 	uint64_t addr;
 	uint64_t len; /* bytes */
 };
 
-/* Runs of pages that follow each other in the page image. */
+/* Runs of pages that follow each other in a page image. */
 struct restorer_read {
 	uint64_t offset; /* in the page image */
 	uint64_t count; /* struct restorer_pages that it fills */
 	struct restorer_pages *pages;
-	uint64_t copy; /* by userfaultfd, if there is one */
+	uint32_t copy; /* by userfaultfd, if there is one */
+	uint32_t file; /* which page image */
 };
 
 struct restorer_range {
@@ -275,9 +276,9 @@ struct restorer_args {
 	struct restorer_read *reads;
 	const struct restorer_range *guards; /* MADV_GUARD_INSTALL */
 	void *copy_buffer; /* RESTORER_COPY bytes; NULL: no read is to be copied */
-	int32_t pages_fd;
+	const int32_t *page_fds; /* the page images */
+	uint32_t n_page_fds;
 	int32_t null_fd; /* /dev/null, for AIO rings; -1: there are none */
-	uint32_t unused3;
 	uint64_t n_attach, n_holes;
 	const struct restorer_attach *attach;
 	const struct restorer_range *holes; /* of these, to be unmapped again */

@@ -24,7 +24,7 @@ static void read_pages(struct restorer_args *args, struct restorer_read *r)
 			iov[n].iov_base = (void *)p[n].addr;
 			iov[n].iov_len = p[n].len;
 		}
-		long got = must(args, STEP_READ, p->addr, sys(preadv, args->pages_fd, iov, n, offset, 0));
+		long got = must(args, STEP_READ, p->addr, sys(preadv, args->page_fds[r->file], iov, n, offset, 0));
 		if (!got)
 			fail(args, STEP_READ, p->addr, 61 /* ENODATA */);
 		offset += got;
@@ -69,13 +69,14 @@ static int open_copier(struct restorer_args *args)
 }
 
 /* Reads into the buffer what fits and puts it in place. Returns its size. */
-static uint64_t copy_some(struct restorer_args *args, int copier, const struct restorer_pages *p, uint64_t offset)
+static uint64_t copy_some(struct restorer_args *args, int copier, int fd, const struct restorer_pages *p,
+			  uint64_t offset)
 {
 	uint64_t size = p->len < RESTORER_COPY ? p->len : RESTORER_COPY, done = 0;
 	struct uffdio_copy copy = { p->addr, (uint64_t)args->copy_buffer, size, UFFDIO_COPY_MODE_DONTWAKE, 0 };
 
 	while (done < size) {
-		long got = sys(pread64, args->pages_fd, (char *)args->copy_buffer + done, size - done, offset + done);
+		long got = sys(pread64, fd, (char *)args->copy_buffer + done, size - done, offset + done);
 
 		must(args, STEP_READ, p->addr, got ? got : -61 /* ENODATA */);
 		done += got;
@@ -92,7 +93,7 @@ static void copy_pages(struct restorer_args *args, int copier, const struct rest
 		struct restorer_pages *p = &r->pages[i];
 
 		while (p->len) {
-			uint64_t size = copy_some(args, copier, p, offset);
+			uint64_t size = copy_some(args, copier, args->page_fds[r->file], p, offset);
 
 			offset += size;
 			p->addr += size;
@@ -114,8 +115,8 @@ static void load_pages(struct restorer_args *args)
 	for (uint64_t i = 0; i < args->n_reads; i++)
 		if (copier < 0 || !args->reads[i].copy)
 			read_pages(args, &args->reads[i]);
-	if (args->n_reads)
-		must(args, STEP_CLOSE, args->pages_fd, sys(close, args->pages_fd));
+	for (uint64_t i = 0; i < args->n_page_fds; i++)
+		must(args, STEP_CLOSE, args->page_fds[i], sys(close, args->page_fds[i]));
 }
 
 #endif

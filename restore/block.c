@@ -40,6 +40,7 @@ static size_t block_need(const struct plan *plan, const struct plan_task *task)
 	size_t need = SLACK + LEADER_STACK + task->n_threads * (RESTORER_STACK + sizeof(struct restorer_thread));
 
 	need += task->n_areas * (sizeof(struct restorer_area) + 2 * sizeof(struct restorer_range));
+	need += task->pages.n_files * sizeof(int32_t) + 16;
 	need += task_count_reads(task) * (sizeof(struct restorer_read) + 2 * sizeof(struct restorer_pages));
 	for (size_t i = 0; i < task->n_threads; i++) {
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;

@@ -16,6 +16,7 @@
 #include "cleanup.h"
 #include "hole.h"
 #include "log.h"
+#include "page_files.h"
 #include "plan.h"
 
 #define BUFFER (64ul << 10)
@@ -29,7 +30,8 @@ struct cursor {
 
 struct piece {
 	uint64_t start, end;
-	uint64_t offset; /* in the page image */
+	uint32_t file; /* the page image: one of the task's */
+	uint64_t offset; /* in it */
 };
 
 /* Finds the first pages between from and to. from must not be lower than in the call before. */
@@ -50,6 +52,7 @@ static bool find_piece(struct cursor *c, uint64_t from, uint64_t to, struct piec
 		} else {
 			piece->start = run->addr > from ? run->addr : from;
 			piece->end = run->addr + run->len < to ? run->addr + run->len : to;
+			piece->file = r->file;
 			piece->offset = r->offset + c->before + (piece->start - run->addr);
 			return true;
 		}
@@ -100,18 +103,20 @@ static uint64_t lower(uint64_t a, uint64_t b)
 }
 
 /* Makes the pages of the area those of the image. The forker's, which are there already, end at a->inherited. */
-static int load_area(const struct plan_task *task, const struct plan_area *a, int fd, struct cursor *mine,
-		     struct cursor *forkers)
+static int load_area(const struct plan_task *task, const struct plan_area *a, struct page_files *files,
+		     struct cursor *mine, struct cursor *forkers)
 {
 	uint64_t pos = a->vma->start, end = a->vma->end;
 	int err = 0;
 
 	while (!err && pos < end) {
-		struct piece own = { end, end, 0 }, old = { end, end, 0 };
+		struct piece own = { end, end, 0, 0 }, old = { end, end, 0, 0 };
 
 		find_piece(mine, pos, end, &own);
 		if (pos < a->inherited)
 			find_piece(forkers, pos, a->inherited, &old);
+		if (own.start == end && old.start == end)
+			break;
 		if (old.start < own.start) {
 			uint64_t stop = lower(old.end, own.start);
 
@@ -121,9 +126,11 @@ static int load_area(const struct plan_task *task, const struct plan_area *a, in
 		} else {
 			bool both = old.start == own.start && own.start < end;
 			uint64_t stop = both ? lower(own.end, old.end) : lower(own.end, old.start);
+			int fd = page_files_get(files, own.file);
 
-			err = (both ? read_different : read_at)(task, fd, place(a, own.start), stop - own.start,
-								own.offset);
+			err = fd < 0 ? fd
+				     : (both ? read_different : read_at)(task, fd, place(a, own.start),
+									 stop - own.start, own.offset);
 			pos = stop;
 		}
 	}
@@ -133,15 +140,12 @@ static int load_area(const struct plan_task *task, const struct plan_area *a, in
 static int load(struct plan *plan, const struct plan_task *task, const struct plan_task *forker)
 {
 	struct cursor mine = { .pages = &task->pages }, forkers = { .pages = forker ? &forker->pages : NULL };
-	_cleanup_close_ int fd = -1;
+	_cleanup_page_files_ struct page_files files = { plan, &task->pages, NULL };
 	int err = 0;
 
 	for (size_t i = 0; !err && i < task->n_areas; i++) {
-		if (!task->areas[i].at)
-			continue;
-		if (fd < 0)
-			fd = image_open_raw(&plan->images, IMG_PAGES, task->pages.image);
-		err = fd < 0 ? fd : load_area(task, &task->areas[i], fd, &mine, &forkers);
+		if (task->areas[i].at)
+			err = load_area(task, &task->areas[i], &files, &mine, &forkers);
 	}
 	return err;
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "cleanup.h"
+#include "dedup.h"
 #include "locks.h"
 #include "log.h"
 #include "opts.h"
@@ -61,6 +62,7 @@ void plan_close(struct plan *plan)
 	if (plan->regs)
 		munmap(plan->regs, plan->regs_size);
 	plan->regs = NULL;
+	image_chain_close(&plan->chain);
 	if (plan->images.path)
 		image_dir_close(&plan->images);
 	if (plan->tty_fd >= 0)
@@ -190,6 +192,11 @@ static int read_inventory(struct plan *plan)
 	if (err)
 		return err;
 	const InventoryEntry *inv = plan->inventory;
+	if (dedup_is_marked(&plan->images))
+		plan_refuse(plan,
+			    "%s has lost pages (by ckpt dedup, or --auto-dedup of a dump or restore): only images that "
+			    "build on it can be restored",
+			    plan->images.path);
 	if (inv->img_version != 1 && inv->img_version != IMAGE_VERSION) {
 		log_err("the images in %s have version %u: this program reads versions 1 and %d", plan->images.path,
 			inv->img_version, IMAGE_VERSION);
@@ -205,11 +212,6 @@ static int read_inventory(struct plan *plan)
 		plan_refuse(plan,
 			    "inventory.img: the dump used the plugin %s; plugins are not supported, restore with CRIU",
 			    inv->plugins_entry->plugins[0]);
-	if (image_exists(plan, "parent"))
-		plan_refuse(plan,
-			    "the images are incremental (%s/parent exists): not supported yet; dump without "
-			    "--prev-images-dir",
-			    plan->images.path);
 	return 0;
 }
 
@@ -304,6 +306,8 @@ int plan_open(struct plan *plan, const struct opts *opts)
 	plan->fixed.shared = true;
 
 	int err = image_dir_open(&plan->images, opts->images_dir);
+	if (!err)
+		err = image_chain_open(&plan->chain, &plan->images);
 	if (!err)
 		err = read_images(plan);
 	if (!err)

@@ -19,6 +19,7 @@
 #include "image_messages.h"
 #include "inherited.h"
 #include "log.h"
+#include "page_chain.h"
 #include "regs.h"
 #include "restorer_abi.h"
 #include "vdso.h"
@@ -110,10 +111,16 @@ struct plan_fd {
 	struct plan_file *file;
 };
 
+/* A page image: in which directory of plan->chain, and N of pages-N.img. */
+struct plan_page_file {
+	uint32_t depth, id;
+};
+
 /* Which pages stand where in which page image. */
 struct plan_pages {
-	uint32_t image; /* N of pages-N.img; 0: no pages */
-	size_t n_reads;
+	size_t n_files;
+	struct plan_page_file *files; /* that restorer_read.file counts */
+	size_t n_reads; /* ascending by address */
 	struct restorer_read *reads;
 };
 
@@ -235,6 +242,7 @@ struct plan_task {
 struct plan {
 	const struct opts *opts;
 	struct image_dir images;
+	struct image_chain chain; /* that directory and its parents */
 	struct arena arena;
 	struct arena fixed; /* what is not written any more once there are tasks: they share it */
 	unsigned int problems;
@@ -357,15 +365,12 @@ void plan_need_mapping(struct plan_file *file, struct plan_task *task, bool writ
 void plan_share_memory(struct plan *plan); /* plan_cow.c */
 /* Whether the area belongs to the vDSO of the task, which then has it (plan_vdso.c). */
 bool plan_vdso_takes(struct plan_task *task, const VmaEntry *v);
-/* Reads pages of the vDSO's code, which stand at offset in the page image. */
-int plan_vdso_read(struct plan *plan, struct plan_task *task, uint64_t start, uint64_t end, uint64_t offset);
+/* Reads pages of the vDSO's code. */
+int plan_vdso_read(struct plan *plan, struct plan_task *task, const struct pagemap_piece *piece);
 /* Decides what becomes of it, when all areas and pages were read. */
 int plan_vdso_place(struct plan *plan, struct plan_task *task);
-/*
- * Looks at pages from start to end, which stand at offset in the page image. Sets *skip when they shall not be
- * read. Returns 0 or -errno (logged).
- */
-typedef int page_check(struct plan *plan, void *arg, uint64_t start, uint64_t end, uint64_t offset, bool *skip);
+/* Looks at pages. Sets *skip when they shall not be read. Returns 0 or -errno (logged). */
+typedef int page_check(struct plan *plan, void *arg, const struct pagemap_piece *piece, bool *skip);
 /* Returns 0, -ENOENT (not logged) or another -errno (logged). */
 int plan_read_pages(struct plan *plan, enum image_kind kind, uint64_t id, struct plan_pages *pages, page_check *check,
 		    void *arg); /* plan_pages.c */

@@ -356,8 +356,8 @@ int plan_choose_fd_range(struct plan *plan)
 		fds[used++] = plan->reserved[i];
 	qsort(fds, used, sizeof(*fds), compare_ints);
 	int max = limit.rlim_max < INT32_MAX ? limit.rlim_max : INT32_MAX;
-	int count = plan->n_files + plan->n_extra_fds + plan->n_segments + 2 * plan->n_ghost_names +
-		    count_mapped(plan) + late_count_fds(plan) + SPARE_FDS;
+	int count = plan->n_files + plan->n_extra_fds + plan->chain.n_parents + plan->n_segments +
+		    2 * plan->n_ghost_names + count_mapped(plan) + late_count_fds(plan) + SPARE_FDS;
 	if (used && fds[used - 1] >= max)
 		plan_refuse(plan, "descriptor %d is above the hard limit of open files (%d): raise it with ulimit -Hn",
 			    fds[used - 1], max);

@@ -210,20 +210,32 @@ static int sort_areas(struct plan *plan, struct plan_task *task)
 	return 0;
 }
 
+/* Pages that the dump has left with a page server. */
+static int refuse_away(struct plan *plan, const char *whose, uint64_t id, uint64_t at)
+{
+	log_err("the page 0x%llx of %s %llu is in no image: a page server has it (ckpt restore --lazy-pages)",
+		(unsigned long long)at, whose, (unsigned long long)id);
+	return -ENOTSUP;
+}
+
 struct page_place {
 	struct plan_task *task;
 	size_t next; /* areas before this one end below */
 };
 
 /* Pages may span several areas that follow each other, all of them private. */
-static int check_pages(struct plan *plan, void *arg, uint64_t start, uint64_t end, uint64_t offset, bool *skip)
+static int check_pages(struct plan *plan, void *arg, const struct pagemap_piece *piece, bool *skip)
 {
 	struct page_place *place = arg;
 	struct plan_task *task = place->task;
+	uint64_t start = piece->start, end = piece->end;
+
+	if (piece->away)
+		return refuse_away(plan, "task", task->pid, start);
 
 	if (task->vdso.code && start >= task->vdso.code->start && end <= task->vdso.code->end) {
 		*skip = true;
-		return plan_vdso_read(plan, task, start, end, offset);
+		return plan_vdso_read(plan, task, piece);
 	}
 	while (start < end) {
 		while (place->next < task->n_areas && task->areas[place->next].vma->end <= start)
@@ -283,10 +295,13 @@ int plan_read_memory(struct plan *plan, struct plan_task *task)
 	return err ? err : plan_vdso_place(plan, task);
 }
 
-static int check_segment_pages(struct plan *plan, void *arg, uint64_t start, uint64_t end, uint64_t offset, bool *skip)
+static int check_segment_pages(struct plan *plan, void *arg, const struct pagemap_piece *piece, bool *skip)
 {
 	const struct plan_segment *s = arg;
+	uint64_t end = piece->end;
 
+	if (piece->away)
+		return refuse_away(plan, "shared memory", s->id, piece->start);
 	/* A memfd may end within its last page. */
 	if (end <= ((s->size + IMAGE_PAGE_SIZE - 1) & -IMAGE_PAGE_SIZE))
 		return 0;

@@ -1,168 +1,128 @@
 /*
- * Page maps (pagemap-PID.img, pagemap-shmem-ID.img): which pages stand in pages-N.img, in order. Entries
- * that follow each other in memory become one; entries that follow each other in the image are read by one
- * system call.
+ * Which pages stand where (page maps of the images and of their parents, include/page_chain.h): ranges that follow each
+ * other in memory become one; those that follow each other in a page image are read by one system call.
  */
 #include "plan.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cleanup.h"
 #include "log.h"
+#include "page_files.h"
 
-#define SPACE_END (1ul << 47)
-
-static bool is_present(const PagemapEntry *e)
-{
-	return e->has_flags ? e->flags & PE_PRESENT : !(e->has_in_parent && e->in_parent);
-}
-
-/* Returns the bytes of the entry, or 0 when it is not well formed. */
-static uint64_t entry_bytes(const PagemapEntry *e)
-{
-	uint64_t pages = e->has_nr_pages ? e->nr_pages : e->compat_nr_pages;
-
-	if (e->vaddr % IMAGE_PAGE_SIZE || e->vaddr >= SPACE_END || !pages ||
-	    pages > (SPACE_END - e->vaddr) / IMAGE_PAGE_SIZE)
-		return 0;
-	return pages * IMAGE_PAGE_SIZE;
-}
-
-/* Adds a range behind those that are there. */
-static void add_pages(struct plan_pages *pages, struct restorer_pages *list, size_t *n, uint64_t start, uint64_t len,
-		      uint64_t offset)
-{
-	struct restorer_read *last = pages->n_reads ? &pages->reads[pages->n_reads - 1] : NULL;
-	struct restorer_pages *before = *n ? &list[*n - 1] : NULL;
-
-	/* reads[].offset is where the read ends while it grows; keep_reads() puts that right. */
-	if (!last || last->offset != offset) {
-		last = &pages->reads[pages->n_reads++];
-		*last = (struct restorer_read){ .offset = offset, .pages = &list[*n] };
-		before = NULL;
-	}
-	last->offset += len;
-	if (before && before->addr + before->len == start) {
-		before->len += len;
-		return;
-	}
-	list[(*n)++] = (struct restorer_pages){ start, len };
-	last->count++;
-}
-
-/* Keeps what was found, in memory of the right size. */
-static int keep_reads(struct plan *plan, struct plan_pages *pages, const struct restorer_pages *list, size_t n)
-{
-	const struct restorer_read *reads = pages->reads;
-	struct restorer_pages *kept = plan_alloc_fixed(plan, n * sizeof(*kept));
-
-	pages->reads = plan_alloc_fixed(plan, pages->n_reads * sizeof(*reads));
-	if (!kept || !pages->reads)
-		return -ENOMEM;
-	memcpy(kept, list, n * sizeof(*kept));
-	for (size_t i = 0; i < pages->n_reads; i++) {
-		struct restorer_read *r = &pages->reads[i];
-
-		*r = reads[i];
-		r->pages = kept + (reads[i].pages - list);
-		for (uint64_t p = 0; p < r->count; p++)
-			r->offset -= r->pages[p].len;
-	}
-	return 0;
-}
-
-static int check_image_size(struct plan *plan, const char *name, uint32_t image, uint64_t bytes)
-{
-	struct stat st;
-	_cleanup_close_ int fd = image_open_raw(&plan->images, IMG_PAGES, image);
-
-	if (fd == -ENOENT) {
-		log_err("pages-%u.img, which %s refers to, is missing: the images are incomplete", image, name);
-		return -EBADMSG;
-	}
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st))
-		return log_errno(errno, "pages-%u.img", image);
-	if ((uint64_t)st.st_size < bytes) {
-		log_err("pages-%u.img is %lld bytes long, but %s says that it holds %llu: the images are incomplete",
-			image, (long long)st.st_size, name, (unsigned long long)bytes);
-		return -EBADMSG;
-	}
-	return 0;
-}
-
+/* What was found, in arrays that grow. */
 struct page_reader {
 	struct plan *plan;
-	struct image_reader image;
 	struct plan_pages *pages;
+	struct restorer_read *reads; /* pages are not set yet */
 	struct restorer_pages *list;
-	size_t n;
-	uint64_t offset, end; /* in the page image, in memory */
+	struct plan_page_file *files;
+	size_t n_reads, n_pages, n_files;
+	uint64_t next; /* offset behind the last read */
 	page_check *check;
 	void *arg;
 };
 
-static int add_entry(struct page_reader *r, const PagemapEntry *e)
+/* Makes room for one more in an array whose size doubles. Returns whether there is memory. */
+static bool grow(void *array, size_t n, size_t size)
 {
-	uint64_t len = entry_bytes(e);
-	bool skip = false;
+	void *old;
 
-	if (!len || e->vaddr < r->end)
-		return image_bad(&r->image, "pages at 0x%llx are not aligned, out of range or not ascending",
-				 (unsigned long long)e->vaddr);
-	if ((e->has_flags && e->flags & PE_PARENT) || (e->has_in_parent && e->in_parent))
-		return image_bad(&r->image, "pages in a parent image: incremental images are not supported yet");
-	r->end = e->vaddr + len;
-	if (!is_present(e))
-		return 0;
-	int err = r->check(r->plan, r->arg, e->vaddr, r->end, r->offset, &skip);
-	if (!err && !skip)
-		add_pages(r->pages, r->list, &r->n, e->vaddr, len, r->offset);
-	r->offset += len;
-	return err;
+	if (n & (n - 1))
+		return true;
+	memcpy(&old, array, sizeof(old));
+	void *grown = realloc(old, (n ? 2 * n : 1) * size);
+	if (grown)
+		memcpy(array, &grown, sizeof(grown));
+	return grown;
 }
 
-static int read_entries(struct page_reader *r)
+/* The number of the page image of a piece among those of these pages; -ENOMEM. */
+static int find_file(struct page_reader *r, const struct pagemap_piece *piece)
 {
-	ProtobufCMessage *m;
-	int err = image_get(&r->image, &m);
-
-	if (err <= 0)
-		return err ? err : image_bad(&r->image, "empty");
-	r->pages->image = ((PagemapHead *)m)->pages_id;
-	protobuf_c_message_free_unpacked(m, NULL);
-	/* An entry takes at least 6 bytes: enough room for all. */
-	size_t most = (r->image.len - r->image.pos) / 6 + 1;
-	_cleanup_free_ struct restorer_pages *list = malloc(most * sizeof(*list));
-	_cleanup_free_ struct restorer_read *reads = malloc(most * sizeof(*reads));
-	if (!list || !reads)
+	for (size_t i = r->n_files; i-- > 0;)
+		if (r->files[i].depth == piece->depth && r->files[i].id == piece->pages_id)
+			return i;
+	if (!grow(&r->files, r->n_files, sizeof(*r->files)))
 		return -ENOMEM;
-	r->list = list;
-	r->pages->reads = reads;
-	while ((err = image_get(&r->image, &m)) > 0) {
-		err = add_entry(r, (PagemapEntry *)m);
-		protobuf_c_message_free_unpacked(m, NULL);
-		if (err)
-			return err;
+	r->files[r->n_files] = (struct plan_page_file){ piece->depth, piece->pages_id };
+	return r->n_files++;
+}
+
+/* Adds a range behind those that are there. */
+static int add_pages(struct page_reader *r, const struct pagemap_piece *piece, uint32_t file)
+{
+	struct restorer_read *last = r->n_reads ? &r->reads[r->n_reads - 1] : NULL;
+	struct restorer_pages *before = r->n_pages ? &r->list[r->n_pages - 1] : NULL;
+
+	if (!grow(&r->reads, r->n_reads, sizeof(*r->reads)) || !grow(&r->list, r->n_pages, sizeof(*r->list)))
+		return -ENOMEM;
+	last = r->n_reads ? &r->reads[r->n_reads - 1] : NULL;
+	before = r->n_pages ? &r->list[r->n_pages - 1] : NULL;
+	if (!last || last->file != file || r->next != piece->offset) {
+		last = &r->reads[r->n_reads++];
+		*last = (struct restorer_read){ .offset = piece->offset, .file = file };
+		before = NULL;
 	}
-	return err ? err : keep_reads(r->plan, r->pages, list, r->n);
+	r->next = piece->offset + (piece->end - piece->start);
+	if (before && before->addr + before->len == piece->start) {
+		before->len += piece->end - piece->start;
+		return 0;
+	}
+	r->list[r->n_pages++] = (struct restorer_pages){ piece->start, piece->end - piece->start };
+	last->count++;
+	return 0;
+}
+
+static int add_piece(void *arg, const struct pagemap_piece *piece)
+{
+	struct page_reader *r = arg;
+	bool skip = false;
+
+	int file = find_file(r, piece);
+	int err = file < 0 ? file : r->check(r->plan, r->arg, piece, &skip);
+	return err || skip ? err : add_pages(r, piece, file);
+}
+
+/* A copy that the plan owns, which tasks share. */
+static void *keep(struct plan *plan, const void *array, size_t size)
+{
+	void *kept = plan_alloc_fixed(plan, size);
+
+	return kept && size ? memcpy(kept, array, size) : kept;
+}
+
+/* Keeps what was found, in memory of the right size. */
+static int keep_reads(struct page_reader *r)
+{
+	struct plan_pages *pages = r->pages;
+	struct restorer_pages *list = keep(r->plan, r->list, r->n_pages * sizeof(*list));
+
+	pages->reads = keep(r->plan, r->reads, r->n_reads * sizeof(*r->reads));
+	pages->files = keep(r->plan, r->files, r->n_files * sizeof(*r->files));
+	if (!list || !pages->reads || !pages->files)
+		return -ENOMEM;
+	pages->n_reads = r->n_reads;
+	pages->n_files = r->n_files;
+	for (size_t i = 0; i < r->n_reads; i++) {
+		pages->reads[i].pages = list;
+		list += pages->reads[i].count;
+	}
+	return 0;
 }
 
 int plan_read_pages(struct plan *plan, enum image_kind kind, uint64_t id, struct plan_pages *pages, page_check *check,
 		    void *arg)
 {
 	struct page_reader r = { .plan = plan, .pages = pages, .check = check, .arg = arg };
-	int err = image_open(&r.image, &plan->images, kind, id);
+	int err = pagemap_walk(&plan->chain, kind, id, add_piece, &r);
 
-	if (err)
-		return err;
-	err = read_entries(&r);
-	if (!err && r.offset)
-		err = check_image_size(plan, r.image.name, pages->image, r.offset);
-	image_reader_close(&r.image);
+	if (!err)
+		err = keep_reads(&r);
+	free(r.list);
+	free(r.reads);
+	free(r.files);
 	return err;
 }

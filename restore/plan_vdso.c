@@ -17,6 +17,7 @@
 
 #include "cleanup.h"
 #include "log.h"
+#include "page_files.h"
 #include "plan.h"
 #include "vdso.h"
 #include "vdso_elf.h"
@@ -47,10 +48,11 @@ bool plan_vdso_takes(struct plan_task *task, const VmaEntry *v)
 	return true;
 }
 
-int plan_vdso_read(struct plan *plan, struct plan_task *task, uint64_t start, uint64_t end, uint64_t offset)
+int plan_vdso_read(struct plan *plan, struct plan_task *task, const struct pagemap_piece *piece)
 {
 	struct plan_vdso *vdso = &task->vdso;
-	_cleanup_close_ int fd = image_open_raw(&plan->images, IMG_PAGES, task->pages.image);
+	const struct plan_page_file file = { piece->depth, piece->pages_id };
+	uint64_t start = piece->start, end = piece->end;
 
 	if (vdso->code->end - vdso->code->start > VDSO_MAX) {
 		refuse(plan, task, "it is larger than any");
@@ -62,9 +64,12 @@ int plan_vdso_read(struct plan *plan, struct plan_task *task, uint64_t start, ui
 	}
 	if (!vdso->bytes)
 		return -ENOMEM;
-	if (fd < 0 ||
-	    pread(fd, vdso->bytes + (start - vdso->code->start), end - start, offset) != (ssize_t)(end - start)) {
-		log_err("pages-%u.img can't be read, or is too short", task->pages.image);
+	_cleanup_close_ int fd = page_file_open(plan, &file);
+	if (fd < 0)
+		return fd;
+	if (pread(fd, vdso->bytes + (start - vdso->code->start), end - start, piece->offset) !=
+	    (ssize_t)(end - start)) {
+		log_err("pages-%u.img can't be read, or is too short", file.id);
 		return -EBADMSG;
 	}
 	for (uint64_t at = start; at < end; at += IMAGE_PAGE_SIZE)

@@ -23,6 +23,7 @@
 #include "ghost.h"
 #include "log.h"
 #include "opts.h"
+#include "page_files.h"
 #include "plan.h"
 #include "stage.h"
 #include "sysv_shm.h"
@@ -62,6 +63,8 @@ static int move_own_fds(struct plan *plan)
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	int err = move_own_fd(plan, &plan->images.fd, false);
+	for (size_t i = 0; !err && i < plan->chain.n_parents; i++)
+		err = move_own_fd(plan, &plan->chain.parents[i].fd, false);
 	if (!err)
 		err = move_own_fd(plan, &plan->tty_fd, false);
 	for (size_t i = 0; !err && i < plan->n_inherited; i++)
@@ -313,6 +316,9 @@ int restore_tree(const struct opts *opts, pid_t *root)
 		err = restore_planned(&plan, &watch);
 	if (!err)
 		write_stats(&plan, &watch);
+	/* Not before: a restore that fails must leave the images as they were. */
+	if (!err && opts->auto_dedup)
+		page_files_punch(&plan);
 	*root = err ? 0 : plan.tasks[0].pid;
 	if (plan.shared)
 		munmap(plan.shared, plan.shared_size);

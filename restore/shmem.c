@@ -16,6 +16,7 @@
 #include "cleanup.h"
 #include "kernel_abi.h"
 #include "log.h"
+#include "page_files.h"
 #include "plan.h"
 
 /* Reads the pages of one run of the page image to where they belong in the segment mapped at base. */
@@ -44,15 +45,15 @@ int shmem_fill(struct plan *plan, const struct plan_segment *s, uint8_t *base)
 {
 	if (!s->pages.n_reads)
 		return 0;
-	_cleanup_close_ int fd = image_open_raw(&plan->images, IMG_PAGES, s->pages.image);
-	if (fd < 0)
-		return fd;
+	_cleanup_page_files_ struct page_files files = { plan, &s->pages, NULL };
 	for (size_t i = 0; i < s->pages.n_reads; i++) {
-		int err = read_run(fd, &s->pages.reads[i], base);
+		uint32_t file = s->pages.reads[i].file;
+		int fd = page_files_get(&files, file);
+		int err = fd < 0 ? fd : read_run(fd, &s->pages.reads[i], base);
 
 		if (err)
 			return log_errno(-err, "can't read the pages of shared memory %llu from pages-%u.img",
-					 (unsigned long long)s->id, s->pages.image);
+					 (unsigned long long)s->id, s->pages.files[file].id);
 	}
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "cow.h"
 #include "kernel_abi.h"
 #include "log.h"
+#include "page_files.h"
 #include "plan.h"
 #include "sysv_shm.h"
 
@@ -156,27 +157,30 @@ struct read_list {
 	struct restorer_read *reads;
 	struct restorer_pages *pages;
 	size_t n_reads, n_pages;
-	uint64_t next; /* offset in the page image behind the last read */
+	uint64_t next; /* offset in its page image behind the last read */
 	struct restorer_area *area; /* those below it end before what is added */
 	enum { UNKNOWN, NO, YES } may_copy; /* looked up when there is something to copy */
 };
 
 /* Adds pages at an offset of the page image to the last read, or to a new one when they do not follow it. */
-static void add_read(struct read_list *list, uint64_t offset, uint64_t addr, uint64_t len, bool copy)
+static void add_read(struct read_list *list, uint32_t file, uint64_t offset, const struct restorer_pages *pages,
+		     bool copy)
 {
 	struct restorer_read *r = list->n_reads ? &list->reads[list->n_reads - 1] : NULL;
 
-	if (!r || list->next != offset || r->copy != copy) {
+	if (!r || r->file != file || list->next != offset || r->copy != copy) {
 		r = &list->reads[list->n_reads++];
-		*r = (struct restorer_read){ .offset = offset, .pages = &list->pages[list->n_pages], .copy = copy };
+		*r = (struct restorer_read){
+			.offset = offset, .pages = &list->pages[list->n_pages], .copy = copy, .file = file
+		};
 	}
-	list->pages[list->n_pages++] = (struct restorer_pages){ addr, len };
+	list->pages[list->n_pages++] = *pages;
 	r->count++;
-	list->next = offset + len;
+	list->next = offset + pages->len;
 }
 
 /* Adds one run of pages, cut where areas begin that are filled in another way, or were before. */
-static void add_run(struct read_list *list, uint64_t offset, const struct restorer_pages *run)
+static void add_run(struct read_list *list, uint32_t file, uint64_t offset, const struct restorer_pages *run)
 {
 	uint64_t addr = run->addr, end = run->addr + run->len;
 
@@ -192,7 +196,7 @@ static void add_run(struct read_list *list, uint64_t offset, const struct restor
 				list->may_copy = huge_pages_always() ? NO : YES;
 			copy &= list->may_copy == YES;
 			area->copy |= copy;
-			add_read(list, offset, addr, stop - addr, copy);
+			add_read(list, file, offset, &(struct restorer_pages){ addr, stop - addr }, copy);
 		}
 		offset += stop - addr;
 		addr = stop;
@@ -226,7 +230,7 @@ static int list_reads(const struct plan_task *task, struct block *block, bool *c
 		uint64_t offset = r->offset;
 
 		for (uint64_t p = 0; p < r->count; p++) {
-			add_run(&list, offset, &r->pages[p]);
+			add_run(&list, r->file, offset, &r->pages[p]);
 			offset += r->pages[p].len;
 		}
 	}
@@ -237,20 +241,34 @@ static int list_reads(const struct plan_task *task, struct block *block, bool *c
 	return 0;
 }
 
+static int open_files(const struct plan *plan, const struct plan_task *task, struct block *block)
+{
+	int32_t *fds = block_alloc(block, task->pages.n_files * sizeof(*fds));
+
+	if (!fds)
+		return -ENOMEM;
+	for (size_t i = 0; i < task->pages.n_files; i++) {
+		/* All final descriptors are there: any other number will do until the blob closes it. */
+		fds[i] = page_file_open(plan, &task->pages.files[i]);
+		if (fds[i] < 0)
+			return fds[i];
+	}
+	block->args->page_fds = fds;
+	block->args->n_page_fds = task->pages.n_files;
+	return 0;
+}
+
 static int fill_reads(struct plan *plan, struct plan_task *task, struct block *block)
 {
 	bool copy = false;
 
-	block->args->pages_fd = -1;
 	int err = task->pages.n_reads ? list_reads(task, block, &copy) : 0;
 	if (err || !block->args->n_reads)
 		return err;
 	block->args->copy_buffer = copy ? block_alloc(block, RESTORER_COPY) : NULL;
 	if (copy && !block->args->copy_buffer)
 		return -ENOMEM;
-	/* All final descriptors are there: any other number will do until the blob closes it. */
-	block->args->pages_fd = image_open_raw(&plan->images, IMG_PAGES, task->pages.image);
-	return block->args->pages_fd < 0 ? block->args->pages_fd : 0;
+	return open_files(plan, task, block);
 }
 
 static int fill_mm(const struct plan_task *task, struct block *block)

@@ -393,7 +393,7 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 'x':
 			suite.cross = true;
-			suite.ways = "peer-restores,restores-peer";
+			suite.ways = suite.ways ? suite.ways : "peer-restores,restores-peer";
 			set_path(settings.peer, optarg);
 			break;
 		case 'f':

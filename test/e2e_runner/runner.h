@@ -121,6 +121,7 @@ struct tool_call {
 	const char *extra[8]; /* more options */
 	int signal; /* sent after signal_delay_us, or 0 */
 	long signal_delay_us;
+	int keep_fd; /* stays open in the tool; 0: none */
 	double seconds; /* out: how long it ran */
 };
 /* Starts the tool. */
@@ -175,7 +176,18 @@ void way_full_disk(struct run *r);
 void way_refuse(struct run *r);
 void way_explain(struct run *r);
 void way_other_kernel(struct run *r);
+/* chain.c: makes the images of the last dump a chain of three incremental sets. */
+void make_chain(struct run *r);
+/* page_server.c: a network of our own; a server of the tool, once it is ready */
+void own_network(struct run *r);
+pid_t start_server(struct run *r, struct tool_call *call, const char *action, const char *const *options);
+void way_page_server(struct run *r);
+void way_page_server_dies(struct run *r);
+void way_pages_to_peer(struct run *r);
+void way_pages_from_peer(struct run *r);
+void way_dedup(struct run *r);
 void way_peer_restores(struct run *r);
 void way_restores_peer(struct run *r);
+void way_peer_restores_chain(struct run *r);
 
 #endif

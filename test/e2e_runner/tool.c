@@ -29,7 +29,14 @@ pid_t tool_start(struct run *r, const struct tool_call *call, const char *const 
 	dup2(in, 0);
 	dup2(log, 1);
 	dup2(log, 2);
-	closefrom(3);
+	if (call->keep_fd) {
+		dup2(call->keep_fd, 3);
+		closefrom(4);
+		dup2(3, call->keep_fd);
+		close(3);
+	} else {
+		closefrom(3);
+	}
 	if (call->fault)
 		setenv("CKPT_FAULT", call->fault, 1);
 	execv(argv[0], (char *const *)argv);

@@ -111,14 +111,30 @@ static void way_five(struct run *r)
 	finish_program(r);
 }
 
+/* Images of incremental dumps. */
+static void way_chain(struct run *r)
+{
+	struct lines before = { 0 };
+
+	start_program(r);
+	picture(r, &before);
+	dump_ok(r, NULL, false);
+	make_chain(r);
+	restore_ok(r, NULL);
+	same_picture(r, &before, "after the restore");
+	finish_program(r);
+}
+
 /* Between two tools the program's own verdict counts; what else differs in /proc is told. */
-static void cross(struct run *r, const char *dumper, const char *restorer)
+static void cross(struct run *r, const char *dumper, const char *restorer, bool chain)
 {
 	struct lines before = { 0 }, after = { 0 };
 
 	start_program(r);
 	picture(r, &before);
 	dump_ok(r, dumper, false);
+	if (chain)
+		make_chain(r);
 	restore_ok(r, restorer);
 	picture(r, &after);
 	size_t differ = compare(r, &before, &after, true);
@@ -129,12 +145,17 @@ static void cross(struct run *r, const char *dumper, const char *restorer)
 
 void way_peer_restores(struct run *r)
 {
-	cross(r, settings.tool, settings.peer);
+	cross(r, settings.tool, settings.peer, false);
 }
 
 void way_restores_peer(struct run *r)
 {
-	cross(r, settings.peer, settings.tool);
+	cross(r, settings.peer, settings.tool, false);
+}
+
+void way_peer_restores_chain(struct run *r)
+{
+	cross(r, settings.tool, settings.peer, true);
 }
 
 const struct way ways[] = {
@@ -154,7 +175,14 @@ const struct way ways[] = {
 	{ "refuse", way_refuse, "the tree must be refused" },
 	{ "explain", way_explain, "explain has nothing against it" },
 	{ "other-kernel", way_other_kernel, "dump, images as of another kernel, restore, twice" },
+	{ "chain", way_chain, "dump, images split into a chain of three incremental sets, restore" },
+	{ "dedup", way_dedup, "a chain without its duplicates, restored with --auto-dedup" },
+	{ "page-server", way_page_server, "the pages go to a page server" },
+	{ "page-server-dies", way_page_server_dies, "the page server is killed at random moments of dumps" },
 	{ "peer-restores", way_peer_restores, "the peer restores our images" },
 	{ "restores-peer", way_restores_peer, "we restore the peer's images" },
+	{ "peer-restores-chain", way_peer_restores_chain, "the peer restores our images, split into a chain" },
+	{ "pages-to-peer", way_pages_to_peer, "our pages go to the peer's page server, and the peer restores" },
+	{ "pages-from-peer", way_pages_from_peer, "the peer's pages go to our page server, and we restore" },
 	{ 0 },
 };
