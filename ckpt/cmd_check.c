@@ -18,7 +18,6 @@
 static const struct {
 	const char *name, *why;
 } not_yet[] = {
-	{ "mem_dirty_track", "incremental dumps" },
 	{ "tun", "TUN and TAP devices" },
 	{ "tun_ns", "TUN and TAP devices in network namespaces" },
 	{ "userns", "user namespaces" },

@@ -15,8 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "chain.h"
 #include "cleanup.h"
 #include "cmd.h"
+#include "dedup.h"
 #include "dump.h"
 #include "fault.h"
 #include "log.h"
@@ -49,6 +51,12 @@ static void raise_descriptor_limit(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+}
+
+void dump_begin(void)
+{
+	block_signals();
+	raise_descriptor_limit();
 }
 
 /* Calls fn without the alarm that ends waits (collect_ends_often): it does not wait, and its calls shall not fail. */
@@ -134,6 +142,8 @@ static int write_images(struct dump *d)
 		err = w.err;
 	if (!err)
 		err = write_guards(d);
+	if (!err)
+		err = chain_link(d);
 	precopy_drop_unused(d);
 	return err ? err : fault_point(FAULT_dump_images_written);
 }
@@ -147,6 +157,26 @@ static int stop_tree(struct dump *d)
 	return 0;
 }
 
+int dump_dedup(const struct dump *d)
+{
+	uint64_t bytes = 0;
+	int err = d->opts->auto_dedup ? dedup_parents(&d->images, &bytes) : 0;
+
+	if (bytes)
+		log_info("cut %lu KiB out of the parents", bytes >> 10);
+	return err;
+}
+
+/* What the tree writes from now on shall be known. */
+static int track_on(struct dump *d)
+{
+	int err = precopy_give_trackers(d);
+
+	if (!err)
+		err = chain_track(d);
+	return err ? err : chain_arm(d);
+}
+
 static int dump_tree(struct dump *d, struct page_xfer *xfer)
 {
 	int err = image_dir_begin(&d->images);
@@ -154,6 +184,8 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer)
 	if (!err)
 		err = fault_point(FAULT_dump_begun);
 	cpuinfo_own(&d->cpu, true);
+	if (!err)
+		err = chain_begin(d);
 	if (!err)
 		err = precopy(d);
 	if (!err)
@@ -166,6 +198,8 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer)
 		err = in_peace(d, write_images);
 	if (!err)
 		log_info("images written");
+	if (!err && d->opts->track_mem && d->opts->leave_running)
+		err = track_on(d);
 	/* a tree that is to be killed needs no cure, and if killing it fails, the undo stack has it */
 	if (!err && (d->opts->leave_running || d->opts->leave_stopped)) {
 		err = cure_tree(d);
@@ -183,23 +217,29 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer)
 		err = image_dir_commit(&d->images);
 	d->committed = !err;
 	if (!err)
+		err = dump_dedup(d);
+	if (!err)
 		log_info("images have their final names");
 	if (err || d->opts->leave_running)
 		return err;
-	return d->opts->leave_stopped ? stop_tree(d) : kill_tree(d);
+	if (d->opts->leave_stopped)
+		return stop_tree(d);
+	d->killed = true;
+	return kill_tree(d);
 }
 
 /* A thread that is gone (-ESRCH) is not logged where it is noticed: mostly another one knows why. */
-static void say_why(const struct dump *d, int err)
+void dump_say_why(const struct dump *d, int err)
 {
 	if (err && !log_first_error())
 		log_errno(-err, "process %d: a task of its tree ended during the dump; try again", d->opts->tree);
 }
 
-static void free_dump(struct dump *d)
+void dump_free(struct dump *d)
 {
 	undo_free(&d->undo);
 	precopy_free(d);
+	chain_end(d);
 	link_remaps_free(d, d->committed);
 	files_free(d);
 	shmem_free(d);
@@ -213,7 +253,7 @@ static void free_dump(struct dump *d)
 	blockers_free(d);
 }
 
-static void show_stats(const struct dump *d)
+void dump_show_stats(const struct dump *d)
 {
 	const struct dump_stats *s = &d->stats;
 
@@ -232,19 +272,19 @@ int cmd_dump(const struct opts *opts)
 		log_err("no process given: say which with --tree PID");
 		return 1;
 	}
-	block_signals();
-	raise_descriptor_limit();
+	dump_begin();
+	chain_new_id(d.id);
 	int err = image_dir_open(&d.images, opts->images_dir);
 	if (!err)
 		err = page_xfer_begin(&xfer, opts);
 	if (!err)
 		err = dump_tree(&d, &xfer);
 	page_xfer_close(&xfer);
-	say_why(&d, err);
-	free_dump(&d);
+	dump_say_why(&d, err);
+	dump_free(&d);
 	image_dir_close(&d.images);
 	if (!err && opts->display_stats)
-		show_stats(&d);
+		dump_show_stats(&d);
 	if (!err)
 		log_info("dumped process %d with %zu us frozen", opts->tree, (size_t)d.stats.frozen_time);
 	return err ? 1 : 0;
@@ -258,15 +298,16 @@ int cmd_explain(const struct opts *opts)
 		log_err("no process given: ckpt explain PID");
 		return 1;
 	}
-	block_signals();
-	raise_descriptor_limit();
-	int err = examine(&d);
-	say_why(&d, err);
+	dump_begin();
+	int err = chain_begin(&d);
+	if (!err)
+		err = examine(&d);
+	dump_say_why(&d, err);
 	size_t tasks = d.n_tasks, threads = d.n_threads;
 	undo_to(&d.undo, 0); /* nobody waits for our printing */
 	if (!err)
 		blockers_print(&d, tasks, threads);
 	bool dumpable = !err && !d.n_blockers;
-	free_dump(&d);
+	dump_free(&d);
 	return dumpable ? 0 : 1;
 }

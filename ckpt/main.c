@@ -43,6 +43,8 @@ static int run(const struct opts *opts)
 		return 0;
 	case ACTION_DUMP:
 		return cmd_dump(opts);
+	case ACTION_PRE_DUMP:
+		return cmd_pre_dump(opts);
 	case ACTION_RESTORE:
 		return cmd_restore(opts);
 	case ACTION_EXPLAIN:

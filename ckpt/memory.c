@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "chain.h"
 #include "cleanup.h"
 #include "dump.h"
 #include "kernel_abi.h"
@@ -98,7 +99,7 @@ static int judge_area(struct dump_task *t, const struct vma *v)
 	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]) && !kind; i++)
 		if (!strncmp(v->name, named[i].prefix, strlen(named[i].prefix)))
 			kind = named[i].kind;
-	if (v->uffd && !precopy_tracks(t, v))
+	if (v->uffd && !precopy_tracks(t, v) && !chain_tracks(t, v))
 		kind = "userfaultfd area";
 	else if (!kind && v->io && !is_kernel_area(v))
 		kind = "device memory";

@@ -44,7 +44,9 @@ enum {
 	FOR_TREES = FOR_DUMP | FOR_RESTORE,
 	FOR_DEDUP = 128,
 	FOR_PAGE_SERVER = 256,
-	FOR_ALL = 511,
+	FOR_PRE_DUMP = 512,
+	FOR_DUMPS = FOR_DUMP | FOR_PRE_DUMP,
+	FOR_ALL = 1023,
 };
 
 struct option_def {

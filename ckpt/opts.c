@@ -122,12 +122,14 @@ static int take_pid(struct opts *opts)
 static int unknown_action(const struct opts *opts)
 {
 	if (!opts->action_name)
-		log_err("no action given: one of dump, restore, explain, show, check, cpuinfo, dedup, page-server. See "
+		log_err("no action given: one of dump, pre-dump, restore, explain, show, check, cpuinfo, dedup, "
+			"page-server. See "
 			"ckpt --help");
 	else if (opts->action == ACTION_LATER)
 		log_err("the action %s is not supported yet", opts->action_name);
 	else
-		log_err("unknown action %s: it is none of dump, restore, explain, show, check, cpuinfo, dedup, "
+		log_err("unknown action %s: it is none of dump, pre-dump, restore, explain, show, check, cpuinfo, "
+			"dedup, "
 			"page-server. See "
 			"ckpt "
 			"--help",
@@ -138,7 +140,8 @@ static int unknown_action(const struct opts *opts)
 /* Whether it is known where pages go to or come from. */
 static int check_connection(const struct opts *opts)
 {
-	bool serves = opts->action == ACTION_PAGE_SERVER, dumps = opts->action == ACTION_DUMP;
+	bool serves = opts->action == ACTION_PAGE_SERVER,
+	     dumps = opts->action == ACTION_DUMP || opts->action == ACTION_PRE_DUMP;
 
 	if (opts->port > UINT16_MAX) {
 		log_err("--port %u: ports end at %u", opts->port, UINT16_MAX);
@@ -146,10 +149,6 @@ static int check_connection(const struct opts *opts)
 	}
 	if ((serves || (dumps && opts->page_server)) && !opts->port && opts->ps_socket < 0) {
 		log_err("%s needs to know where: --port PORT", serves ? "page-server" : "--page-server");
-		return -EINVAL;
-	}
-	if (opts->prev_images_dir && dumps) {
-		log_err("--prev-images-dir (incremental dumps) is not supported yet");
 		return -EINVAL;
 	}
 	return 0;
@@ -171,6 +170,7 @@ static int check_action(struct opts *opts)
 		log_err("cpuinfo needs to know what to do: ckpt cpuinfo dump, or ckpt cpuinfo check");
 		return -EINVAL;
 	case ACTION_DUMP:
+	case ACTION_PRE_DUMP:
 	case ACTION_RESTORE:
 	case ACTION_CHECK:
 	case ACTION_PAGE_SERVER:
@@ -179,8 +179,8 @@ static int check_action(struct opts *opts)
 			log_err("%s takes no argument: \"%s\"", opts->action_name, opts->args[0]);
 			return -EINVAL;
 		}
-		if (opts->action == ACTION_DUMP && !opts->tree) {
-			log_err("dump needs to know what to dump: -t PID");
+		if ((opts->action == ACTION_DUMP || opts->action == ACTION_PRE_DUMP) && !opts->tree) {
+			log_err("%s needs to know what to dump: -t PID", opts->action_name);
 			return -EINVAL;
 		}
 		return check_connection(opts);

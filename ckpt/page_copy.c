@@ -14,6 +14,7 @@
 #include "cleanup.h"
 #include "fault.h"
 #include "log.h"
+#include "pagemap.h"
 
 #define CHUNK (256ul << 10) /* bytes */
 #define PIECES 64 /* of a chunk */
@@ -45,6 +46,10 @@ static bool add_piece(struct copying *c, struct chunk *chunk, const struct run *
 {
 	uint64_t left = r->end - r->start - c->done, room = CHUNK - chunk->len;
 
+	if (r->parent) {
+		c->run++;
+		return true;
+	}
 	if (chunk->n && (r->copied || chunk->n == PIECES || !room))
 		return false;
 	if (!chunk->n)
@@ -164,9 +169,7 @@ static uint64_t bytes_to_copy(const struct page_job *jobs, size_t n)
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < n; i++)
-		for (size_t r = 0; r < jobs[i].list->n; r++)
-			if (!jobs[i].list->r[r].copied)
-				bytes += jobs[i].list->r[r].end - jobs[i].list->r[r].start;
+		bytes += runs_bytes(jobs[i].list, false);
 	return bytes;
 }
 

@@ -24,7 +24,8 @@ int run_add(struct run_list *list, struct run run)
 
 	if (run.start >= run.end)
 		return 0;
-	if (last && last->end == run.start && last->lazy == run.lazy && last->copied == run.copied) {
+	if (last && last->end == run.start && last->lazy == run.lazy && last->copied == run.copied &&
+	    last->parent == run.parent) {
 		last->end = run.end;
 		return 0;
 	}
@@ -252,6 +253,14 @@ int runs_mark_from(struct run_list *list, uint64_t offset)
 	return 0;
 }
 
+void runs_refer(struct run_list *list, bool parent)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		list->r[i].parent = list->r[i].copied && parent;
+		list->r[i].copied = false;
+	}
+}
+
 uint64_t runs_common(const struct run_list *a, const struct run_list *b)
 {
 	uint64_t done_a = 0, done_b = 0, bytes = 0;
@@ -283,7 +292,7 @@ uint64_t runs_bytes(const struct run_list *list, bool all)
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < list->n; i++)
-		if (all || !list->r[i].copied)
+		if (!list->r[i].parent && (all || !list->r[i].copied))
 			bytes += list->r[i].end - list->r[i].start;
 	return bytes;
 }
@@ -301,13 +310,14 @@ int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32
 		const struct run *first = &list->r[i];
 		PagemapEntry e = PAGEMAP_ENTRY__INIT;
 
-		while (i + 1 < list->n && list->r[i + 1].start == list->r[i].end && list->r[i + 1].lazy == first->lazy)
+		while (i + 1 < list->n && list->r[i + 1].start == list->r[i].end &&
+		       list->r[i + 1].lazy == first->lazy && list->r[i + 1].parent == first->parent)
 			i++; /* whether they are copied already is nobody's business */
 		e.vaddr = first->start;
 		e.has_nr_pages = true;
 		e.nr_pages = (list->r[i].end - first->start) / IMAGE_PAGE_SIZE;
 		e.has_flags = true;
-		e.flags = PE_PRESENT | (first->lazy ? PE_LAZY : 0);
+		e.flags = first->parent ? PE_PARENT : PE_PRESENT | (first->lazy ? PE_LAZY : 0);
 		image_put(&w, &e.base);
 	}
 	return image_close(&w);

@@ -26,9 +26,11 @@ int pages_arm(int pagemap, struct run_list *list);
 int runs_mark(struct run_list *list, const struct run_list *other);
 /* The same for all that stands behind this place in the image, in bytes. */
 int runs_mark_from(struct run_list *list, uint64_t offset);
+/* Those that are copied are not in this image, but in that of a parent, if there is one. */
+void runs_refer(struct run_list *list, bool parent);
 /* How many bytes at the begin of their images are the same pages in both. */
 uint64_t runs_common(const struct run_list *a, const struct run_list *b);
-/* Bytes of all runs, or of those that are not copied. */
+/* Bytes that the image holds, or of those only that are not copied yet. */
 uint64_t runs_bytes(const struct run_list *list, bool all);
 
 #endif

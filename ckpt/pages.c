@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "chain.h"
 #include "cleanup.h"
 #include "compat.h"
 #include "dump.h"
@@ -43,9 +44,12 @@ static int begin_task(struct task_pages *p)
 {
 	struct dump *d = p->t->dump;
 	struct draft *draft = precopy_draft(d, p->t);
+	bool chained = chain_tracker(d, p->t);
 	uint32_t id = draft ? draft->pages_id : d->next_pages_id++;
 
-	int err = find_pages(p->t, draft != NULL, &p->list);
+	int err = find_pages(p->t, draft || chained, &p->list);
+	if (chained)
+		runs_refer(&p->list, d->chain->usable && !has_held_buffers(d));
 	if (!err)
 		err = pagemap_write(d, IMG_PAGEMAP, p->t->pid, id, &p->list);
 	if (err)
@@ -72,7 +76,7 @@ static int unmark_vdso(const struct task_pages *p)
 		    (pread(p->out, head, sizeof(head), at) != sizeof(head) ||
 		     (vdso_unmark(head) && pwrite(p->out, head, sizeof(head), at) != sizeof(head))))
 			return log_errno(errno ?: EIO, "can't put the vDSO of task %d into the image", p->t->pid);
-		at += r->end - r->start;
+		at += r->parent ? 0 : r->end - r->start;
 	}
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "chain.h"
 #include "cleanup.h"
 #include "fault.h"
 #include "log.h"
@@ -71,14 +72,7 @@ static bool is_worth_it(const struct dump *d)
 
 static bool may_track(const struct dump_task *t)
 {
-	struct proc_status st = {};
-
-	if (t->state == TASK_DEAD || t->main_exited ||
-	    (!t->dump->opts->precopy_rounds && anonymous_bytes(t->proc) < TASK_WORTH_IT))
-		return false;
-	bool free = !proc_status(t->proc, "status", &st) && !st.seccomp;
-	proc_status_free(&st);
-	return free;
+	return (t->dump->opts->precopy_rounds || anonymous_bytes(t->proc) >= TASK_WORTH_IT) && task_may_be_tracked(t);
 }
 
 static int add_draft(struct dump *d, struct dump_task *t)
@@ -230,7 +224,7 @@ static int copy(struct dump *d)
 
 int precopy(struct dump *d)
 {
-	if (d->opts->no_precopy || !is_worth_it(d) || !tracking_possible())
+	if (d->opts->no_precopy || d->chain->n || !is_worth_it(d) || !tracking_possible())
 		return 0;
 	d->precopy = calloc(1, sizeof(*d->precopy));
 	if (!d->precopy)
@@ -259,11 +253,7 @@ bool precopy_tracks(const struct dump_task *t, const struct vma *v)
 	return draft && tracker_has(&draft->tracker, v);
 }
 
-/*
- * Whether the kernel may write to pages of the tree without a fault that would tell: into buffers of direct and
- * asynchronous I/O, which it holds on to.
- */
-static bool has_held_buffers(const struct dump *d)
+bool has_held_buffers(const struct dump *d)
 {
 	for (const struct dump_file *f = files_next(d, NULL); f; f = files_next(d, f))
 		if ((f->flags & O_DIRECT && (S_ISREG(f->st.st_mode) || S_ISBLK(f->st.st_mode))) ||
@@ -294,6 +284,21 @@ int draft_finish(const struct dump *d, struct draft *draft, struct run_list *lis
 	draft->used = true;
 	*out = take_fd(&draft->out);
 	return 0;
+}
+
+int precopy_give_trackers(struct dump *d)
+{
+	int err = 0;
+
+	for (size_t i = 0; d->precopy && i < d->precopy->n && !err; i++) {
+		struct draft *draft = &d->precopy->drafts[i];
+
+		if (draft->used)
+			err = chain_add(d, draft->tracker);
+		if (draft->used && !err)
+			draft->tracker = (struct tracker){ .proc = -1, .mem = -1, .pagemap = -1, .uffd = -1 };
+	}
+	return err;
 }
 
 /* Drafts that nobody used must be gone before the images get their names. */

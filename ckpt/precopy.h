@@ -33,6 +33,13 @@ struct draft *precopy_draft(const struct dump *d, const struct dump_task *t);
  * elsewhere. Returns 0 with the file, which is the caller's then, or -errno (logged).
  */
 int draft_finish(const struct dump *d, struct draft *draft, struct run_list *list, int *out);
+/*
+ * Whether the kernel may write to pages of the tree without a fault that would tell: into buffers of direct and
+ * asynchronous I/O, which it holds on to.
+ */
+bool has_held_buffers(const struct dump *d);
+/* The trackers become the chain's. Returns 0 or -ENOMEM (logged). */
+int precopy_give_trackers(struct dump *d);
 /* Removes the drafts of tasks that ended meanwhile. */
 void precopy_drop_unused(struct dump *d);
 /* Ends all tracking. The tree runs on already, or is dead. */

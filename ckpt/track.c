@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "kernel_abi.h"
+#include "kernel_features.h"
 #include "log.h"
 
 #define WORTH_IT (128ul << 10) /* bytes of an area; smaller ones are copied when the tree stands still */
@@ -19,17 +20,26 @@
 
 bool tracking_possible(void)
 {
-	_cleanup_close_ int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	struct pm_scan_arg arg = { .size = sizeof(arg) };
-
-	return pagemap >= 0 && ioctl(pagemap, PAGEMAP_SCAN, &arg) == 0;
+	return kernel_feature_find("mem_dirty_track")->probe();
 }
 
-static int open_files(struct tracker *tr, const struct dump_task *t)
+bool task_may_be_tracked(const struct dump_task *t)
 {
-	tr->proc = dup(t->proc);
-	tr->mem = openat(t->proc, "mem", O_RDONLY | O_CLOEXEC);
-	tr->pagemap = openat(t->proc, "pagemap", O_RDONLY | O_CLOEXEC);
+	struct proc_status st = {};
+
+	if (t->state == TASK_DEAD || t->main_exited)
+		return false;
+	bool free = !proc_status(t->proc, "status", &st) && !st.seccomp;
+	proc_status_free(&st);
+	return free;
+}
+
+/* proc becomes the tracker's. */
+static int open_files(struct tracker *tr, int proc)
+{
+	tr->proc = proc;
+	tr->mem = openat(proc, "mem", O_RDONLY | O_CLOEXEC);
+	tr->pagemap = openat(proc, "pagemap", O_RDONLY | O_CLOEXEC);
 	return tr->proc < 0 || tr->mem < 0 || tr->pagemap < 0 ? -errno : 0;
 }
 
@@ -39,13 +49,28 @@ int tracker_open(struct tracker *tr, struct dump_task *t)
 
 	*tr = (struct tracker){ .pid = t->pid, .start_time = t->stat.start_time, .proc = -1, .mem = -1, .pagemap = -1 };
 	tr->uffd = parasite_get_uffd(&t->parasite);
-	int err = tr->uffd < 0 ? tr->uffd : open_files(tr, t);
+	int err = tr->uffd < 0 ? tr->uffd : open_files(tr, fcntl(t->proc, F_DUPFD_CLOEXEC, 0));
 	if (!err && ioctl(tr->uffd, UFFDIO_API, &api))
 		err = -errno;
 	if (!err)
 		return 0;
 	log_info("task %d cannot be tracked: %s", t->pid, strerror(-err));
 	tracker_close(tr, true);
+	return err;
+}
+
+int tracker_take(struct tracker *tr, pid_t pid, uint64_t start_time, int uffd)
+{
+	struct proc_stat st;
+
+	*tr = (struct tracker){ pid, start_time, .proc = -1, .mem = -1, .pagemap = -1, .uffd = uffd };
+	int proc = proc_open(pid), err = proc < 0 ? proc : open_files(tr, proc);
+	if (!err)
+		err = proc_stat(tr->proc, "stat", &st);
+	if (!err && st.start_time != start_time)
+		err = -ESRCH;
+	if (err)
+		tracker_close(tr, true);
 	return err;
 }
 

@@ -21,9 +21,13 @@ struct tracker {
 
 /* Whether this kernel can do it. */
 bool tracking_possible(void);
+/* Whether the parasite may enter the task, which stands still, although nobody has judged it. */
+bool task_may_be_tracked(const struct dump_task *t);
 /* Makes a tracker of the task, which stands still with a parasite in it. Returns 0 or -errno (logged as information).
  */
 int tracker_open(struct tracker *tr, struct dump_task *t);
+/* The same for a userfaultfd that was made before, which becomes its own. */
+int tracker_take(struct tracker *tr, pid_t pid, uint64_t start_time, int uffd);
 /* Looks at its areas and tracks those that are new and worth it. Returns 0, -ESRCH or another -errno (logged). */
 int tracker_look(struct tracker *tr);
 /* Whether the area is one that it tracks, and nobody else. */

@@ -41,7 +41,7 @@ static int write_ipc(struct dump *d)
 	return sysv_write(d, ids.ipc_ns_id);
 }
 
-static int write_inventory(struct dump *d)
+int inventory_write(struct dump *d)
 {
 	InventoryEntry e = INVENTORY_ENTRY__INIT;
 	TaskKobjIdsEntry ids;
@@ -53,6 +53,7 @@ static int write_inventory(struct dump *d)
 	e.root_ids = &ids;
 	e.has_lsmtype = true;
 	e.lsmtype = LSMTYPE__NO_LSM;
+	e.dump_criu_run_id = d->id;
 	return image_write_one(&d->images, IMG_INVENTORY, 0, &e.base);
 }
 
@@ -212,7 +213,7 @@ static int write_task(struct dump_task *t)
 static int write_piece(struct dump *d, size_t i)
 {
 	static int (*const tree[])(struct dump * d) = { files_write, write_pstree,    write_clocks, write_cpuinfo,
-							write_ipc,   write_inventory, seccomp_write };
+							write_ipc,   inventory_write, seccomp_write };
 	const size_t n_tree = sizeof(tree) / sizeof(tree[0]);
 
 	if (i < n_tree)

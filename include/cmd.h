@@ -5,6 +5,7 @@
 struct opts;
 
 int cmd_dump(const struct opts *opts);
+int cmd_pre_dump(const struct opts *opts);
 int cmd_restore(const struct opts *opts);
 int cmd_explain(const struct opts *opts);
 int cmd_show(const struct opts *opts);

@@ -88,6 +88,7 @@ struct run {
 	uint64_t start, end;
 	bool lazy; /* anonymous: may be restored later */
 	bool copied; /* the image has it already */
+	bool parent; /* an earlier set of images has it: this one tells that only */
 };
 
 struct run_list {
@@ -171,8 +172,11 @@ struct dump {
 	struct seccomp_filters *filters; /* NULL: no thread has any */
 	struct ghosts *ghosts;
 	struct sysv *sysv;
+	struct chain *chain; /* NULL: not incremental */
+	char id[37]; /* of this run, a UUID */
 	struct precopy *precopy; /* NULL: nothing was copied live */
 	bool committed; /* the images have their final names */
+	bool killed; /* the tree is no more */
 	struct locks *locks; /* NULL: there are none */
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
 	struct gadget_cache gadget_cache;
@@ -273,6 +277,15 @@ extern const struct dump_part *const dump_parts[]; /* ended by NULL */
 #define TASK_PART(name) extern const struct dump_part dump_part_##name;
 #include "task_parts.def"
 #undef TASK_PART
+
+/* What begins and ends every kind of dump (cmd_dump.c): signals, limits; why it failed; all memory and the tree itself.
+ */
+void dump_begin(void);
+void dump_say_why(const struct dump *d, int err);
+void dump_free(struct dump *d);
+/* --auto-dedup, once the images are complete. Returns 0 or -errno (logged). */
+int dump_dedup(const struct dump *d);
+void dump_show_stats(const struct dump *d);
 
 /* Adds a blocker; fmt says where ("fd %d"). Returns 0 or -ENOMEM (logged). */
 int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt,
@@ -463,6 +476,7 @@ struct writing {
 	atomic_int err; /* the first */
 };
 int write_some_images(struct writing *w);
+int inventory_write(struct dump *d);
 int write_stats(struct dump *d);
 
 /* -EINTR (logged) when the user asked us to stop by SIGINT, SIGTERM or SIGHUP; these are blocked during a dump. */

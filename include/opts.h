@@ -17,6 +17,7 @@ enum action {
 	ACTION_HELP, /* --help */
 	ACTION_VERSION, /* --version */
 	ACTION_DUMP,
+	ACTION_PRE_DUMP,
 	ACTION_RESTORE,
 	ACTION_EXPLAIN,
 	ACTION_SHOW,
@@ -58,6 +59,8 @@ struct opts {
 	const char *pidfile; /* in work_dir unless absolute; a dump ignores it */
 	unsigned int timeout; /* seconds that freezing may take; 10 by default, and for 0 */
 	uint64_t ghost_limit; /* bytes that a deleted file may have in the images; 1 MiB by default */
+	bool track_mem; /* what is written after the dump is tracked, for the next one */
+	const char *prev_images_dir; /* counts from images_dir; NULL: no incremental images */
 	bool no_precopy; /* copy no memory while the tree runs */
 	unsigned int max_frozen; /* ms: the live copy goes on until copying the rest takes no longer; 0: not given */
 	unsigned int precopy_rounds; /* at most; 0: as many as are worth it, and only for trees that are large enough */
@@ -67,7 +70,6 @@ struct opts {
 	unsigned int port;
 	int ps_socket; /* an open connection instead; -1: none */
 	bool daemon;
-	const char *prev_images_dir; /* the images of the dump before, as seen from images_dir; NULL: none */
 	bool auto_dedup; /* dump: cut out of the parents what is written; restore: cut out what was restored */
 	int status_fd; /* gets one zero byte when the program is ready; -1: none */
 	bool json;

@@ -10,6 +10,7 @@
 #include <linux/aio_abi.h>
 #include <linux/capability.h>
 #include <linux/kcmp.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -283,6 +284,15 @@ static bool probe_pagemap_scan(void)
 	return scan_pages(PAGE_IS_PRESENT);
 }
 
+/* Pages that are written while nobody waits. */
+static bool probe_tracking(void)
+{
+	_cleanup_close_ int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED };
+
+	return probe_pagemap_scan() && fd >= 0 && !ioctl(fd, UFFDIO_API, &api);
+}
+
 static bool probe_guard_pages(void)
 {
 	return scan_pages(PAGE_IS_GUARD);
@@ -397,6 +407,8 @@ const struct kernel_feature kernel_features[] = {
 	  "pages are found through /proc/PID/pagemap: slower, most of all in large areas that are mostly empty" },
 	{ "pagemap_scan_guard_pages", "Linux 6.15", false, probe_guard_pages,
 	  "guard regions (MADV_GUARD_INSTALL) can't be seen" },
+	{ "mem_dirty_track", "Linux 6.7 and CONFIG_USERFAULTFD", false, probe_tracking,
+	  "memory is copied while the tree stands still, and there are no incremental dumps" },
 	{ "aio_remap", "Linux 3.19", false, probe_aio_remap, "contexts of asynchronous I/O can't be restored" },
 	{ "memfd_hugetlb", "CONFIG_HUGETLBFS", false, probe_memfd_hugetlb, "memfds of huge pages can't be restored" },
 	{ "sys_ptrace", "CAP_SYS_PTRACE", false, probe_sys_ptrace,

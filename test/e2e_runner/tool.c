@@ -87,7 +87,7 @@ static size_t add_options(struct run *r, const struct tool_call *call, const cha
 
 int dump(struct run *r, struct tool_call *call, bool leave_running)
 {
-	char label[64], log[80], root[16];
+	char label[64], log[80], root[16], previous[64];
 	const char *argv[24];
 	size_t n = 0;
 
@@ -98,13 +98,24 @@ int dump(struct run *r, struct tool_call *call, bool leave_running)
 	snprintf(root, sizeof(root), "%d", r->root);
 	if (!call->label)
 		call->label = label;
-	const char *first[] = {
-		call->tool ? call->tool : settings.tool, "dump", "-t", root, "-D", image_dir(r), "-o", log, "-v4"
-	};
+	const char *first[] = { call->tool ? call->tool : settings.tool,
+				r->pre_dump ? "pre-dump" : "dump",
+				"-t",
+				root,
+				"-D",
+				image_dir(r),
+				"-o",
+				log,
+				"-v4" };
 	for (; n < sizeof(first) / sizeof(first[0]); n++)
 		argv[n] = first[n];
 	if (leave_running)
 		argv[n++] = "-R";
+	if (r->chain_begin)
+		argv[n++] = "--track-mem";
+	snprintf(previous, sizeof(previous), "--prev-images-dir=../img-%u", r->dumps - 1);
+	if (r->chain_begin && r->dumps > r->chain_begin)
+		argv[n++] = previous;
 	if (r->live && !settings.is_criu)
 		argv[n++] = "--precopy-rounds=3";
 	add_options(r, call, argv, n);

@@ -57,6 +57,38 @@ static void way_live(struct run *r)
 	way_running(r);
 }
 
+/* Incremental dumps: ahead of the dump, of a tree that stays, and the last one, all in one chain. */
+static void way_incremental(struct run *r)
+{
+	struct lines before = { 0 };
+
+	start_program(r);
+	picture(r, &before);
+	r->chain_begin = 1;
+	r->pre_dump = true;
+	dump_ok(r, NULL, true);
+	dump_ok(r, NULL, true);
+	r->pre_dump = false;
+	dump_ok(r, NULL, true);
+	dump_ok(r, NULL, true);
+	dump_ok(r, NULL, false);
+	restore_ok(r, NULL);
+	same_picture(r, &before, "after the restore");
+	r->chain_begin = r->dumps + 1;
+	r->live = true;
+	dump_ok(r, NULL, true); /* without one ahead */
+	r->live = false;
+	dump_ok(r, NULL, true);
+	r->chain_begin = 0;
+	dump_ok(r, NULL, true); /* one that has nothing to do with the chain */
+	r->chain_begin = r->dumps;
+	dump_ok(r, NULL, true); /* refers to a set that is not of the chain */
+	dump_ok(r, NULL, false);
+	restore_ok(r, NULL);
+	same_picture(r, &before, "after the second restore");
+	finish_program(r);
+}
+
 /* The images are good for any number of restores. */
 static void way_again(struct run *r)
 {
@@ -163,6 +195,7 @@ const struct way ways[] = {
 	{ "plain", way_plain, "dump, restore" },
 	{ "running", way_running, "dump -R, dump -R, dump, restore" },
 	{ "live", way_live, "dump -R, dump -R, dump, all with a live copy, restore" },
+	{ "incremental", way_incremental, "pre-dumps, dump -R, dump, in a chain, restore; the same without pre-dumps" },
 	{ "twice", way_twice, "dump, restore, dump, restore" },
 	{ "again", way_again, "dump, restore, kill, restore the same images, kill, restore" },
 	{ "faults-dump", way_faults_dump, "a fault at every fault point of a dump" },

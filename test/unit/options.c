@@ -183,7 +183,7 @@ START_TEST(unknown_and_later_are_told_apart)
 	ck_assert_refused("restore --inherit-fd fd[-1]:tty[8800:1a]", "is not fd[NUMBER]:RESOURCE");
 	ck_assert_refused("restore --inherit-fd fd[3]", "is not fd[NUMBER]:RESOURCE");
 	ck_assert_refused("restore --inherit-fd fd[3]:pipe:[12]", "not supported yet");
-	ck_assert_refused("pre-dump -t1", "the action pre-dump is not supported yet");
+	ck_assert_refused("lazy-pages -t1", "the action lazy-pages is not supported yet");
 	ck_assert_refused("swrk 3", "the action swrk is not supported yet");
 	ck_assert_refused("dumb -t1", "unknown action dumb");
 	ck_assert_refused("", "no action");

@@ -1,0 +1,186 @@
+/*
+ * ckpt pre-dump: writes the memory of a tree while it runs, as the first link of a chain of image sets or the next one.
+ * The tree is stopped for a moment, to find its tasks and to track those that are new. What a task writes while it is
+ * copied is in the next set again.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chain.h"
+#include "cleanup.h"
+#include "cmd.h"
+#include "dump.h"
+#include "fault.h"
+#include "log.h"
+#include "opts.h"
+#include "page_copy.h"
+#include "page_xfer.h"
+#include "pagemap.h"
+#include "time_us.h"
+
+/* The pages of one task. */
+struct live_pages {
+	struct run_list list, missed;
+	uint32_t id; /* of pages-N.img */
+	int out;
+};
+
+static bool is_new(const struct dump_task *t)
+{
+	return task_may_be_tracked(t) && !chain_tracker(t->dump, t);
+}
+
+/* Trackers of tasks that are not in the tree any more. */
+static void drop_gone(struct dump *d)
+{
+	struct chain *c = d->chain;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct dump_task *t = dump_task_by_pid(d, c->trackers[i].pid);
+
+		if (t && t->state != TASK_DEAD && chain_tracker(d, t) == &c->trackers[i])
+			c->trackers[kept++] = c->trackers[i];
+		else
+			tracker_close(&c->trackers[i], true);
+	}
+	c->n = kept;
+}
+
+/* Stops the tree, finds its tasks, tracks them, and lets it go on. */
+static int begin(struct dump *d)
+{
+	int err = freeze_without_parasites(d);
+
+	if (!err && d->n_blockers) {
+		blockers_log(d);
+		err = -ENOTSUP;
+	}
+	if (!err)
+		drop_gone(d);
+	if (!err)
+		err = enter_some_tasks(d, is_new);
+	if (!err && !d->n_blockers)
+		err = chain_track(d);
+	d->stats.frozen_time = time_us() - d->freeze_start;
+	undo_to(&d->undo, 0);
+	if (!err && !d->chain->n)
+		err = log_errno(EOPNOTSUPP,
+				"the memory of process %d cannot be tracked (that needs Linux 6.7 or later): "
+				"dump it without pre-dump",
+				d->opts->tree);
+	return err ? err : fault_point(FAULT_dump_tracked);
+}
+
+/* Arms the task and finds what belongs into its image. */
+static int look(struct dump *d, struct tracker *tr, struct live_pages *p)
+{
+	struct page_scan scan = { .pid = tr->pid, .pagemap = tr->pagemap, .vmas = &tr->vmas, .tracked = true };
+	struct run_list written = {};
+	int err = tracker_look(tr);
+
+	if (!err)
+		err = pages_arm(tr->pagemap, &written);
+	if (!err)
+		err = pages_find(&scan, &p->list);
+	if (!err)
+		err = runs_mark(&p->list, &written);
+	free(written.r);
+	runs_refer(&p->list, d->chain->usable);
+	d->stats.pages_written += runs_bytes(&p->list, true) / IMAGE_PAGE_SIZE;
+	for (size_t i = 0; i < p->list.n; i++)
+		d->stats.pages_scanned += (p->list.r[i].end - p->list.r[i].start) / IMAGE_PAGE_SIZE;
+	return err;
+}
+
+static int write_task(struct dump *d, struct tracker *tr)
+{
+	struct live_pages p = { .out = -1 };
+	struct page_job job = { .pid = tr->pid, .mem = tr->mem, .list = &p.list, .missed = &p.missed };
+	uint64_t bytes = 0;
+	int err = look(d, tr, &p);
+
+	p.id = d->next_pages_id++;
+	if (!err)
+		err = pagemap_write(d, IMG_PAGEMAP, tr->pid, p.id, &p.list);
+	if (!err) {
+		p.out = job.out = image_create_raw(&d->images, IMG_PAGES, p.id);
+		err = p.out < 0 ? p.out : pages_copy(&job, 1, &bytes);
+	}
+	if (p.out >= 0)
+		close(p.out);
+	free(p.list.r);
+	free(p.missed.r);
+	if (err == -ESRCH) { /* it has ended: the next set will not have it */
+		log_info("task %d ended", tr->pid);
+		return 0;
+	}
+	return err;
+}
+
+static int write_memory(struct dump *d)
+{
+	uint64_t start = time_us();
+	int err = 0;
+
+	for (size_t i = 0; i < d->chain->n && !err; i++)
+		err = write_task(d, &d->chain->trackers[i]);
+	d->stats.memdump_time = d->stats.memwrite_time = time_us() - start;
+	return err ? err : fault_point(FAULT_dump_precopied);
+}
+
+static int pre_dump(struct dump *d, struct page_xfer *xfer)
+{
+	int err = image_dir_begin(&d->images);
+
+	if (!err)
+		err = chain_begin(d);
+	if (!err)
+		err = begin(d);
+	if (err)
+		return err;
+	/* From here on the keeper's knowledge is gone unless this set is complete. */
+	memcpy(d->chain->last, d->id, sizeof(d->id));
+	err = write_memory(d);
+	if (!err)
+		err = chain_link(d);
+	if (!err)
+		err = inventory_write(d);
+	if (!err)
+		err = interrupted();
+	if (!err)
+		err = page_xfer_finish(xfer, &d->images);
+	if (!err)
+		err = write_stats(d);
+	if (!err)
+		err = image_dir_commit(&d->images);
+	d->committed = !err;
+	if (!err)
+		err = dump_dedup(d);
+	return err;
+}
+
+int cmd_pre_dump(const struct opts *opts)
+{
+	struct dump d = { .opts = opts, .images.fd = -1, .images.partial_fd = -1, .next_pages_id = 1 };
+	struct page_xfer xfer = { -1 };
+
+	dump_begin();
+	chain_new_id(d.id);
+	int err = image_dir_open(&d.images, opts->images_dir);
+	if (!err)
+		err = page_xfer_begin(&xfer, opts);
+	if (!err)
+		err = pre_dump(&d, &xfer);
+	page_xfer_close(&xfer);
+	dump_say_why(&d, err);
+	dump_free(&d);
+	image_dir_close(&d.images);
+	if (!err && opts->display_stats)
+		dump_show_stats(&d);
+	if (!err)
+		log_info("wrote %lu pages of process %d ahead", d.stats.pages_written, opts->tree);
+	return err ? 1 : 0;
+}
