@@ -141,6 +141,8 @@ static int give(int fd, const struct chain *chain)
 	for (size_t i = 0; i < chain->n && !err; i++) {
 		const struct tracker *t = &chain->trackers[i];
 
+		if (t->uffd < 0) /* it has ended */
+			continue;
 		err = send_one(fd, (struct kept){ .pid = t->pid, .start_time = t->start_time }, t->uffd);
 	}
 	memcpy(last.last, chain->last, RUN_ID);
@@ -163,7 +165,7 @@ static void __attribute__((noreturn)) keep(int listener, const struct chain *cha
 			if (fds[i].fd >= 0 && fds[i].revents) {
 				close(fds[i].fd);
 				close(chain->trackers[i - 1].uffd);
-				fds[i].fd = -1;
+				fds[i].fd = chain->trackers[i - 1].uffd = -1;
 			}
 			alive += fds[i].fd >= 0;
 		}
