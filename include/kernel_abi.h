@@ -89,4 +89,13 @@ struct pm_scan_arg {
 #define SIOCUNIXFILE 0x89e0
 #endif
 
+/* io_uring_register(2), linux/io_uring.h: 6.8 and 6.13 */
+#define URING_REGISTER_PBUF_STATUS 26
+#define URING_REGISTER_MEM_REGION 34
+struct uring_buf_status {
+	__u32 buf_group;
+	__u32 head;
+	__u32 unused[8];
+};
+
 #endif

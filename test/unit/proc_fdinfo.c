@@ -125,6 +125,38 @@ START_TEST(inotify)
 }
 END_TEST
 
+static const char uring_text[] = HEAD
+	"SqMask:\t0x7\nSqHead:\t9\nSqTail:\t10\nCachedSqHead:\t9\nCqMask:\t0xf\nCqHead:\t4\nCqTail:\t6\nCachedCqTail:"
+	"\t6\n"
+	"SQEs:\t1\n    1: opcode:READ, fd:5, flags:0, off:0\nCQEs:\t2\n    4: user_data:0, res:-4, flags:0\n"
+	"    5: user_data:0, res:1, flags:0\nSqThread:\t-1\nSqThreadCpu:\t-1\nUserFiles:\t3\n    1: /PollList:\\040x\n"
+	"UserBufs:\t10001\n    0: <none>\n    2: 0x7f00/4096\n10000: 0x8000/1\n"
+	"PollList:\n  op=22, task_works=0\nCqOverflowList:\n  user_data=1, res=2, flags=0\nNAPI:\tdisabled\n";
+
+START_TEST(uring)
+{
+	struct fdinfo_uring u;
+
+	ck_assert_int_eq(fdinfo_parse_uring(uring_text, &u), 0);
+	ck_assert(u.sq_mask == 7 && u.sq_head == 9 && u.sq_tail == 10 && u.cached_sq_head == 9);
+	ck_assert(u.cq_mask == 15 && u.cq_head == 4 && u.cq_tail == 6 && u.cached_cq_tail == 6);
+	ck_assert(u.sq_thread == -1 && u.n_files == 3 && u.files == 1 && u.n_buffers == 10001 && u.buffers == 2);
+	ck_assert(u.buffer[0].index == 2 && u.buffer[0].addr == 0x7f00 && u.buffer[0].len == 4096);
+	ck_assert(u.buffer[1].index == 10000 && u.buffer[1].addr == 0x8000 && u.buffer[1].len == 1);
+	ck_assert(u.polls == 1 && u.overflows == 1 && !u.personalities);
+	free(u.buffer);
+	ck_assert_int_eq(fdinfo_parse_uring(HEAD, &u), -EAGAIN); /* somebody is at work on it */
+	for (size_t len = 0; len < sizeof(uring_text); len++) {
+		_cleanup_free_ char *cut = strndup(uring_text, len);
+		int err = fdinfo_parse_uring(cut, &u);
+
+		ck_assert(err == 0 || err == -EAGAIN || err == -EBADMSG);
+		ck_assert(err == 0 || !u.buffer);
+		free(u.buffer);
+	}
+}
+END_TEST
+
 START_TEST(epoll)
 {
 	struct fdinfo_watch *list;
@@ -166,6 +198,7 @@ int main(void)
 	tcase_add_test(c, lock);
 	tcase_add_test(c, inotify);
 	tcase_add_test(c, epoll);
+	tcase_add_test(c, uring);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

@@ -1,0 +1,134 @@
+/* Files of rare kinds in the plan of a restore: good images are taken, all others are refused. */
+#pragma GCC diagnostic ignored "-Wunused-function" /* of what the tests of plans have in common */
+#include "restore_set.h"
+
+#include <linux/io_uring.h>
+#include <sys/syscall.h>
+
+/* The file of descriptor 6 becomes one of a kind. */
+static FileEntry *use_file(FdTypes type)
+{
+	file_entry__init(&s.files[7]);
+	s.files[7].id = s.fds[6].id = 8;
+	s.files[7].type = s.fds[6].type = type;
+	s.n_files = 8;
+	s.n_fds = 7;
+	return &s.files[7];
+}
+
+static IoUringFileEntry ring;
+static IoUringBufferEntry buffer[2], *buffers[2] = { &buffer[0], &buffer[1] };
+static struct io_uring_params params;
+static bool lacks; /* this machine cannot have the file */
+
+static void use_ring(void)
+{
+	static uint8_t bytes[65536];
+
+	params = (struct io_uring_params){ .flags = IORING_SETUP_CQSIZE, .cq_entries = 64 };
+	int fd = syscall(SYS_io_uring_setup, 8, &params);
+	lacks = fd < 0;
+	if (fd >= 0)
+		close(fd);
+	io_uring_file_entry__init(&ring);
+	use_file(FD_TYPES__IO_URING)->io_uring = &ring;
+	ring.id = 8;
+	ring.fown = &s.fown;
+	ring.features = params.features;
+	ring.sq_entries = 8;
+	ring.cq_entries = 64;
+	ring.sq_head = ring.cq_tail = 5;
+	ring.n_offsets = 20;
+	ring.offsets = (uint32_t *)&params.sq_off;
+	ring.rings = (ProtobufCBinaryData){ 100, bytes };
+	ring.sqes = (ProtobufCBinaryData){ 512, bytes };
+	ring.has_buffer_slots = true;
+	ring.buffer_slots = 3;
+	ring.n_buffers = 2;
+	ring.buffers = buffers;
+	for (size_t i = 0; i < 2; i++) {
+		io_uring_buffer_entry__init(&buffer[i]);
+		buffer[i].index = 1 + i;
+		buffer[i].addr = AREA;
+		buffer[i].len = 4096;
+	}
+}
+
+/* The second area becomes one of the ring. */
+static void map_ring(void)
+{
+	use_ring();
+	s.vma[1].status = VMA_AREA_REGULAR | VMA_FILE_SHARED;
+	s.vma[1].flags = 1; /* MAP_SHARED */
+	s.vma[1].shmid = 8;
+}
+
+/* What can be wrong: each change alone must be refused. */
+#define CHANGES(X)                                                                                                     \
+	X(ring_without_entry, use_ring(); s.files[7].io_uring = NULL)                                                  \
+	X(ring_of_no_entries, use_ring(); ring.sq_entries = 0)                                                         \
+	X(ring_of_odd_entries, use_ring(); ring.sq_entries = 7)                                                        \
+	X(ring_of_many_entries, use_ring(); ring.sq_entries = ring.cq_entries = 1 << 17)                               \
+	X(ring_of_few_completions, use_ring(); ring.cq_entries = 4)                                                    \
+	X(ring_with_flags, use_ring(); ring.setup_flags = IORING_SETUP_SQPOLL)                                         \
+	X(ring_with_features, use_ring(); ring.features = ~0u)                                                         \
+	X(ring_of_other_layout, use_ring(); params.cq_off.cqes += 64)                                                  \
+	X(ring_without_layout, use_ring(); ring.n_offsets = 19)                                                        \
+	X(ring_with_long_contents, use_ring(); ring.rings.len = 4096)                                                  \
+	X(ring_with_long_entries, use_ring(); ring.sqes.len = 513)                                                     \
+	X(ring_that_counts_back, use_ring(); ring.cq_tail = 6)                                                         \
+	X(ring_of_many_files, use_ring(); ring.has_file_slots = true; ring.file_slots = ~0u)                           \
+	X(ring_of_many_buffers, use_ring(); ring.buffer_slots = ~0u)                                                   \
+	X(ring_buffer_outside, use_ring(); ring.buffer_slots = 2)                                                      \
+	X(ring_buffer_twice, use_ring(); buffer[1].index = 1)                                                          \
+	X(ring_buffer_high, use_ring(); buffer[1].addr = 1ul << 63)                                                    \
+	X(ring_buffer_long, use_ring(); buffer[1].len = -1ul)                                                          \
+	X(ring_nobody_holds, map_ring(); s.n_fds = 6)
+
+#define TAKEN(X)                                                                                                       \
+	X(ring, use_ring())                                                                                            \
+	X(ring_area, map_ring())
+
+#define X(name, change)                                                                                                \
+	START_TEST(takes_##name)                                                                                       \
+	{                                                                                                              \
+		change;                                                                                                \
+		write_set();                                                                                           \
+		ck_assert(!try_plan() != lacks);                                                                       \
+	}                                                                                                              \
+	END_TEST
+TAKEN(X)
+#undef X
+
+#define X(name, change)                                                                                                \
+	START_TEST(refuses_##name)                                                                                     \
+	{                                                                                                              \
+		change;                                                                                                \
+		write_set();                                                                                           \
+		ck_assert_int_lt(try_plan(), 0);                                                                       \
+	}                                                                                                              \
+	END_TEST
+CHANGES(X)
+#undef X
+
+int main(void)
+{
+	Suite *suite = suite_create("restore_files");
+	TCase *c = tcase_create("restore_files");
+
+	log_init(AT_FDCWD, "/dev/null", LOG_ERR);
+	tcase_set_timeout(c, 60); /* only against hangs */
+	tcase_add_checked_fixture(c, setup, teardown);
+#define X(name, change) tcase_add_test(c, takes_##name);
+	TAKEN(X)
+#undef X
+#define X(name, change) tcase_add_test(c, refuses_##name);
+	CHANGES(X)
+#undef X
+	suite_add_tcase(suite, c);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
