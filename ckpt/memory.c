@@ -90,9 +90,8 @@ static int judge_area(struct dump_task *t, const struct vma *v, struct dump_file
 	static const struct {
 		const char *prefix, *kind;
 	} named[] = {
-		{ "/[uprobes]", "uprobes area" },
-		{ "[uprobes]", "uprobes area" },
-		{ "socket:", "packet socket ring" },
+		{ "/[uprobes]", "uprobes area" },    { "[uprobes]", "uprobes area" },
+		{ "socket:", "packet socket ring" }, { "anon_inode:bpf-map", "mapped BPF map" },
 		{ "anon_inode:", "device memory" },
 	};
 	const char *kind = NULL;

@@ -51,6 +51,14 @@ struct fdinfo_inotify {
 /* *list is the caller's to free. */
 int fdinfo_parse_inotify(const char *text, struct fdinfo_inotify **list, size_t *n);
 
+/* A BPF map (man 2 bpf); its name is told by bpf(2) only. */
+struct fdinfo_bpfmap {
+	uint32_t type, key_size, value_size, max_entries, flags, id;
+	uint64_t extra, memlock;
+	uint32_t frozen;
+};
+int fdinfo_parse_bpfmap(const char *text, struct fdinfo_bpfmap *m);
+
 /* A ring of io_uring(7), as fdinfo shows it when nobody is at work on it. */
 struct fdinfo_uring {
 	uint32_t sq_mask, sq_head, sq_tail, cached_sq_head;

@@ -61,6 +61,28 @@ int fdinfo_parse_pidfd(const char *text, int *pid)
 	return value && sscanf(value, "%d", pid) == 1 && *pid >= -1 ? 0 : -EBADMSG;
 }
 
+int fdinfo_parse_bpfmap(const char *text, struct fdinfo_bpfmap *m)
+{
+	const struct {
+		const char *name;
+		uint32_t *value;
+	} numbers[] = { { "map_type", &m->type },	  { "key_size", &m->key_size },
+			{ "value_size", &m->value_size }, { "max_entries", &m->max_entries },
+			{ "map_flags", &m->flags },	  { "map_id", &m->id },
+			{ "frozen", &m->frozen } };
+	const char *memlock = value_of(text, "memlock"), *extra = value_of(text, "map_extra");
+
+	*m = (struct fdinfo_bpfmap){ .memlock = memlock ? strtoull(memlock, NULL, 0) : 0,
+				     .extra = extra ? strtoull(extra, NULL, 0) : 0 }; /* the latter since 5.16 */
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		const char *value = value_of(text, numbers[i].name);
+
+		if (!value || sscanf(value, "%" SCNi32, (int32_t *)numbers[i].value) != 1)
+			return -EBADMSG;
+	}
+	return 0;
+}
+
 static const struct {
 	const char *word;
 	unsigned int value;

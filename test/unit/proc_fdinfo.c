@@ -157,6 +157,24 @@ START_TEST(uring)
 }
 END_TEST
 
+START_TEST(bpfmap)
+{
+	static const char text[] = HEAD
+		"map_type:\t1\nkey_size:\t4\nvalue_size:\t8\nmax_entries:\t5\nmap_flags:\t0x400\n"
+		"map_extra:\t0x0\nmemlock:\t960\nmap_id:\t26\nfrozen:\t1\n";
+	struct fdinfo_bpfmap m;
+
+	ck_assert_int_eq(fdinfo_parse_bpfmap(text, &m), 0);
+	ck_assert(m.type == 1 && m.key_size == 4 && m.value_size == 8 && m.max_entries == 5 && m.flags == 0x400);
+	ck_assert(m.id == 26 && m.frozen == 1 && m.memlock == 960 && !m.extra);
+	for (size_t len = 0; len < sizeof(text) - 2; len++) {
+		_cleanup_free_ char *cut = strndup(text, len);
+
+		ck_assert_int_eq(fdinfo_parse_bpfmap(cut, &m), -EBADMSG);
+	}
+}
+END_TEST
+
 START_TEST(epoll)
 {
 	struct fdinfo_watch *list;
@@ -199,6 +217,7 @@ int main(void)
 	tcase_add_test(c, inotify);
 	tcase_add_test(c, epoll);
 	tcase_add_test(c, uring);
+	tcase_add_test(c, bpfmap);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

@@ -63,6 +63,48 @@ static void map_ring(void)
 	s.vma[1].shmid = 8;
 }
 
+static BpfmapFileEntry map;
+static BpfmapDataEntry data;
+static size_t n_data, data_bytes;
+
+static void use_map(void)
+{
+	bpfmap_file_entry__init(&map);
+	bpfmap_data_entry__init(&data);
+	use_file(FD_TYPES__BPFMAP)->bpf = &map;
+	map.id = 8;
+	map.fown = &s.fown;
+	map.map_id = data.map_id = 77;
+	map.map_type = 1;
+	map.key_size = 4;
+	map.value_size = 8;
+	map.max_entries = 3;
+	map.map_name = "name";
+	data.count = 2;
+	data.keys_bytes = 8;
+	data.values_bytes = 16;
+	n_data = 1;
+	data_bytes = 24;
+}
+
+/* What stands in no other test's set. */
+static void write_all(void)
+{
+	static const char zeros[64];
+	struct image_dir dir = { .path = path, .fd = open(path, O_RDONLY | O_DIRECTORY), .partial_fd = -1 };
+	struct image_writer w;
+
+	write_set();
+	if (n_data) {
+		dir.partial_fd = dir.fd;
+		image_create(&w, &dir, IMG_BPFMAP_DATA, 0);
+		image_put(&w, &data.base);
+		image_put_bytes(&w, zeros, data_bytes);
+		ck_assert_int_eq(image_close(&w), 0);
+	}
+	close(dir.fd);
+}
+
 /* What can be wrong: each change alone must be refused. */
 #define CHANGES(X)                                                                                                     \
 	X(ring_without_entry, use_ring(); s.files[7].io_uring = NULL)                                                  \
@@ -83,17 +125,32 @@ static void map_ring(void)
 	X(ring_buffer_twice, use_ring(); buffer[1].index = 1)                                                          \
 	X(ring_buffer_high, use_ring(); buffer[1].addr = 1ul << 63)                                                    \
 	X(ring_buffer_long, use_ring(); buffer[1].len = -1ul)                                                          \
-	X(ring_nobody_holds, map_ring(); s.n_fds = 6)
+	X(ring_nobody_holds, map_ring(); s.n_fds = 6)                                                                  \
+	X(map_without_entry, use_map(); s.files[7].bpf = NULL)                                                         \
+	X(map_of_unknown_type, use_map(); map.map_type = 9)                                                            \
+	X(map_with_flags, use_map(); map.map_flags = 1 << 12)                                                          \
+	X(map_of_device, use_map(); map.ifindex = 1)                                                                   \
+	X(map_without_keys, use_map(); map.key_size = data.keys_bytes = 0)                                             \
+	X(map_with_huge_values, use_map(); map.value_size = ~0u)                                                       \
+	X(map_without_room, use_map(); map.max_entries = 0)                                                            \
+	X(map_too_full, use_map(); map.max_entries = 1)                                                                \
+	X(map_with_long_name, use_map(); map.map_name = "0123456789abcdef")                                            \
+	X(map_keys_too_short, use_map(); data.keys_bytes = 7)                                                          \
+	X(map_values_too_long, use_map(); data.values_bytes = 17; data_bytes = 25)                                     \
+	X(map_values_cut, use_map(); data_bytes = 23)                                                                  \
+	X(map_keys_behind_end, use_map(); data.keys_bytes = ~0u)
 
 #define TAKEN(X)                                                                                                       \
 	X(ring, use_ring())                                                                                            \
-	X(ring_area, map_ring())
+	X(ring_area, map_ring())                                                                                       \
+	X(map, use_map())                                                                                              \
+	X(map_without_data, use_map(); n_data = 0)
 
 #define X(name, change)                                                                                                \
 	START_TEST(takes_##name)                                                                                       \
 	{                                                                                                              \
 		change;                                                                                                \
-		write_set();                                                                                           \
+		write_all();                                                                                           \
 		ck_assert(!try_plan() != lacks);                                                                       \
 	}                                                                                                              \
 	END_TEST
@@ -104,7 +161,7 @@ TAKEN(X)
 	START_TEST(refuses_##name)                                                                                     \
 	{                                                                                                              \
 		change;                                                                                                \
-		write_set();                                                                                           \
+		write_all();                                                                                           \
 		ck_assert_int_lt(try_plan(), 0);                                                                       \
 	}                                                                                                              \
 	END_TEST
