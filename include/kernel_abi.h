@@ -70,6 +70,15 @@ struct pm_scan_arg {
 #define UFFD_FEATURE_WP_ASYNC (1 << 15)
 #endif
 
+/* linux/fanotify.h: 6.14 has the last of those that wait for an answer; glibc's sys/fanotify.h hides some: 5.19, 6.0 */
+#define FANOTIFY_PERMISSIONS 0x00170000u /* FAN_OPEN_PERM, _ACCESS_PERM, _OPEN_EXEC_PERM, _PRE_ACCESS */
+#ifndef FAN_MARK_EVICTABLE
+#define FAN_MARK_EVICTABLE 0x00000200
+#endif
+#ifndef FAN_MARK_IGNORE
+#define FAN_MARK_IGNORE 0x00000400
+#endif
+
 /* Expirations of a timerfd, linux/timerfd.h, 3.17; not in glibc's sys/timerfd.h */
 #ifndef TFD_IOC_SET_TICKS
 #define TFD_IOC_SET_TICKS _IOW('T', 0, __u64)

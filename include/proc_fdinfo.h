@@ -51,6 +51,20 @@ struct fdinfo_inotify {
 /* *list is the caller's to free. */
 int fdinfo_parse_inotify(const char *text, struct fdinfo_inotify **list, size_t *n);
 
+/* A fanotify(7) group with its marks. */
+enum fanotify_type { FANOTIFY_INODE, FANOTIFY_MOUNT, FANOTIFY_FILESYSTEM, FANOTIFY_OTHER };
+struct fdinfo_fanotify {
+	uint32_t flags, event_flags; /* as fanotify_init(2) took them */
+	size_t n;
+	struct fanotify_mark_info {
+		enum fanotify_type type;
+		uint32_t mflags; /* FAN_MARK_* that stay */
+		uint32_t mount; /* number of the mount */
+		struct fdinfo_inotify file; /* masks of all; of an inode, which; of a file system, its device */
+	} * marks; /* owned by the caller */
+};
+int fdinfo_parse_fanotify(const char *text, struct fdinfo_fanotify *f);
+
 /* A BPF map (man 2 bpf); its name is told by bpf(2) only. */
 struct fdinfo_bpfmap {
 	uint32_t type, key_size, value_size, max_entries, flags, id;

@@ -167,6 +167,53 @@ int fdinfo_parse_inotify(const char *text, struct fdinfo_inotify **list, size_t 
 	return err;
 }
 
+static int parse_mark(const char *line, struct fanotify_mark_info *m)
+{
+	struct fdinfo_inotify *w = &m->file;
+
+	*m = (struct fanotify_mark_info){ .type = FANOTIFY_OTHER };
+	if (sscanf(line,
+		   "fanotify ino:%" SCNx64 " sdev:%" SCNx32 " mflags:%" SCNx32 " mask:%" SCNx32
+		   " ignored_mask:%" SCNx32,
+		   &w->ino, &w->dev, &m->mflags, &w->mask, &w->ignored_mask) == 5) {
+		m->type = FANOTIFY_INODE;
+		return parse_handle(line, w);
+	}
+	if (sscanf(line, "fanotify mnt_id:%" SCNx32 " mflags:%" SCNx32 " mask:%" SCNx32 " ignored_mask:%" SCNx32,
+		   &m->mount, &m->mflags, &w->mask, &w->ignored_mask) == 4)
+		m->type = FANOTIFY_MOUNT;
+	else if (sscanf(line, "fanotify sdev:%" SCNx32 " mflags:%" SCNx32 " mask:%" SCNx32 " ignored_mask:%" SCNx32,
+			&w->dev, &m->mflags, &w->mask, &w->ignored_mask) == 4)
+		m->type = FANOTIFY_FILESYSTEM;
+	return 0;
+}
+
+int fdinfo_parse_fanotify(const char *text, struct fdinfo_fanotify *f)
+{
+	const char *flags = strstr(text, "\nfanotify flags:");
+	int err = 0;
+
+	*f = (struct fdinfo_fanotify){};
+	if (!flags ||
+	    sscanf(flags + 1, "fanotify flags:%" SCNx32 " event-flags:%" SCNx32, &f->flags, &f->event_flags) != 2)
+		return -EBADMSG;
+	for (const char *line = strchr(flags + 1, '\n'); line && !err; line = strchr(line, '\n')) {
+		line++;
+		if (strncmp(line, "fanotify ", 9))
+			continue;
+		struct fanotify_mark_info *larger = realloc(f->marks, (f->n + 1) * sizeof(*larger));
+		if (larger)
+			f->marks = larger;
+		err = larger ? parse_mark(line, &larger[f->n]) : -ENOMEM;
+		f->n += !err;
+	}
+	if (err) {
+		free(f->marks);
+		*f = (struct fdinfo_fanotify){};
+	}
+	return err;
+}
+
 static int parse_watch(const char *line, struct fdinfo_watch *w)
 {
 	return sscanf(line,

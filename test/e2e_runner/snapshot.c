@@ -66,13 +66,14 @@ void free_lines(struct lines *lines)
 	*lines = (struct lines){ 0 };
 }
 
-/* What epoll and inotify watch (fdinfo) is told without the number of its inode, and the handle with that in it. */
+/* What epoll, inotify and fanotify watch (fdinfo) is told without the number of its inode, and the handle with that in
+ * it. */
 static int compared_length(char *line)
 {
 	const char *end = strncmp(line, "tfd:", 4) ? NULL : strstr(line, " ino:");
 
-	if (!strncmp(line, "inotify ", 8)) {
-		char *ino = strstr(line, " ino:"), *mask = strstr(line, " mask:");
+	if (!strncmp(line, "inotify ", 8) || !strncmp(line, "fanotify ino:", 13)) {
+		char *ino = strstr(line, " ino:"), *mask = strstr(line, *line == 'i' ? " mask:" : " mflags:");
 
 		if (ino && mask)
 			memmove(ino, mask, strlen(mask) + 1);

@@ -175,6 +175,34 @@ START_TEST(bpfmap)
 }
 END_TEST
 
+START_TEST(fanotify)
+{
+	static const char text[] = HEAD
+		"fanotify flags:12 event-flags:8000\nfanotify sdev:1b mflags:0 mask:40000020 ignored_mask:0\n"
+		"fanotify mnt_id:1b mflags:40 mask:40000018 ignored_mask:3\nfanotify mnt_ns:7 mflags:0\n"
+		"fanotify ino:a7 sdev:fe00000 mflags:440 mask:0 ignored_mask:40000001 fhandle-bytes:8 "
+		"fhandle-type:1 f_handle:12c0a7004bd3adb3\n";
+	struct fdinfo_fanotify f;
+
+	ck_assert_int_eq(fdinfo_parse_fanotify(text, &f), 0);
+	ck_assert(f.flags == 0x12 && f.event_flags == 0x8000 && f.n == 4);
+	ck_assert(f.marks[0].type == FANOTIFY_FILESYSTEM && f.marks[0].file.dev == 0x1b);
+	ck_assert(f.marks[1].type == FANOTIFY_MOUNT && f.marks[1].mount == 0x1b && f.marks[1].mflags == 0x40);
+	ck_assert(f.marks[1].file.mask == 0x40000018 && f.marks[1].file.ignored_mask == 3);
+	ck_assert(f.marks[2].type == FANOTIFY_OTHER && f.marks[3].type == FANOTIFY_INODE);
+	ck_assert(f.marks[3].file.ino == 0xa7 && f.marks[3].file.handle[7] == 0xb3);
+	free(f.marks);
+	for (size_t len = 0; len < sizeof(text); len++) {
+		_cleanup_free_ char *cut = strndup(text, len);
+		int err = fdinfo_parse_fanotify(cut, &f);
+
+		ck_assert(err == 0 || err == -EBADMSG);
+		ck_assert(err == 0 || !f.marks);
+		free(f.marks);
+	}
+}
+END_TEST
+
 START_TEST(epoll)
 {
 	struct fdinfo_watch *list;
@@ -216,6 +244,7 @@ int main(void)
 	tcase_add_test(c, lock);
 	tcase_add_test(c, inotify);
 	tcase_add_test(c, epoll);
+	tcase_add_test(c, fanotify);
 	tcase_add_test(c, uring);
 	tcase_add_test(c, bpfmap);
 	suite_add_tcase(s, c);

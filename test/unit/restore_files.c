@@ -87,6 +87,35 @@ static void use_map(void)
 	data_bytes = 24;
 }
 
+static FanotifyFileEntry group;
+static FanotifyMarkEntry mark[2], *marks[2] = { &mark[0], &mark[1] };
+static FanotifyInodeMarkEntry inode_mark;
+static FanotifyMountMarkEntry mount_mark;
+static FhEntry handle;
+
+static void use_group(void)
+{
+	fanotify_file_entry__init(&group);
+	fanotify_mark_entry__init(&mark[0]);
+	fanotify_mark_entry__init(&mark[1]);
+	fanotify_inode_mark_entry__init(&inode_mark);
+	fanotify_mount_mark_entry__init(&mount_mark);
+	fh_entry__init(&handle);
+	use_file(FD_TYPES__FANOTIFY)->ffy = &group;
+	group.id = 8;
+	group.fown = &s.fown;
+	group.n_mark = 2;
+	group.mark = marks;
+	mark[0].type = MARK_TYPE__INODE;
+	mark[0].ie = &inode_mark;
+	mark[0].mask = 1;
+	inode_mark.f_handle = &handle;
+	handle.path = "/";
+	mark[1].type = MARK_TYPE__MOUNT;
+	mark[1].me = &mount_mark;
+	mount_mark.path = "/";
+}
+
 /* What stands in no other test's set. */
 static void write_all(void)
 {
@@ -126,6 +155,16 @@ static void write_all(void)
 	X(ring_buffer_high, use_ring(); buffer[1].addr = 1ul << 63)                                                    \
 	X(ring_buffer_long, use_ring(); buffer[1].len = -1ul)                                                          \
 	X(ring_nobody_holds, map_ring(); s.n_fds = 6)                                                                  \
+	X(group_without_entry, use_group(); s.files[7].ffy = NULL)                                                     \
+	X(group_with_flags, use_group(); group.faflags = 1u << 31)                                                     \
+	X(group_that_decides, use_group(); mark[0].mask = 0x10000)                                                     \
+	X(mark_without_inode, use_group(); mark[0].ie = NULL)                                                          \
+	X(mark_without_mount, use_group(); mark[1].me = NULL)                                                          \
+	X(mark_without_path, use_group(); mount_mark.path = NULL)                                                      \
+	X(mark_of_missing_mount, use_group(); mount_mark.path = "/nowhere/at/all")                                     \
+	X(mark_of_missing_file, use_group(); handle.path = "/nowhere/at/all")                                          \
+	X(mark_of_unknown_file, use_group(); handle.path = NULL)                                                       \
+	X(mark_short_handle, use_group(); handle.path = NULL; handle.bytes = 128)                                      \
 	X(map_without_entry, use_map(); s.files[7].bpf = NULL)                                                         \
 	X(map_of_unknown_type, use_map(); map.map_type = 9)                                                            \
 	X(map_with_flags, use_map(); map.map_flags = 1 << 12)                                                          \
@@ -143,6 +182,7 @@ static void write_all(void)
 #define TAKEN(X)                                                                                                       \
 	X(ring, use_ring())                                                                                            \
 	X(ring_area, map_ring())                                                                                       \
+	X(group, use_group())                                                                                          \
 	X(map, use_map())                                                                                              \
 	X(map_without_data, use_map(); n_data = 0)
 
