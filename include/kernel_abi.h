@@ -79,6 +79,14 @@ struct pm_scan_arg {
 #define FAN_MARK_IGNORE 0x00000400
 #endif
 
+/* File systems of the kernel's own: ipc/mqueue.c; linux/magic.h, 5.14 */
+#ifndef MQUEUE_MAGIC
+#define MQUEUE_MAGIC 0x19800202
+#endif
+#ifndef SECRETMEM_MAGIC
+#define SECRETMEM_MAGIC 0x5345434d
+#endif
+
 /* Expirations of a timerfd, linux/timerfd.h, 3.17; not in glibc's sys/timerfd.h */
 #ifndef TFD_IOC_SET_TICKS
 #define TFD_IOC_SET_TICKS _IOW('T', 0, __u64)
