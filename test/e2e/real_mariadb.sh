@@ -11,6 +11,7 @@ sql() {
 case $1 in
 run)
 	command -v mariadbd >/dev/null || { echo "skip: pid 0: no MariaDB (package mariadb-server)" >&2; exit 77; }
+	as_user test -x "$dir" || { echo "skip: pid 0: its user cannot reach $dir" >&2; exit 77; }
 	mkdir "$dir/data" && chown mysql "$dir/data" && cd /tmp || exit 1
 	as_user mariadb-install-db --no-defaults --datadir="$dir/data" --auth-root-authentication-method=normal \
 		--skip-test-db --skip-log-bin >"$dir/install" 2>&1 || { cat "$dir/install" >&2; exit 1; }
