@@ -34,6 +34,7 @@
 #define USUAL_GROUPS 1024
 #define NAPS 50 /* for requests on the way, of all rings together */
 #define NAP 4000000 /* ns */
+#define RESTRICTED "it has restrictions (IORING_REGISTER_RESTRICTIONS), which nothing shows"
 #define CQE_MANY (IORING_CQE_F_MORE | IORING_CQE_F_NOTIF) /* of requests that complete more than once */
 
 struct ring {
@@ -153,17 +154,18 @@ static bool has_provided_buffers(int fd)
 	return false;
 }
 
-/* What was registered, or how it was set up: each call fails for one reason or the other. */
+/*
+ * What was registered, or how it was set up: each call fails for one reason or the other. Only for a ring at rest: before
+ * Linux 5.18 some of them wait until it is.
+ */
 static const char *why_by_calls(struct ring *r)
 {
 	/* no such time, and, for kernels before 6.12, which look at that later, something where nothing may be */
 	const struct io_uring_getevents_arg arg = { .ts = 1, .pad = 1 };
 	int err = uring_register(r->fd, IORING_REGISTER_RESTRICTIONS, NULL, 0);
 
-	if (err == -EEXIST)
-		return "only one thread may use it (IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_DEFER_TASKRUN)";
 	if (err == -EACCES)
-		return "it has restrictions (IORING_REGISTER_RESTRICTIONS), which nothing shows";
+		return RESTRICTED;
 	if (err != -EBADFD)
 		return "it was not enabled yet (IORING_SETUP_R_DISABLED)";
 	if (uring_register(r->fd, IORING_REGISTER_EVENTFD, NULL, 1) == -EBUSY)
@@ -180,6 +182,7 @@ static const char *why_by_calls(struct ring *r)
 static const char *why_not(struct ring *r)
 {
 	_cleanup_close_ int other = -1;
+	int err;
 
 	r->u.p.flags = IORING_SETUP_CQSIZE;
 	r->u.p.cq_entries = r->info.cq_mask + 1;
@@ -198,8 +201,10 @@ static const char *why_not(struct ring *r)
 		return "it has registered files (IORING_REGISTER_FILES), and nothing shows which descriptors they were";
 	if (r->info.personalities)
 		return "it has registered personalities (IORING_REGISTER_PERSONALITY), which nothing shows";
-	const char *why = why_by_calls(r);
-	return why ? why : strange_request(r);
+	err = uring_register(r->fd, IORING_REGISTER_PROBE, NULL, 0);
+	if (err == -EEXIST)
+		return "only one thread may use it (IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_DEFER_TASKRUN)";
+	return err == -EACCES ? RESTRICTED : NULL;
 }
 
 static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
@@ -273,7 +278,8 @@ static int wait_for_ring(struct dump *d, const struct dump_file *f, struct ring 
 	while (!err) {
 		err = read_info(r);
 		if (!err && !on_the_way(r) && !r->info.overflows) {
-			r->why = strange_request(r);
+			r->why = why_by_calls(r);
+			r->why = r->why ? r->why : strange_request(r);
 			return r->why ? judge_ring(d, f) : 0;
 		}
 		if (d->ring_naps++ >= NAPS)
