@@ -7,6 +7,7 @@
  * it has a name in a file system: the restored one is another one, with the contents of the dump.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,13 +156,21 @@ static int put_map(struct image_writer *w, const struct fdinfo_bpfmap *m, const 
 	return 0;
 }
 
-static int write_map(struct image_writer *w, const struct dump_file *f)
+/* Their descriptor may not be one to read from; another one takes CAP_SYS_ADMIN. */
+static int get_readable(const struct dump *d, const struct dump_file *f)
+{
+	const struct map *m = f->data;
+	int fd = bpf_map_by_id(m->info.id, BPF_F_RDONLY);
+
+	return fd == -EPERM && (f->flags & O_ACCMODE) != O_WRONLY ? files_get(d, f) : fd;
+}
+
+static int write_map(struct dump *d, struct image_writer *w, const struct dump_file *f)
 {
 	const struct map *m = f->data;
 	struct contents c = {};
 
-	/* Their descriptor may not be one to read from. */
-	_cleanup_close_ int fd = bpf_map_by_id(m->info.id, BPF_F_RDONLY);
+	_cleanup_close_ int fd = get_readable(d, f);
 	int err = fd < 0 ? fd : read_map(fd, &m->info, &c);
 	if (!err)
 		err = put_map(w, &m->info, &c);
@@ -194,7 +203,7 @@ static int write_maps(struct dump *d)
 		if (!any)
 			image_create(&w, &d->images, IMG_BPFMAP_DATA, 0);
 		any = true;
-		err = write_map(&w, f);
+		err = write_map(d, &w, f);
 	}
 	int closed = any ? image_close(&w) : 0;
 	return err ? err : closed;

@@ -9,7 +9,7 @@
  *
  * Not seen: IORING_SETUP_SUBMIT_ALL, _COOP_TASKRUN, _TASKRUN_FLAG, _ATTACH_WQ, limits of workers, a clock for timeouts,
  * without which a program that follows the man pages does its work as well; IORING_SETUP_SQE128 and _CQE32 in small
- * rings that were hardly used.
+ * rings that were hardly used. Of a registered file the path is told: it is taken for the descriptor with that path.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +39,7 @@
 
 struct ring {
 	int fd; /* our own */
+	uint32_t *registered; /* ids of the registered files of info, once these are known */
 	struct fdinfo_uring info;
 	struct uring u;
 	bool iopoll;
@@ -62,7 +63,7 @@ static int read_info(struct ring *r)
 
 		if (tries)
 			nanosleep(&(struct timespec){ .tv_nsec = NAP }, NULL);
-		free(take_ptr(r->info.buffer));
+		fdinfo_free_uring(&r->info);
 		err = proc_read(proc, name, &text, NULL);
 		err = err ? err : fdinfo_parse_uring(text, &r->info);
 	}
@@ -155,8 +156,8 @@ static bool has_provided_buffers(int fd)
 }
 
 /*
- * What was registered, or how it was set up: each call fails for one reason or the other. Only for a ring at rest: before
- * Linux 5.18 some of them wait until it is.
+ * What was registered, or how it was set up: each call fails for one reason or the other. Only for a ring at rest:
+ * before Linux 5.18 some of them wait until it is.
  */
 static const char *why_by_calls(struct ring *r)
 {
@@ -197,8 +198,6 @@ static const char *why_not(struct ring *r)
 		return "it has no array of indices (IORING_SETUP_NO_SQARRAY)";
 	if (has_large_entries(r, other))
 		return "its entries are larger than usual (IORING_SETUP_SQE128, IORING_SETUP_CQE32)";
-	if (r->info.files)
-		return "it has registered files (IORING_REGISTER_FILES), and nothing shows which descriptors they were";
 	if (r->info.personalities)
 		return "it has registered personalities (IORING_REGISTER_PERSONALITY), which nothing shows";
 	err = uring_register(r->fd, IORING_REGISTER_PROBE, NULL, 0);
@@ -238,9 +237,63 @@ static size_t count_holders(const struct dump *d, const struct dump_file *f)
 	return n;
 }
 
+/* Whether a path tells of a descriptor what it is: not if many files, or both ends of one, are called like that. */
+static bool is_telling(const char *path)
+{
+	return *path == '/' || !strncmp(path, "socket:", 7);
+}
+
+/*
+ * The file that was registered under a path: the one of that path that a task holds who holds the ring. NULL: there is
+ * none, or there are several.
+ */
+static const struct dump_file *find_registered(const struct dump *d, const struct dump_file *ring, const char *path)
+{
+	const struct dump_file *found = NULL;
+
+	for (size_t i = 0; i < d->n_tasks && is_telling(path); i++) {
+		const struct dump_task *t = d->tasks[i];
+		bool holds = false;
+
+		for (size_t j = 0; j < t->n_fds; j++)
+			holds |= t->fds[j].file == ring;
+		for (size_t j = 0; j < t->n_fds && holds; j++) {
+			const struct dump_file *f = t->fds[j].file;
+
+			if (f == found || strcmp(f->link, path))
+				continue;
+			if (found)
+				return NULL;
+			found = f;
+		}
+	}
+	return found;
+}
+
+static int judge_files(struct dump *d, const struct dump_file *f, struct ring *r)
+{
+	free(r->registered);
+	r->registered = calloc(r->info.files + 1, sizeof(*r->registered));
+	if (!r->registered)
+		return log_errno(ENOMEM, "%s of task %d", f->where, f->pid);
+	for (size_t i = 0; i < r->info.files && !r->why; i++) {
+		const struct dump_file *file = find_registered(d, f, r->info.file[i].path);
+
+		r->registered[i] = file ? file->id : 0;
+		if (!file)
+			r->why = "it has registered files (IORING_REGISTER_FILES) that are not one descriptor of its "
+				 "holder, by their path";
+	}
+	return 0;
+}
+
 static int judge_ring(struct dump *d, const struct dump_file *f)
 {
 	struct ring *r = f->data;
+	int err = judge_files(d, f, r);
+
+	if (err)
+		return err;
 
 	if (!r->why && f->in_flight)
 		r->why = "it is in flight in a UNIX socket";
@@ -378,6 +431,22 @@ static int fill_buffers(const struct ring *r, IoUringFileEntry *to, struct arena
 	return 0;
 }
 
+static int fill_files(const struct ring *r, IoUringFileEntry *to, struct arena *arena)
+{
+	IoUringSlotEntry *e = arena_get(arena, r->info.files * sizeof(*e) + 1);
+
+	to->files = arena_get(arena, r->info.files * sizeof(*to->files) + 1);
+	if (!e || !to->files)
+		return -ENOMEM;
+	for (size_t i = 0; i < r->info.files; i++) {
+		io_uring_slot_entry__init(&e[i]);
+		e[i].index = r->info.file[i].index;
+		e[i].file_id = r->registered[i];
+		to->files[to->n_files++] = &e[i];
+	}
+	return 0;
+}
+
 static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena)
 {
 	struct ring *r = f->data;
@@ -404,7 +473,8 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct 
 	to->has_buffer_slots = r->info.n_buffers;
 	to->buffer_slots = r->info.n_buffers;
 	e->io_uring = to;
-	return fill_buffers(r, to, arena);
+	int err = fill_buffers(r, to, arena);
+	return err ? err : fill_files(r, to, arena);
 }
 
 static void forget(void *data)
@@ -414,7 +484,8 @@ static void forget(void *data)
 	if (!r)
 		return;
 	uring_unmap(&r->u);
-	free(r->info.buffer);
+	fdinfo_free_uring(&r->info);
+	free(r->registered);
 	if (r->fd >= 0)
 		close(r->fd);
 }

@@ -78,18 +78,25 @@ struct fdinfo_uring {
 	uint32_t sq_mask, sq_head, sq_tail, cached_sq_head;
 	uint32_t cq_mask, cq_head, cq_tail, cached_cq_tail;
 	int sq_thread; /* of IORING_SETUP_SQPOLL; -1: none */
-	uint32_t n_files, files; /* size of the table of registered files; how many there are in it */
+	uint32_t n_files; /* size of the table of registered files, and those in it */
+	size_t files;
+	struct uring_file {
+		uint32_t index;
+		char *path; /* as the link of a descriptor has it */
+	} * file; /* owned by the caller */
 	uint32_t n_buffers; /* the same of buffers */
 	size_t buffers;
 	struct uring_buffer {
 		uint32_t index;
 		uint64_t addr, len;
-	} * buffer; /* owned by the caller */
+	} * buffer; /* the same */
 	uint32_t polls, overflows,
 		personalities; /* requests that wait for a file; completions without room; identities */
 };
 /* -EAGAIN: somebody is. */
 int fdinfo_parse_uring(const char *text, struct fdinfo_uring *u);
+/* Frees what it owns. */
+void fdinfo_free_uring(struct fdinfo_uring *u);
 
 /* What an epoll descriptor watches. */
 struct fdinfo_watch {

@@ -16,6 +16,7 @@
 
 #include "cleanup.h"
 #include "io_uring_map.h"
+#include "late_files.h"
 #include "log.h"
 #include "plan.h"
 #include "task.h"
@@ -42,6 +43,9 @@ static const char *check_entry(const IoUringFileEntry *e)
 		return "its counters are";
 	if (e->file_slots > SLOTS_MAX || e->buffer_slots > SLOTS_MAX)
 		return "its tables are";
+	for (size_t i = 0; i < e->n_files; last = e->files[i++]->index)
+		if (e->files[i]->index >= e->file_slots || (i && e->files[i]->index <= last))
+			return "its files are";
 	for (size_t i = 0; i < e->n_buffers; last = e->buffers[i++]->index)
 		if (e->buffers[i]->index >= e->buffer_slots || (i && e->buffers[i]->index <= last))
 			return "its buffers are";
@@ -93,21 +97,52 @@ static int io_uring_read(struct plan *plan, struct plan_file *file)
 
 static int io_uring_resolve(struct plan *plan, struct plan_file *file)
 {
+	const IoUringFileEntry *e = file->entry->io_uring;
+	struct plan_file **targets = file->data = plan_alloc(plan, e->n_files * sizeof(*targets) + 1);
+
+	if (!targets)
+		return -ENOMEM;
+	for (size_t i = 0; i < e->n_files; i++) {
+		targets[i] = plan_file_by_id(plan, e->files[i]->file_id);
+		if (targets[i] && targets[i]->kind && targets[i] != file)
+			continue;
+		plan_refuse(plan, "files.img: a registered file of io_uring 0x%x is not in the images", file->id);
+		targets[i] = NULL;
+	}
 	if (!file->with->owner && (file->map[0].owner || file->map[1].owner))
 		plan_refuse(plan, "io_uring 0x%x is mapped, but nobody has a descriptor of it", file->id);
 	return 0;
 }
 
-/* Who maps it needs a descriptor. */
+static bool give_owner(struct plan_file *file, struct plan_task *task)
+{
+	struct plan_task *owner = plan_common_ancestor(file->owner, task);
+	bool moved = owner != file->owner;
+
+	file->owner = owner;
+	return moved;
+}
+
+/* Who maps it needs a descriptor, its owner all registered files. */
 static bool io_uring_reach(struct plan *plan, struct plan_file *file)
 {
-	struct plan_task *owner = plan_common_ancestor(file->map[0].owner, file->map[1].owner);
+	struct plan_task *maps = plan_common_ancestor(file->map[0].owner, file->map[1].owner);
+	struct plan_file **targets = file->data;
+	bool moved = give_owner(file, maps);
 
-	owner = plan_common_ancestor(owner, file->owner);
-	if (owner == file->owner)
-		return false;
-	file->owner = owner;
-	return true;
+	for (size_t i = 0; i < file->entry->io_uring->n_files; i++)
+		if (targets[i])
+			moved |= give_owner(targets[i]->with, file->owner);
+	return moved;
+}
+
+static void io_uring_used_by(struct plan *plan, struct plan_file *file, struct plan_task *ancestor)
+{
+	struct plan_file **targets = file->data;
+
+	for (size_t i = 0; i < file->entry->io_uring->n_files; i++)
+		if (targets[i] && late_add_user(plan, targets[i], file->owner))
+			plan_refuse(plan, "not enough memory");
 }
 
 static int io_uring_map(struct plan *plan, struct plan_file *file, int flags)
@@ -195,15 +230,22 @@ static void copy_contents(const struct uring *u, const IoUringFileEntry *e)
 		array[i] = i;
 }
 
-static int register_files(const struct plan_file *file, uint32_t n)
+/* When all files are open, also those that were waited for. */
+static int io_uring_finish(struct plan *plan, struct plan_file *file)
 {
+	const IoUringFileEntry *e = file->entry->io_uring;
+	struct plan_file **targets = file->data;
+	uint32_t n = e->file_slots;
+
 	if (!n)
 		return 0;
-	_cleanup_free_ int *none = malloc(n * sizeof(*none));
-	if (!none)
+	_cleanup_free_ int *list = malloc(n * sizeof(*list));
+	if (!list)
 		return log_errno(ENOMEM, "io_uring 0x%x", file->id);
-	memset(none, 0xff, n * sizeof(*none));
-	int err = uring_register(file->fd, IORING_REGISTER_FILES, none, n);
+	memset(list, 0xff, n * sizeof(*list));
+	for (size_t i = 0; i < e->n_files; i++)
+		list[e->files[i]->index] = targets[i]->fd;
+	int err = uring_register(file->fd, IORING_REGISTER_FILES, list, n);
 	return err < 0 ? log_errno(-err, "can't give io_uring 0x%x a table of %u files (see ulimit -n)", file->id, n)
 		       : 0;
 }
@@ -226,7 +268,7 @@ static int io_uring_open(struct plan *plan, struct plan_file *file)
 	if (!err)
 		copy_contents(&u, e);
 	uring_unmap(&u);
-	return err ? err : register_files(file, e->file_slots);
+	return err;
 }
 
 const struct restore_fd_kind restore_fd_io_uring = {
@@ -235,6 +277,8 @@ const struct restore_fd_kind restore_fd_io_uring = {
 	.read = io_uring_read,
 	.resolve = io_uring_resolve,
 	.reach = io_uring_reach,
+	.used_by = io_uring_used_by,
 	.open = io_uring_open,
 	.map = io_uring_map,
+	.finish = io_uring_finish,
 };

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "file_handle.h"
 #include "proc_fdinfo.h"
 
 static const char *next_line(const char *line)
@@ -51,11 +52,8 @@ static uint32_t count(const char *text, const char *name)
 {
 	uint32_t n = 0;
 
-	for (const char *line = list_of(text, name); is_entry(line); line = next_line(line)) {
-		const char *end = next_line(line), *none = strstr(line, ": <none>\n");
-
-		n += !none || none > end;
-	}
+	for (const char *line = list_of(text, name); is_entry(line); line = next_line(line))
+		n++;
 	return n;
 }
 
@@ -73,6 +71,37 @@ static int parse_buffers(const char *text, struct fdinfo_uring *u)
 		u->buffer[u->buffers++] = b;
 	}
 	return 0;
+}
+
+/* An empty place is left out, or told as <none> by older kernels. */
+static int parse_files(const char *text, struct fdinfo_uring *u)
+{
+	for (const char *line = list_of(text, "UserFiles"); is_entry(line); line = next_line(line)) {
+		struct uring_file f;
+		int at = 0;
+
+		if (sscanf(line, " %" SCNu32 ": %n", &f.index, &at) != 1 || !at || line[at] == '<')
+			continue;
+		struct uring_file *larger = realloc(u->file, (u->files + 1) * sizeof(f));
+		if (!larger)
+			return -ENOMEM;
+		u->file = larger;
+		f.path = strndup(line + at, strcspn(line + at, "\n"));
+		if (!f.path)
+			return -ENOMEM;
+		mountinfo_unescape(f.path);
+		u->file[u->files++] = f;
+	}
+	return 0;
+}
+
+void fdinfo_free_uring(struct fdinfo_uring *u)
+{
+	for (size_t i = 0; i < u->files; i++)
+		free(u->file[i].path);
+	free(u->file);
+	free(u->buffer);
+	*u = (struct fdinfo_uring){};
 }
 
 int fdinfo_parse_uring(const char *text, struct fdinfo_uring *u)
@@ -93,14 +122,13 @@ int fdinfo_parse_uring(const char *text, struct fdinfo_uring *u)
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		if (!number(text, numbers[i].name, numbers[i].value))
 			return -EBADMSG;
-	u->files = count(text, "UserFiles");
 	u->polls = count(text, "PollList");
 	u->overflows = count(text, "CqOverflowList");
 	u->personalities = count(text, "Personalities");
 	int err = parse_buffers(text, u);
+	if (!err)
+		err = parse_files(text, u);
 	if (err)
-		free(u->buffer);
-	if (err)
-		u->buffer = NULL;
+		fdinfo_free_uring(u);
 	return err;
 }

@@ -51,7 +51,7 @@ static void prepare(struct ring *r, uint64_t data)
 	uint32_t slot = r->tail & (r->p.sq_entries - 1);
 
 	r->sqes[slot] = (struct io_uring_sqe){
-		.opcode = IORING_OP_READ, .fd = file, .addr = (uint64_t)&byte, .len = 1, .off = 3, .user_data = data
+		.opcode = IORING_OP_READ, .fd = file, .addr = (uintptr_t)&byte, .len = 1, .off = 3, .user_data = data
 	};
 	at(r, r->p.sq_off.array)[slot] = slot;
 	__atomic_store_n(at(r, r->p.sq_off.tail), ++r->tail, __ATOMIC_RELEASE);
@@ -59,7 +59,7 @@ static void prepare(struct ring *r, uint64_t data)
 
 static void submit(struct ring *r, unsigned int n)
 {
-	must(syscall(SYS_io_uring_enter, r->fd, n, n, IORING_ENTER_GETEVENTS, NULL, 0) == n);
+	must(syscall(SYS_io_uring_enter, r->fd, n, n, IORING_ENTER_GETEVENTS, NULL, 0) == (long)n);
 }
 
 static void take(struct ring *r, uint64_t data)

@@ -1,18 +1,20 @@
 /*
- * What tasks have with rings of io_uring(7): registered buffers, with empty places between them; a table for registered
- * files, all of them empty; a thread that waits for a completion; a kernel thread that has worked for the task.
+ * What tasks have with rings of io_uring(7): registered buffers, with empty places between them; registered files: a
+ * regular one and a socket, with empty places, too; a thread that waits for a completion; a kernel thread that has
+ * worked for the task.
  */
 #include "e2e.h"
 
 #include <linux/io_uring.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 static struct io_uring_params p;
 static uint8_t *rings;
 static struct io_uring_sqe *sqes;
-static int fd, file;
+static int fd, file, pair[2];
 static char buffer[3][5000];
 
 static uint32_t *at(uint32_t offset)
@@ -75,11 +77,10 @@ static void *wait_for_one(void *arg)
 static void register_all(void)
 {
 	struct iovec list[5] = { [1] = { buffer[0], 4096 }, [3] = { buffer[1], 5000 } };
-	int none[7];
+	int files[7] = { -1, -1, file, -1, pair[1], -1, -1 };
 
-	memset(none, 0xff, sizeof(none));
 	must(!syscall(SYS_io_uring_register, fd, IORING_REGISTER_BUFFERS, list, 5));
-	must(!syscall(SYS_io_uring_register, fd, IORING_REGISTER_FILES, none, 7));
+	must(!syscall(SYS_io_uring_register, fd, IORING_REGISTER_FILES, files, 7));
 }
 
 int main(int argc, char **argv)
@@ -96,6 +97,7 @@ int main(int argc, char **argv)
 	file = open("file", O_CREAT | O_RDWR, 0600);
 	memset(buffer[2], 'x', sizeof(buffer[2]));
 	must(file >= 0 && write(file, buffer[2], 5000) == 5000);
+	must(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
 	register_all();
 	read_elsewhere();
 	read_into(3, 4000);
@@ -109,6 +111,14 @@ int main(int argc, char **argv)
 	read_into(3, 4000);
 	read_into(0, -EFAULT);
 	read_elsewhere();
+	submit((struct io_uring_sqe){
+		.opcode = IORING_OP_SEND, .fd = 4, .flags = IOSQE_FIXED_FILE, .addr = (uint64_t) "hello", .len = 6 });
+	same(take().res, 6);
+	must(read(pair[0], buffer[0], 100) == 6 && !strcmp(buffer[0], "hello"));
+	submit((struct io_uring_sqe){ .opcode = IORING_OP_FSYNC, .fd = 2, .flags = IOSQE_FIXED_FILE });
+	same(take().res, 0);
+	submit((struct io_uring_sqe){ .opcode = IORING_OP_FSYNC, .fd = 3, .flags = IOSQE_FIXED_FILE });
+	same(take().res, -EBADF);
 	int one = file;
 	struct io_uring_files_update update = { .offset = 6, .fds = (uint64_t)&one };
 	must(syscall(SYS_io_uring_register, fd, IORING_REGISTER_FILES_UPDATE, &update, 1) == 1);

@@ -8,7 +8,7 @@ static void start_timeout(int fd, const struct io_uring_params *p, uint8_t *ring
 {
 	static const struct __kernel_timespec soon = { 0, 60000000 };
 
-	sqes[0] = (struct io_uring_sqe){ .opcode = IORING_OP_TIMEOUT, .addr = (uint64_t)&soon, .len = 1 };
+	sqes[0] = (struct io_uring_sqe){ .opcode = IORING_OP_TIMEOUT, .addr = (uintptr_t)&soon, .len = 1 };
 	__atomic_store_n((uint32_t *)(rings + p->sq_off.tail), 1, __ATOMIC_RELEASE);
 	must(syscall(SYS_io_uring_enter, fd, 1, 0, 0, NULL, 0) == 1);
 }

@@ -129,7 +129,8 @@ static const char uring_text[] = HEAD
 	"SqMask:\t0x7\nSqHead:\t9\nSqTail:\t10\nCachedSqHead:\t9\nCqMask:\t0xf\nCqHead:\t4\nCqTail:\t6\nCachedCqTail:"
 	"\t6\n"
 	"SQEs:\t1\n    1: opcode:READ, fd:5, flags:0, off:0\nCQEs:\t2\n    4: user_data:0, res:-4, flags:0\n"
-	"    5: user_data:0, res:1, flags:0\nSqThread:\t-1\nSqThreadCpu:\t-1\nUserFiles:\t3\n    1: /PollList:\\040x\n"
+	"    5: user_data:0, res:1, flags:0\nSqThread:\t-1\nSqThreadCpu:\t-1\nUserFiles:\t3\n    0: <none>\n    1: "
+	"/PollList:\\040x\n"
 	"UserBufs:\t10001\n    0: <none>\n    2: 0x7f00/4096\n10000: 0x8000/1\n"
 	"PollList:\n  op=22, task_works=0\nCqOverflowList:\n  user_data=1, res=2, flags=0\nNAPI:\tdisabled\n";
 
@@ -144,15 +145,16 @@ START_TEST(uring)
 	ck_assert(u.buffer[0].index == 2 && u.buffer[0].addr == 0x7f00 && u.buffer[0].len == 4096);
 	ck_assert(u.buffer[1].index == 10000 && u.buffer[1].addr == 0x8000 && u.buffer[1].len == 1);
 	ck_assert(u.polls == 1 && u.overflows == 1 && !u.personalities);
-	free(u.buffer);
+	ck_assert(u.file[0].index == 1 && !strcmp(u.file[0].path, "/PollList: x"));
+	fdinfo_free_uring(&u);
 	ck_assert_int_eq(fdinfo_parse_uring(HEAD, &u), -EAGAIN); /* somebody is at work on it */
 	for (size_t len = 0; len < sizeof(uring_text); len++) {
 		_cleanup_free_ char *cut = strndup(uring_text, len);
 		int err = fdinfo_parse_uring(cut, &u);
 
 		ck_assert(err == 0 || err == -EAGAIN || err == -EBADMSG);
-		ck_assert(err == 0 || !u.buffer);
-		free(u.buffer);
+		ck_assert(err == 0 || (!u.buffer && !u.file));
+		fdinfo_free_uring(&u);
 	}
 }
 END_TEST

@@ -18,6 +18,7 @@ static FileEntry *use_file(FdTypes type)
 
 static IoUringFileEntry ring;
 static IoUringBufferEntry buffer[2], *buffers[2] = { &buffer[0], &buffer[1] };
+static IoUringSlotEntry slot, *slots[1] = { &slot };
 static struct io_uring_params params;
 static bool lacks; /* this machine cannot have the file */
 
@@ -46,6 +47,13 @@ static void use_ring(void)
 	ring.buffer_slots = 3;
 	ring.n_buffers = 2;
 	ring.buffers = buffers;
+	io_uring_slot_entry__init(&slot);
+	slot.index = 1;
+	slot.file_id = 3;
+	ring.has_file_slots = true;
+	ring.file_slots = 2;
+	ring.n_files = 1;
+	ring.files = slots;
 	for (size_t i = 0; i < 2; i++) {
 		io_uring_buffer_entry__init(&buffer[i]);
 		buffer[i].index = 1 + i;
@@ -148,8 +156,11 @@ static void write_all(void)
 	X(ring_with_long_contents, use_ring(); ring.rings.len = 4096)                                                  \
 	X(ring_with_long_entries, use_ring(); ring.sqes.len = 513)                                                     \
 	X(ring_that_counts_back, use_ring(); ring.cq_tail = 6)                                                         \
-	X(ring_of_many_files, use_ring(); ring.has_file_slots = true; ring.file_slots = ~0u)                           \
+	X(ring_of_many_files, use_ring(); ring.file_slots = ~0u)                                                       \
 	X(ring_of_many_buffers, use_ring(); ring.buffer_slots = ~0u)                                                   \
+	X(ring_file_outside, use_ring(); slot.index = 2)                                                               \
+	X(ring_file_missing, use_ring(); slot.file_id = 77)                                                            \
+	X(ring_file_itself, use_ring(); slot.file_id = 8)                                                              \
 	X(ring_buffer_outside, use_ring(); ring.buffer_slots = 2)                                                      \
 	X(ring_buffer_twice, use_ring(); buffer[1].index = 1)                                                          \
 	X(ring_buffer_high, use_ring(); buffer[1].addr = 1ul << 63)                                                    \
