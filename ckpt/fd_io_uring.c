@@ -42,7 +42,8 @@ struct ring {
 	uint32_t *registered; /* ids of the registered files of info, once these are known */
 	struct fdinfo_uring info;
 	struct uring u;
-	bool iopoll;
+	uint32_t setup_flags;
+	bool asked; /* its only user has said all */
 	const char *why, *remedy; /* it cannot be dumped; NULL: it can */
 };
 
@@ -159,24 +160,63 @@ static bool has_provided_buffers(int fd)
  * What was registered, or how it was set up: each call fails for one reason or the other. Only for a ring at rest:
  * before Linux 5.18 some of them wait until it is.
  */
-static const char *why_by_calls(struct ring *r)
+static const char *why_by_calls(int (*call)(void *arg, uint32_t opcode, uint32_t n), void *arg)
 {
-	/* no such time, and, for kernels before 6.12, which look at that later, something where nothing may be */
-	const struct io_uring_getevents_arg arg = { .ts = 1, .pad = 1 };
-	int err = uring_register(r->fd, IORING_REGISTER_RESTRICTIONS, NULL, 0);
+	int err = call(arg, IORING_REGISTER_RESTRICTIONS, 0);
 
 	if (err == -EACCES)
 		return RESTRICTED;
 	if (err != -EBADFD)
 		return "it was not enabled yet (IORING_SETUP_R_DISABLED)";
-	if (uring_register(r->fd, IORING_REGISTER_EVENTFD, NULL, 1) == -EBUSY)
+	if (call(arg, IORING_REGISTER_EVENTFD, 1) == -EBUSY)
 		return "it tells an eventfd of completions (IORING_REGISTER_EVENTFD), and nothing shows which";
-	if (uring_register(r->fd, URING_REGISTER_MEM_REGION, NULL, 1) == -EBUSY)
+	if (call(arg, URING_REGISTER_MEM_REGION, 1) == -EBUSY)
 		return "it has a region of memory for arguments (IORING_REGISTER_MEM_REGION), which nothing shows";
-	if (has_provided_buffers(r->fd))
-		return "it has provided buffers, which nothing shows";
-	r->iopoll = !uring_enter(r->fd, 0, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg, sizeof(arg));
 	return NULL;
+}
+
+static int call_ourselves(void *arg, uint32_t opcode, uint32_t n)
+{
+	const struct ring *r = arg;
+
+	return uring_register(r->fd, opcode, NULL, n);
+}
+
+struct main_thread {
+	struct dump_thread *th;
+	uint64_t fd; /* the ring's */
+};
+
+static int call_in_thread(void *arg, uint32_t opcode, uint32_t n)
+{
+	const struct main_thread *m = arg;
+
+	return remote_do(&m->th->remote, NULL, SYS_io_uring_register, m->fd, opcode, 0, n);
+}
+
+/* What is asked of a ring when it is at rest. */
+static const char *why_at_rest(struct ring *r)
+{
+	/* no such time, and, for kernels before 6.12, which look at that later, something where nothing may be */
+	const struct io_uring_getevents_arg arg = { .ts = 1, .pad = 1 };
+	bool single = r->setup_flags & IORING_SETUP_SINGLE_ISSUER;
+	const char *why = single ? NULL : why_by_calls(call_ourselves, r);
+
+	if (why)
+		return why;
+	if (single && !r->asked)
+		return "only one thread may use it (IORING_SETUP_SINGLE_ISSUER), and that is not the main thread of "
+		       "the "
+		       "only process that holds it";
+	if (!single && has_provided_buffers(r->fd))
+		return "it has provided buffers, which nothing shows";
+	/* nobody but its user may wait for completions of one whose work he does himself */
+	if (single && uring_enter(r->fd, 0, IORING_ENTER_GETEVENTS, NULL, 0) == -EEXIST)
+		r->setup_flags |= IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+	int err = uring_enter(r->fd, 0, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg, sizeof(arg));
+	if (!err || err == -EEXIST)
+		r->setup_flags |= IORING_SETUP_IOPOLL;
+	return strange_request(r);
 }
 
 /* What stands in the way, before anybody waits for anything. */
@@ -201,8 +241,7 @@ static const char *why_not(struct ring *r)
 	if (r->info.personalities)
 		return "it has registered personalities (IORING_REGISTER_PERSONALITY), which nothing shows";
 	err = uring_register(r->fd, IORING_REGISTER_PROBE, NULL, 0);
-	if (err == -EEXIST)
-		return "only one thread may use it (IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_DEFER_TASKRUN)";
+	r->setup_flags = err == -EEXIST ? IORING_SETUP_SINGLE_ISSUER : 0;
 	return err == -EACCES ? RESTRICTED : NULL;
 }
 
@@ -294,7 +333,6 @@ static int judge_ring(struct dump *d, const struct dump_file *f)
 
 	if (err)
 		return err;
-
 	if (!r->why && f->in_flight)
 		r->why = "it is in flight in a UNIX socket";
 	if (!r->why && r->info.buffers && count_holders(d, f) > 1)
@@ -310,6 +348,29 @@ static int32_t on_the_way(const struct ring *r)
 	int32_t n = (r->info.cached_sq_head - dropped) - (r->info.cached_cq_tail + lost);
 
 	return r->info.polls && n >= 0 && n < (int32_t)r->info.polls ? (int32_t)r->info.polls : n;
+}
+
+/* Work that was put off until its user asks for completions is done then. */
+int io_uring_ask_main(struct dump_thread *th)
+{
+	struct dump *d = th->task->dump;
+
+	for (size_t i = 0; i < th->task->n_fds; i++) {
+		struct dump_file *f = th->task->fds[i].file;
+		struct ring *r = f->kind == &dump_fd_io_uring ? f->data : NULL;
+		struct main_thread m = { th, th->task->fds[i].fd };
+
+		if (!r || r->why || r->asked || !(r->setup_flags & IORING_SETUP_SINGLE_ISSUER) ||
+		    count_holders(d, f) > 1 || call_in_thread(&m, IORING_REGISTER_PROBE, 0) == -EEXIST)
+			continue;
+		r->asked = true;
+		remote_do(&th->remote, NULL, SYS_io_uring_enter, m.fd, 0, 0, IORING_ENTER_GETEVENTS);
+		r->why = why_by_calls(call_in_thread, &m);
+		int err = r->why ? judge_ring(d, f) : 0;
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 /* What a request on the way has to tell may wait for any thread to go on: each does, for a moment. */
@@ -331,8 +392,7 @@ static int wait_for_ring(struct dump *d, const struct dump_file *f, struct ring 
 	while (!err) {
 		err = read_info(r);
 		if (!err && !on_the_way(r) && !r->info.overflows) {
-			r->why = why_by_calls(r);
-			r->why = r->why ? r->why : strange_request(r);
+			r->why = why_at_rest(r);
 			return r->why ? judge_ring(d, f) : 0;
 		}
 		if (d->ring_naps++ >= NAPS)
@@ -458,7 +518,7 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct 
 	to->id = f->id;
 	to->flags = f->flags;
 	to->fown = (FownEntry *)&f->fown;
-	to->setup_flags = r->iopoll ? IORING_SETUP_IOPOLL : 0;
+	to->setup_flags = r->setup_flags;
 	to->features = r->u.p.features;
 	to->sq_entries = r->u.p.sq_entries;
 	to->cq_entries = r->u.p.cq_entries;

@@ -6,6 +6,7 @@
 
 struct dump_file;
 struct dump_task;
+struct dump_thread;
 struct vma;
 
 bool io_uring_is_area(const struct vma *v);
@@ -13,6 +14,8 @@ bool io_uring_is_area(const struct vma *v);
 int io_uring_judge_area(struct dump_task *t, const struct vma *v, struct dump_file **file);
 /* Whether the task has any ring that ckpt could see. */
 bool io_uring_has(const struct dump_task *t);
+/* Lets the main thread say what only it may, of rings that only one thread may use. Returns 0 or -errno (logged). */
+int io_uring_ask_main(struct dump_thread *th);
 /* Waits for requests of its rings that are on the way, and says which do not end. Returns 0 or -errno (logged). */
 int io_uring_wait(struct dump_task *t);
 

@@ -16,6 +16,9 @@ static int ask_thread(struct dump_thread *th)
 {
 	if (!io_uring_has(th->task))
 		return 0;
+	int asked = th->tid == th->task->pid ? io_uring_ask_main(th) : 0;
+	if (asked)
+		return asked;
 	for (uint64_t i = 0; i < RING_FDS; i++) {
 		int err = remote_do(&th->remote, NULL, SYS_io_uring_enter, i, 0, 0, IORING_ENTER_REGISTERED_RING);
 

@@ -106,6 +106,14 @@ struct pm_scan_arg {
 #define SIOCUNIXFILE 0x89e0
 #endif
 
+/* linux/io_uring.h: 6.0 and 6.1 */
+#ifndef IORING_SETUP_SINGLE_ISSUER
+#define IORING_SETUP_SINGLE_ISSUER (1U << 12)
+#endif
+#ifndef IORING_SETUP_DEFER_TASKRUN
+#define IORING_SETUP_DEFER_TASKRUN (1U << 13)
+#endif
+
 /* io_uring_register(2), linux/io_uring.h: 6.8 and 6.13 */
 #define URING_REGISTER_PBUF_STATUS 26
 #define URING_REGISTER_MEM_REGION 34

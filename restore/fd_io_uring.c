@@ -3,6 +3,7 @@
  * move by requests alone: as many that do nothing are made, by a helper that ends then, so that no task of the tree is
  * known as one that has used the ring. Then rings and entries get the contents that they had.
  *
+ * One that only the main thread of its owner may use is made and used by that itself.
  * Areas are mapped by the blob (restorer_alone.h), buffers registered by part_io_uring.c.
  */
 #include <errno.h>
@@ -16,11 +17,14 @@
 
 #include "cleanup.h"
 #include "io_uring_map.h"
+#include "kernel_abi.h"
 #include "late_files.h"
 #include "log.h"
 #include "plan.h"
 #include "task.h"
 
+#define SETUP_FLAGS                                                                                                    \
+	(IORING_SETUP_IOPOLL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
 #define SLOTS_MAX (1u << 20) /* more than the kernel allows in either table */
 
 static bool is_size(uint32_t n, uint32_t max)
@@ -35,7 +39,7 @@ static const char *check_entry(const IoUringFileEntry *e)
 	if (!is_size(e->sq_entries, IO_URING_SQ_MAX) || !is_size(e->cq_entries, IO_URING_CQ_MAX) ||
 	    e->cq_entries < e->sq_entries)
 		return "its sizes are";
-	if (e->setup_flags & ~IORING_SETUP_IOPOLL)
+	if (e->setup_flags & ~SETUP_FLAGS)
 		return "its flags are";
 	if (e->n_offsets != URING_OFFSETS)
 		return "its offsets are";
@@ -136,10 +140,27 @@ static bool io_uring_reach(struct plan *plan, struct plan_file *file)
 	return moved;
 }
 
+static bool is_single(const struct plan_file *file)
+{
+	return file->entry->io_uring->setup_flags & IORING_SETUP_SINGLE_ISSUER;
+}
+
+/* Whether nobody holds it but who opens it. */
+static bool belongs_to_owner(const struct plan *plan, const struct plan_file *file)
+{
+	for (size_t i = 0; i < plan->n_tasks; i++)
+		for (size_t f = 0; f < plan->tasks[i].n_fds; f++)
+			if (plan->tasks[i].fds[f].file == file && &plan->tasks[i] != file->owner)
+				return false;
+	return file->first;
+}
+
 static void io_uring_used_by(struct plan *plan, struct plan_file *file, struct plan_task *ancestor)
 {
 	struct plan_file **targets = file->data;
 
+	if (is_single(file) && !belongs_to_owner(plan, file))
+		plan_refuse(plan, "io_uring 0x%x: only one thread may use it, but several tasks have it", file->id);
 	for (size_t i = 0; i < file->entry->io_uring->n_files; i++)
 		if (targets[i] && late_add_user(plan, targets[i], file->owner))
 			plan_refuse(plan, "not enough memory");
@@ -192,6 +213,11 @@ static int count_by_helper(struct plan *plan, const struct uring *u, const struc
 
 	if (!e->sq_head && !e->cq_tail)
 		return 0;
+	if (is_single(file)) { /* by its owner's main thread, which it belongs to */
+		int err = count_up(u, file->fd, e);
+
+		return err ? log_errno(-err, "can't let io_uring 0x%x count up", file->id) : 0;
+	}
 	pid_t helper = tree_fork_anonymous(plan, 0);
 	if (!helper) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);

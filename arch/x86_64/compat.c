@@ -26,6 +26,8 @@ long compat_number(long nr)
 		return 238;
 	case SYS_io_uring_enter:
 		return 426;
+	case SYS_io_uring_register:
+		return 427;
 	}
 	return -1;
 }

@@ -62,9 +62,11 @@ static bool ready;
 
 static void *use_by_index(void *arg)
 {
-	struct ring *r = arg;
+	struct ring *r = arg, single = set_up(URING_SETUP_SINGLE_ISSUER);
 	struct io_uring_rsrc_update update = { .offset = -1u, .data = r->fd };
 
+	if (single.fd >= 0)
+		expect(&single, "SINGLE_ISSUER");
 	/* a request makes the thread known as one that uses rings */
 	submit(r, (struct io_uring_sqe){ .opcode = IORING_OP_NOP });
 	take(r);
@@ -103,7 +105,6 @@ static void set_up_strange_ones(void)
 	int one = eventfd(0, 0);
 	struct ring files = set_up(0), told = set_up(0), buffers = set_up(0), gone = set_up(0);
 	struct ring disabled = set_up(IORING_SETUP_R_DISABLED), polled = set_up(IORING_SETUP_SQPOLL);
-	struct ring single = set_up(URING_SETUP_SINGLE_ISSUER);
 
 	must(!syscall(SYS_io_uring_register, files.fd, IORING_REGISTER_FILES, &one, 1));
 	expect(&files, "registered files");
@@ -117,8 +118,6 @@ static void set_up_strange_ones(void)
 	e2e_expect("%d area %lx io_uring closed", getpid(), (long)gone.rings);
 	expect(&disabled, "R_DISABLED");
 	expect(&polled, "SQPOLL");
-	if (single.fd >= 0)
-		expect(&single, "SINGLE_ISSUER");
 }
 
 int main(int argc, char **argv)

@@ -150,6 +150,7 @@ static void write_all(void)
 	X(ring_of_many_entries, use_ring(); ring.sq_entries = ring.cq_entries = 1 << 17)                               \
 	X(ring_of_few_completions, use_ring(); ring.cq_entries = 4)                                                    \
 	X(ring_with_flags, use_ring(); ring.setup_flags = IORING_SETUP_SQPOLL)                                         \
+	X(ring_deferred_for_many, use_ring(); ring.setup_flags = 1 << 13)                                              \
 	X(ring_with_features, use_ring(); ring.features = ~0u)                                                         \
 	X(ring_of_other_layout, use_ring(); params.cq_off.cqes += 64)                                                  \
 	X(ring_without_layout, use_ring(); ring.n_offsets = 19)                                                        \
@@ -192,6 +193,7 @@ static void write_all(void)
 
 #define TAKEN(X)                                                                                                       \
 	X(ring, use_ring())                                                                                            \
+	X(ring_of_one, use_ring(); ring.setup_flags = 1 << 12)                                                         \
 	X(ring_area, map_ring())                                                                                       \
 	X(group, use_group())                                                                                          \
 	X(map, use_map())                                                                                              \
