@@ -11,11 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 #include "cleanup.h"
+#include "compat.h"
 #include "dump.h"
 #include "kernel_abi.h"
+#include "log.h"
 
 #define CLOSE "have the program close it before the dump"
 #define NOT_YET "descriptors of this kind are not supported yet"
@@ -177,4 +180,19 @@ int unsupported_judge_on(struct dump *d, const struct dump_file *f, const struct
 				"have the program close it (mq_close) before the dump");
 	return judge_as(d, f, "secret memory", "memory of memfd_secret(2) is not to be read by others",
 			"have the program give it back before the dump, or use memory that is locked (mlock)");
+}
+
+void unsupported_warn_sysv(const struct dump_task *t)
+{
+	for (size_t i = 0; i < t->n_threads; i++) {
+		const struct remote *r = &t->threads[i].remote;
+		bool queue = r->call_nr == SYS_msgsnd || r->call_nr == SYS_msgrcv;
+
+		if (regs_compat(&r->regs) || (!queue && r->call_nr != SYS_semop && r->call_nr != SYS_semtimedop))
+			continue;
+		log_warn("task %d, thread %d waits in SysV %s %d, which stays in the system: it is not in the images, "
+			 "and "
+			 "must be there at the restore",
+			 t->pid, t->threads[i].tid, queue ? "message queue" : "semaphore set", (int)r->regs.rdi);
+	}
 }

@@ -8,6 +8,7 @@
 
 struct dump;
 struct dump_file;
+struct dump_task;
 
 /* Adds the blocker for a file that no kind knows. Returns 0 or -errno (logged). */
 int unsupported_judge(struct dump *d, const struct dump_file *f);
@@ -15,5 +16,7 @@ int unsupported_judge(struct dump *d, const struct dump_file *f);
 bool unsupported_is_on(const struct statfs *fs, const struct stat *st);
 /* Adds the blocker for one of these. */
 int unsupported_judge_on(struct dump *d, const struct dump_file *f, const struct statfs *fs);
+/* Warns of threads that wait in SysV message queues and semaphores, which are no part of the images. */
+void unsupported_warn_sysv(const struct dump_task *t);
 
 #endif
