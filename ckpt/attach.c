@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/kcmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@
 /* Survives PTRACE_DETACH of a stopped thread: what a thread was doing is told by its own state alone. */
 #define SEIZE_OPTIONS PTRACE_O_TRACESYSGOOD
 #define KERNEL_THREAD 0x00200000 /* PF_KTHREAD of flags in /proc/PID/stat */
+#define WORKER_THREAD 0x00004010 /* PF_USER_WORKER (6.4), PF_IO_WORKER */
 #define ATTACH_TRIES 50 /* a millisecond apart */
 #define EXEC_TRIES 5 /* until one that executes a program has taken the place of its dead main thread */
 
@@ -170,6 +172,20 @@ int attach(struct dump_task *t, pid_t tid)
 			return cannot_seize(t, tid, -err);
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	}
+}
+
+bool is_worker(const struct dump_task *t, pid_t tid)
+{
+	struct robust_list_head *list = NULL;
+	struct proc_stat st;
+	size_t len;
+	char name[32];
+
+	/* which threads of programs have, nearly always: a file of /proc takes longer */
+	if (!syscall(SYS_get_robust_list, tid, &list, &len) && list)
+		return false;
+	snprintf(name, sizeof(name), "task/%d/stat", tid);
+	return !proc_stat(t->proc, name, &st) && st.flags & WORKER_THREAD;
 }
 
 /* The child that a thread waits for in vfork(2), with which it shares its memory; or 0. */

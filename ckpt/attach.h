@@ -13,6 +13,9 @@ int refuse_root(pid_t root);
 /* Says why a thread did not stop in time. */
 void say_why_it_runs(const struct dump_task *t, pid_t tid);
 
+/* Whether a thread belongs to the kernel, which works for the task in it (io_uring, vhost): it is left alone. */
+bool is_worker(const struct dump_task *t, pid_t tid);
+
 /* Attaches to a child of a task of the tree and asks it to stop, if it is no zombie. */
 bool attach_at_once(pid_t pid);
 

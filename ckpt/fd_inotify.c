@@ -7,11 +7,9 @@
  * Does not handle (judged): watches of files whose path is not found.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "dump.h"
 #include "fsnotify.pb-c.h"
@@ -23,8 +21,7 @@ struct inotify_state {
 	size_t n;
 	struct inotify_watch {
 		struct fdinfo_inotify info;
-		char *path; /* owned; NULL: not found, or deleted */
-		bool ghost;
+		struct watched_file file;
 	} * list; /* behind the struct */
 };
 
@@ -37,7 +34,7 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 {
 	struct fdinfo_inotify *list;
 	size_t n;
-	int bytes = 0, err = fdinfo_parse_inotify(info->text, &list, &n);
+	int err = fdinfo_parse_inotify(info->text, &list, &n);
 
 	if (err)
 		return log_errno(-err, "fdinfo of %s of task %d, an inotify descriptor", f->where, f->pid);
@@ -50,58 +47,35 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	}
 	f->data = state;
 	free(list);
-	if (!ioctl(info->fd, FIONREAD, &bytes) && bytes)
-		log_warn("task %d, %s: %d bytes of inotify events that nobody has read are lost by a restore", f->pid,
-			 f->where, bytes);
+	watched_file_warn(f, info->fd, "inotify");
 	return state ? 0 : log_errno(ENOMEM, "%s of task %d", f->where, f->pid);
 }
 
 static int judge_inotify(struct dump *d, const struct dump_file *f)
 {
 	struct inotify_state *state = f->data;
-	char reason[160];
+	char where[128];
 	int err = 0;
 
 	for (size_t i = 0; i < state->n && !err; i++) {
 		struct inotify_watch *w = &state->list[i];
 
-		w->ghost = watched_file_is_ghost(d, w->info.dev, w->info.ino);
-		free(w->path);
-		w->path = w->ghost ? NULL : watched_file_find(d, &w->info);
-		if (w->ghost || w->path)
-			continue;
-		snprintf(reason, sizeof(reason), "the path of what it watches is not known (inode %lu of device %x:%x)",
-			 (unsigned long)w->info.ino, w->info.dev >> 20, w->info.dev & 0xfffff);
-		err = blocker_add(d, f->pid, "inotify watch", reason,
-				  "--irmap-scan-path DIRECTORY searches for it; else remove the watch before the dump",
-				  "%s, watch %d", f->where, w->info.wd);
+		snprintf(where, sizeof(where), "%s, watch %d", f->where, w->info.wd);
+		err = watched_file_judge(d, f, &w->info, &w->file, "inotify watch", where);
 	}
 	return err;
 }
 
 static int fill_watch(const struct inotify_watch *w, InotifyWdEntry *e, struct arena *arena)
 {
-	FhEntry *fh = arena_get(arena, sizeof(*fh));
-	uint64_t *handle = arena_get(arena, FH_ENTRY_SIZES__min_entries * sizeof(*handle));
-
-	if (!fh || !handle)
-		return -ENOMEM;
 	inotify_wd_entry__init(e);
-	fh_entry__init(fh);
 	e->i_ino = w->info.ino;
 	e->s_dev = w->info.dev;
 	e->mask = w->info.mask;
 	e->ignored_mask = w->info.ignored_mask;
 	e->wd = w->info.wd;
-	e->f_handle = fh;
-	fh->bytes = w->info.handle_bytes;
-	fh->type = w->info.handle_type;
-	fh->n_handle = FH_ENTRY_SIZES__min_entries;
-	fh->handle = handle;
-	memset(handle, 0, FH_ENTRY_SIZES__min_entries * sizeof(*handle));
-	memcpy(handle, w->info.handle, w->info.handle_bytes);
-	fh->path = w->path ? arena_strdup(arena, w->path) : NULL;
-	return w->path && !fh->path ? -ENOMEM : 0;
+	e->f_handle = watched_file_handle(&w->info, &w->file, arena);
+	return e->f_handle ? 0 : -ENOMEM;
 }
 
 static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena)
@@ -135,7 +109,7 @@ static void forget(void *data)
 	struct inotify_state *state = data;
 
 	for (size_t i = 0; state && i < state->n; i++)
-		free(state->list[i].path);
+		free(state->list[i].file.path);
 }
 
 const struct dump_fd_kind dump_fd_inotify = {

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "remap-file-path.pb-c.h"
 #include "opts.h"
+#include "unsupported.h"
 
 struct reg {
 	struct statfs fs;
@@ -81,6 +82,8 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 		r->dead = dead_owner(f);
 		return 0;
 	}
+	if (unsupported_is_on(&r->fs, &f->st))
+		return 0;
 	if (!f->st.st_nlink)
 		return ghost_add(d, f, info->fd, &r->ghost);
 	r->other_names = link_remap_is_one(f);
@@ -114,6 +117,8 @@ static int judge_file(struct dump *d, const struct dump_file *f)
 
 	if (r->dead)
 		return 0;
+	if (unsupported_is_on(&r->fs, &f->st))
+		return unsupported_judge_on(d, f, &r->fs);
 	if (r->fs.f_type == PROC_SUPER_MAGIC && !strncmp(f->link, "/proc/", 6) && f->link[6] >= '0' &&
 	    f->link[6] <= '9')
 		return judge_proc(d, f);

@@ -20,6 +20,7 @@
 #include "cleanup.h"
 #include "dump.h"
 #include "log.h"
+#include "unsupported.h"
 
 #ifndef F_GETOWNER_UIDS
 #define F_GETOWNER_UIDS 17
@@ -441,34 +442,6 @@ int files_get(const struct dump *d, const struct dump_file *f)
 	return fd < 0 ? log_errno(errno, "can't get fd %d of task %d", f->number, f->pid) : fd;
 }
 
-/* The word that names what nobody knows: "eventfd" of "anon_inode:[eventfd]", "socket" of "socket:[123]". */
-static void unknown_kind(const struct dump_file *f, char *buf, size_t size)
-{
-	const char *at = f->link;
-
-	if (!strncmp(at, "anon_inode:", 11))
-		at += 11;
-	if (*at == '[')
-		at++;
-	if (at[0] == '/')
-		snprintf(buf, size, "%s",
-			 S_ISFIFO(f->st.st_mode)  ? "FIFO"
-			 : S_ISCHR(f->st.st_mode) ? "character device"
-			 : S_ISBLK(f->st.st_mode) ? "block device"
-						  : "file");
-	else
-		snprintf(buf, size, "%.*s", (int)strcspn(at, "]:["), at);
-}
-
-static int judge_unknown(struct dump *d, const struct dump_file *f)
-{
-	char kind[64], reason[128 + PATH_MAX];
-
-	unknown_kind(f, kind, sizeof(kind));
-	snprintf(reason, sizeof(reason), "descriptors of this kind are not supported yet (%s)", f->link);
-	return blocker_add(d, f->pid, kind, reason, "close it before the dump", "fd %d", f->number);
-}
-
 int files_judge(struct dump *d)
 {
 	int err = 0;
@@ -477,7 +450,7 @@ int files_judge(struct dump *d)
 		const struct dump_file *f = d->files->list[i];
 
 		if (!f->kind)
-			err = judge_unknown(d, f);
+			err = unsupported_judge(d, f);
 		else if (f->kind->judge)
 			err = f->kind->judge(d, f);
 	}

@@ -144,7 +144,7 @@ static int seize_new_threads(struct dump_task *t)
 			known++;
 			continue;
 		}
-		if (has_thread(t, tids[i]) || (t->main_exited && tids[i] == t->pid))
+		if (has_thread(t, tids[i]) || (tids[i] == t->pid ? t->main_exited : is_worker(t, tids[i])))
 			continue;
 		err = seize_thread(t, tids[i]);
 		if (err > 0) {

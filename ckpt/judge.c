@@ -14,6 +14,7 @@
 #include "log.h"
 #include "opts.h"
 #include "restore.h"
+#include "unsupported.h"
 
 int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt,
 		...)
@@ -107,6 +108,7 @@ static int judge_task(struct dump *d, struct dump_task *t)
 
 	if (t->state == TASK_DEAD)
 		return err;
+	unsupported_warn_sysv(t);
 	err = err ? err : namespaces_judge(t);
 	err = err ? err : sharing_judge(t);
 	for (size_t i = 0; dump_parts[i] && !err; i++)

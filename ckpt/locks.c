@@ -61,8 +61,9 @@ int locks_collect(const struct dump_task *t, const struct dump_file *f, int fd, 
 {
 	struct lock l = { .file = f, .task = t, .fd = fd };
 
-	for (const char *at = strstr(text, "lock:"); at; at = strstr(at + 1, "lock:")) {
-		int err = fdinfo_parse_lock(at, &l.info);
+	/* not "memlock:" of a BPF map */
+	for (const char *at = strstr(text, "\nlock:"); at; at = strstr(at + 1, "\nlock:")) {
+		int err = fdinfo_parse_lock(at + 1, &l.info);
 
 		if (!err && (first || l.info.kind == LOCK_KIND_POSIX))
 			err = add(t->dump, &l);

@@ -12,6 +12,7 @@
 #include "chain.h"
 #include "cleanup.h"
 #include "dump.h"
+#include "io_uring.h"
 #include "kernel_abi.h"
 #include "log.h"
 #include "mm.pb-c.h"
@@ -84,18 +85,19 @@ int memory_collect(struct dump_task *t)
 	return err;
 }
 
-static int judge_area(struct dump_task *t, const struct vma *v)
+static int judge_area(struct dump_task *t, const struct vma *v, struct dump_file **file)
 {
 	static const struct {
 		const char *prefix, *kind;
 	} named[] = {
-		{ "/[uprobes]", "uprobes area" },
-		{ "[uprobes]", "uprobes area" },
-		{ "socket:", "packet socket ring" },
+		{ "/[uprobes]", "uprobes area" },    { "[uprobes]", "uprobes area" },
+		{ "socket:", "packet socket ring" }, { "anon_inode:bpf-map", "mapped BPF map" },
 		{ "anon_inode:", "device memory" },
 	};
 	const char *kind = NULL;
 
+	if (io_uring_is_area(v))
+		return io_uring_judge_area(t, v, file);
 	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]) && !kind; i++)
 		if (!strncmp(v->name, named[i].prefix, strlen(named[i].prefix)))
 			kind = named[i].kind;
@@ -120,7 +122,7 @@ int memory_judge(struct dump_task *t)
 	int err = 0;
 
 	for (size_t i = 0; i < t->vmas.n && !err; i++)
-		err = judge_area(t, &t->vmas.v[i]);
+		err = judge_area(t, &t->vmas.v[i], &t->vma_files[i]);
 	return err;
 }
 

@@ -11,13 +11,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "dump.h"
+#include "fh.pb-c.h"
 #include "file_handle.h"
+#include "image_consts.h"
 #include "log.h"
 #include "opts.h"
 #include "proc_fdinfo.h"
@@ -34,7 +37,7 @@ static bool leads_to(const char *path, const struct fdinfo_inotify *w)
 	return !lstat(path, &st) && is_file(&st, w->dev, w->ino);
 }
 
-bool watched_file_is_ghost(const struct dump *d, uint32_t dev, uint64_t ino)
+static bool is_ghost(const struct dump *d, uint32_t dev, uint64_t ino)
 {
 	for (const struct dump_file *f = files_next(d, NULL); f; f = files_next(d, f))
 		if (f->kind == &dump_fd_reg && is_file(&f->st, dev, ino) && !f->st.st_nlink)
@@ -93,7 +96,7 @@ static char *search(const char *directory, const struct fdinfo_inotify *w)
 /* Where --force-irmap looks: what is often watched. */
 static const char *const usual[] = { "/etc", "/var/spool", "/var/log", "/usr/share/dbus-1", "/lib/udev" };
 
-char *watched_file_find(const struct dump *d, const struct fdinfo_inotify *w)
+static char *find_path(const struct dump *d, const struct fdinfo_inotify *w)
 {
 	char *path = d->opts->force_irmap ? NULL : find_by_handle(w);
 
@@ -104,4 +107,49 @@ char *watched_file_find(const struct dump *d, const struct fdinfo_inotify *w)
 	for (size_t i = 0; !path && d->opts->force_irmap && i < sizeof(usual) / sizeof(usual[0]); i++)
 		path = search(usual[i], w);
 	return path ? path : find_by_handle(w);
+}
+
+int watched_file_judge(struct dump *d, const struct dump_file *f, const struct fdinfo_inotify *info,
+		       struct watched_file *w, const char *kind, const char *where)
+{
+	char reason[160];
+
+	w->ghost = is_ghost(d, info->dev, info->ino);
+	free(w->path);
+	w->path = w->ghost ? NULL : find_path(d, info);
+	if (w->ghost || w->path)
+		return 0;
+	snprintf(reason, sizeof(reason), "the path of what it watches is not known (inode %lu of device %x:%x)",
+		 (unsigned long)info->ino, info->dev >> 20, info->dev & 0xfffff);
+	return blocker_add(d, f->pid, kind, reason,
+			   "--irmap-scan-path DIRECTORY searches for it; else remove the watch before the dump", "%s",
+			   where);
+}
+
+struct FhEntry *watched_file_handle(const struct fdinfo_inotify *info, const struct watched_file *w,
+				    struct arena *arena)
+{
+	FhEntry *fh = arena_get(arena, sizeof(*fh));
+	uint64_t *handle = arena_get(arena, FH_ENTRY_SIZES__min_entries * sizeof(*handle));
+
+	if (!fh || !handle)
+		return NULL;
+	fh_entry__init(fh);
+	fh->bytes = info->handle_bytes;
+	fh->type = info->handle_type;
+	fh->n_handle = FH_ENTRY_SIZES__min_entries;
+	fh->handle = handle;
+	memset(handle, 0, FH_ENTRY_SIZES__min_entries * sizeof(*handle));
+	memcpy(handle, info->handle, info->handle_bytes);
+	fh->path = w->path ? arena_strdup(arena, w->path) : NULL;
+	return w->path && !fh->path ? NULL : fh;
+}
+
+void watched_file_warn(const struct dump_file *f, int fd, const char *kind)
+{
+	int bytes = 0;
+
+	if (!ioctl(fd, FIONREAD, &bytes) && bytes)
+		log_warn("task %d, %s: %d bytes of %s events that nobody has read are lost by a restore", f->pid,
+			 f->where, bytes, kind);
 }

@@ -178,6 +178,7 @@ struct dump {
 	bool committed; /* the images have their final names */
 	bool killed; /* the tree is no more */
 	struct locks *locks; /* NULL: there are none */
+	unsigned int ring_naps; /* while requests of rings were on the way */
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
 	struct gadget_cache gadget_cache;
 	struct undo undo;

@@ -70,6 +70,23 @@ struct pm_scan_arg {
 #define UFFD_FEATURE_WP_ASYNC (1 << 15)
 #endif
 
+/* linux/fanotify.h: 6.14 has the last of those that wait for an answer; glibc's sys/fanotify.h hides some: 5.19, 6.0 */
+#define FANOTIFY_PERMISSIONS 0x00170000u /* FAN_OPEN_PERM, _ACCESS_PERM, _OPEN_EXEC_PERM, _PRE_ACCESS */
+#ifndef FAN_MARK_EVICTABLE
+#define FAN_MARK_EVICTABLE 0x00000200
+#endif
+#ifndef FAN_MARK_IGNORE
+#define FAN_MARK_IGNORE 0x00000400
+#endif
+
+/* File systems of the kernel's own: ipc/mqueue.c; linux/magic.h, 5.14 */
+#ifndef MQUEUE_MAGIC
+#define MQUEUE_MAGIC 0x19800202
+#endif
+#ifndef SECRETMEM_MAGIC
+#define SECRETMEM_MAGIC 0x5345434d
+#endif
+
 /* Expirations of a timerfd, linux/timerfd.h, 3.17; not in glibc's sys/timerfd.h */
 #ifndef TFD_IOC_SET_TICKS
 #define TFD_IOC_SET_TICKS _IOW('T', 0, __u64)
@@ -88,5 +105,22 @@ struct pm_scan_arg {
 #ifndef SIOCUNIXFILE
 #define SIOCUNIXFILE 0x89e0
 #endif
+
+/* linux/io_uring.h: 6.0 and 6.1 */
+#ifndef IORING_SETUP_SINGLE_ISSUER
+#define IORING_SETUP_SINGLE_ISSUER (1U << 12)
+#endif
+#ifndef IORING_SETUP_DEFER_TASKRUN
+#define IORING_SETUP_DEFER_TASKRUN (1U << 13)
+#endif
+
+/* io_uring_register(2), linux/io_uring.h: 6.8 and 6.13 */
+#define URING_REGISTER_PBUF_STATUS 26
+#define URING_REGISTER_MEM_REGION 34
+struct uring_buf_status {
+	__u32 buf_group;
+	__u32 head;
+	__u32 unused[8];
+};
 
 #endif

@@ -51,6 +51,53 @@ struct fdinfo_inotify {
 /* *list is the caller's to free. */
 int fdinfo_parse_inotify(const char *text, struct fdinfo_inotify **list, size_t *n);
 
+/* A fanotify(7) group with its marks. */
+enum fanotify_type { FANOTIFY_INODE, FANOTIFY_MOUNT, FANOTIFY_FILESYSTEM, FANOTIFY_OTHER };
+struct fdinfo_fanotify {
+	uint32_t flags, event_flags; /* as fanotify_init(2) took them */
+	size_t n;
+	struct fanotify_mark_info {
+		enum fanotify_type type;
+		uint32_t mflags; /* FAN_MARK_* that stay */
+		uint32_t mount; /* number of the mount */
+		struct fdinfo_inotify file; /* masks of all; of an inode, which; of a file system, its device */
+	} * marks; /* owned by the caller */
+};
+int fdinfo_parse_fanotify(const char *text, struct fdinfo_fanotify *f);
+
+/* A BPF map (man 2 bpf); its name is told by bpf(2) only. */
+struct fdinfo_bpfmap {
+	uint32_t type, key_size, value_size, max_entries, flags, id;
+	uint64_t extra, memlock;
+	uint32_t frozen;
+};
+int fdinfo_parse_bpfmap(const char *text, struct fdinfo_bpfmap *m);
+
+/* A ring of io_uring(7), as fdinfo shows it when nobody is at work on it. */
+struct fdinfo_uring {
+	uint32_t sq_mask, sq_head, sq_tail, cached_sq_head;
+	uint32_t cq_mask, cq_head, cq_tail, cached_cq_tail;
+	int sq_thread; /* of IORING_SETUP_SQPOLL; -1: none */
+	uint32_t n_files; /* size of the table of registered files, and those in it */
+	size_t files;
+	struct uring_file {
+		uint32_t index;
+		char *path; /* as the link of a descriptor has it */
+	} * file; /* owned by the caller */
+	uint32_t n_buffers; /* the same of buffers */
+	size_t buffers;
+	struct uring_buffer {
+		uint32_t index;
+		uint64_t addr, len;
+	} * buffer; /* the same */
+	uint32_t polls, overflows,
+		personalities; /* requests that wait for a file; completions without room; identities */
+};
+/* -EAGAIN: somebody is. */
+int fdinfo_parse_uring(const char *text, struct fdinfo_uring *u);
+/* Frees what it owns. */
+void fdinfo_free_uring(struct fdinfo_uring *u);
+
 /* What an epoll descriptor watches. */
 struct fdinfo_watch {
 	int fd; /* the number under which it was added */

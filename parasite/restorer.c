@@ -35,6 +35,7 @@ void blob_main(struct restorer_args *args);
 /* Address space */
 
 #include "restorer_aio.h"
+#include "restorer_alone.h"
 #include "restorer_pages.h"
 
 static void unmap_old(struct restorer_args *args)
@@ -68,7 +69,7 @@ static void map_area(struct restorer_args *args, const struct restorer_area *a)
 		move_area(args, a);
 		return;
 	}
-	if (a->attached)
+	if (a->attached || a->alone)
 		return;
 	long at = sys6(mmap, a->start, a->end - a->start, a->map_prot, a->flags | MAP_FIXED_NOREPLACE, a->fd, a->pgoff);
 
@@ -127,6 +128,7 @@ static void map_vdso(struct restorer_args *args)
 
 static void build_memory(struct restorer_args *args)
 {
+	map_alone(args);
 	map_vdso(args);
 	attach_segments(args);
 	for (uint64_t i = 0; i < args->n_areas; i++)
@@ -144,6 +146,7 @@ static void build_memory(struct restorer_args *args)
 		     sys(madvise, args->guards[i].start, args->guards[i].len, MADV_GUARD_INSTALL_));
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		lock_area(args, &args->areas[i]);
+	register_buffers(args);
 	/* Takes the new executable only now that nothing of the old one is mapped. */
 	must(args, STEP_MM, 0, sys(prctl, PR_SET_MM, PR_SET_MM_MAP, args->mm_map, args->mm_map_size, 0));
 	must(args, STEP_CLOSE, args->fd_low, sys(close_range, args->fd_low, args->fd_high, 0));

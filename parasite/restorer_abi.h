@@ -36,6 +36,7 @@ enum blob_step {
 	STEP_ADVISE,
 	STEP_ATTACH,
 	STEP_AIO,
+	STEP_BUFFERS,
 	STEP_LOCK,
 	STEP_LOCK_FUTURE,
 	STEP_CLOSE,
@@ -117,6 +118,7 @@ struct restorer_area {
 	uint8_t lock; /* enum restorer_lock */
 	uint8_t attached; /* part of a struct restorer_attach */
 	uint8_t copy; /* some of its pages are copied by userfaultfd */
+	uint8_t alone; /* its file takes no address: it is mapped first, see restorer_alone.h */
 };
 
 /* Pages that follow each other in memory and in a page image. */
@@ -159,6 +161,13 @@ struct restorer_attach {
 struct restorer_ring {
 	uint64_t start, len;
 	uint64_t requests; /* of io_setup(2) */
+};
+
+/* Buffers of a ring of io_uring(7). */
+struct restorer_buffers {
+	int32_t fd;
+	uint32_t n;
+	const void *list; /* struct iovec each */
 };
 
 /* A POSIX lock of fcntl(2): the kernel's struct flock, with the descriptor in what that leaves unused. */
@@ -284,6 +293,9 @@ struct restorer_args {
 	const struct restorer_range *holes; /* of these, to be unmapped again */
 	uint64_t n_rings;
 	const struct restorer_ring *rings;
+	uint64_t n_buffers;
+	const struct restorer_buffers *buffers;
+	uint64_t any_alone; /* some area is */
 	uint64_t n_file_locks;
 	const struct restorer_file_lock *file_locks;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */

@@ -53,7 +53,7 @@ static size_t block_need(const struct plan *plan, const struct plan_task *task)
 		need += task->core->signals_s->n_signals * sizeof(struct restorer_siginfo);
 	if (task->core->timers)
 		need += task->core->timers->n_posix * sizeof(struct restorer_posix_timer);
-	need += seccomp_room(plan, task) + locks_room(plan, task);
+	need += seccomp_room(plan, task) + locks_room(plan, task) + io_uring_room(task);
 	return page_up(need + task->n_guards * sizeof(struct restorer_range));
 }
 

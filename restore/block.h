@@ -26,6 +26,8 @@ int block_create(struct plan *plan, struct plan_task *task, struct block *block)
 void *block_alloc(struct block *block, size_t size);
 /* Bytes of it that the seccomp filters of a task take (part_seccomp.c). */
 size_t seccomp_room(const struct plan *plan, const struct plan_task *task);
+/* The same of the buffers of its rings (part_io_uring.c). */
+size_t io_uring_room(const struct plan_task *task);
 /* Moves the shared state into the block, makes the code executable and jumps to it. Returns only -errno (logged). */
 int block_enter(struct plan *plan, struct plan_task *task, struct block *block);
 

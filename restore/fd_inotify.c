@@ -11,58 +11,17 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
-#include <sys/pidfd.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cleanup.h"
-#include "file_handle.h"
 #include "log.h"
 #include "plan.h"
+#include "watched.h"
 
 /* Which number the next watch gets: linux/inotify.h, 4.16; glibc's sys/inotify.h hides it. */
 #ifndef INOTIFY_IOC_SETNEXTWD
 #define INOTIFY_IOC_SETNEXTWD _IOW('I', 0, int32_t)
 #endif
 #define MASK (IN_ALL_EVENTS | IN_EXCL_UNLINK | IN_ONESHOT | IN_ONLYDIR)
-
-/* A file that is made again has another inode than the watch tells: that of the dump. */
-static struct plan_file *find_ghost(const struct plan *plan, const InotifyWdEntry *w)
-{
-	for (size_t i = 0; i < plan->n_files; i++) {
-		const struct plan_ghost *g = plan->files[i].ghost ? plan->files[i].ghost->ghost : NULL;
-
-		char path[80];
-
-		if (g && g->entry->has_ino && g->entry->ino == w->i_ino && g->entry->dev == w->s_dev &&
-		    plan_find_holder(plan, &plan->files[i], path, sizeof(path)))
-			return &plan->files[i];
-	}
-	return NULL;
-}
-
-static size_t handle_bytes(const FhEntry *fh)
-{
-	return fh->bytes <= fh->n_handle * sizeof(*fh->handle) ? fh->bytes : 0;
-}
-
-/* A path that leads to what is watched, now. Returns 0 or -errno (not logged). *fd keeps it, if it is one. */
-static int find_path(const struct plan *plan, const InotifyWdEntry *w, char *path, size_t size, int *fd)
-{
-	const struct plan_file *ghost = find_ghost(plan, w);
-	const FhEntry *fh = w->f_handle;
-	struct stat st;
-
-	if (ghost)
-		return plan_find_holder(plan, ghost, path, size) ? 0 : -ENOENT;
-	if (fh->path && *fh->path)
-		return snprintf(path, size, "%s", fh->path) >= (int)size ? -ENAMETOOLONG
-		       : lstat(path, &st)				 ? -errno
-									 : 0;
-	*fd = file_handle_open(w->s_dev, fh->type, fh->handle, handle_bytes(fh));
-	snprintf(path, size, "/proc/self/fd/%d", *fd);
-	return *fd < 0 ? *fd : 0;
-}
 
 static int inotify_read(struct plan *plan, struct plan_file *file)
 {
@@ -84,7 +43,7 @@ static int inotify_resolve(struct plan *plan, struct plan_file *file)
 
 	for (size_t i = 0; i < e->n_wd; i++) {
 		_cleanup_close_ int fd = -1;
-		int err = find_path(plan, e->wd[i], path, sizeof(path), &fd);
+		int err = watched_path(plan, e->wd[i]->s_dev, e->wd[i]->i_ino, e->wd[i]->f_handle, path, &fd);
 
 		if (err)
 			plan_refuse(plan, "inotify 0x%x watches %s, which can't be reached: %s", file->id,
@@ -107,15 +66,13 @@ static int add_watch(struct plan *plan, const struct plan_file *file, int fd, co
 	_cleanup_close_ int target = -1;
 	int32_t number = w->wd;
 	char path[PATH_MAX];
-	struct stat st;
-	int err = find_path(plan, w, path, sizeof(path), &target);
+	int err = watched_path(plan, w->s_dev, w->i_ino, w->f_handle, path, &target);
 
 	if (err)
 		return log_errno(-err, "inotify 0x%x can't find what it watched", file->id);
 	if (ioctl(fd, INOTIFY_IOC_SETNEXTWD, number))
 		return log_errno(errno, "can't choose the number %d of a watch (Linux 4.16)", number);
-	bool symlink = strncmp(path, "/proc/", 6) && !lstat(path, &st) && S_ISLNK(st.st_mode);
-	int got = inotify_add_watch(fd, path, (w->mask & MASK) | (symlink ? IN_DONT_FOLLOW : 0));
+	int got = inotify_add_watch(fd, path, (w->mask & MASK) | (watched_is_link(path) ? IN_DONT_FOLLOW : 0));
 	if (got != number)
 		return log_errno(got < 0 ? errno : EEXIST, "can't watch %s with number %d", path, number);
 	return 0;
@@ -128,16 +85,6 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Our own descriptor of what /proc/PID/fd/N is. */
-static int get_fd(const char *path)
-{
-	int pid = 0, number = 0;
-
-	sscanf(path, "/proc/%d/fd/%d", &pid, &number);
-	_cleanup_close_ int pidfd = pidfd_open(pid, 0);
-	return pidfd < 0 ? -1 : pidfd_getfd(pidfd, number, 0);
-}
-
 /* New watches get numbers above all others: the kernel counts up. */
 static int inotify_last(struct plan *plan, struct plan_file *file)
 {
@@ -147,7 +94,7 @@ static int inotify_last(struct plan *plan, struct plan_file *file)
 
 	if (!plan_find_holder(plan, file, path, sizeof(path)))
 		return 0;
-	_cleanup_close_ int fd = get_fd(path);
+	_cleanup_close_ int fd = watched_get_fd(path);
 	if (fd < 0)
 		return log_errno(errno, "can't get inotify 0x%x (%s)", file->id, path);
 	qsort(e->wd, e->n_wd, sizeof(*e->wd), compare);

@@ -124,6 +124,22 @@ static int open_dead(struct plan *plan, const struct plan_file *file, int flags)
 	return fd < 0 ? log_errno(err, "can't open %s", path) : fd_to_temporary(plan, fd);
 }
 
+/*
+ * A file of /proc/PID/fdinfo is that of a number of a descriptor, for as long as it is open: of ourselves we can have
+ * that for a moment, for no final number is in use yet. Returns the descriptor, or -1: it is no such file.
+ */
+static int hold_number(const char *path)
+{
+	_cleanup_close_ int any = -1;
+	int pid, number, end = 0;
+
+	if (sscanf(path, "/proc/%d/fdinfo/%d%n", &pid, &number, &end) != 2 || path[end] || pid != getpid() ||
+	    !faccessat(AT_FDCWD, path, F_OK, 0))
+		return -1;
+	any = open("/", O_PATH | O_CLOEXEC);
+	return any < 0 ? -1 : dup3(any, number, O_CLOEXEC);
+}
+
 int reg_open(struct plan *plan, struct plan_file *file, int flags)
 {
 	const RegFileEntry *e = file->entry->reg;
@@ -137,6 +153,7 @@ int reg_open(struct plan *plan, struct plan_file *file, int flags)
 	}
 	if (file->dead)
 		return open_dead(plan, file, flags);
+	_cleanup_close_ int held = hold_number(e->name);
 	int fd = open(file->ghost ? link : e->name,
 		      (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)

@@ -274,7 +274,7 @@ struct plan {
 	int sysv_sock;
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
-	void *pipes, *fifos, *ttys, *queues; /* of the kinds */
+	void *pipes, *fifos, *ttys, *queues, *maps; /* of the kinds */
 	struct vdso_layout *vdso[2]; /* of this kernel: for 64-bit, for 32-bit programs */
 	struct privileges *privileges; /* ours */
 	struct inherited inherited; /* read before the first fork */

@@ -18,6 +18,8 @@ static const struct {
 	[STEP_ATTACH] = { "attach System V shared memory", "address", "was the segment removed a moment ago?" },
 	[STEP_AIO] = { "make an AIO context (io_setup)", "address",
 		       "raise fs.aio-max-nr; a machine with more CPUs makes larger rings" },
+	[STEP_BUFFERS] = { "register buffers of a ring (io_uring)", "descriptor",
+			   "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },
 	[STEP_LOCK] = { "lock memory", "address", "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },
 	[STEP_LOCK_FUTURE] = { "lock memory to come (mlockall)", "flags",
 			       "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },

@@ -63,6 +63,7 @@ static void fill_area(const struct plan_area *area, struct restorer_area *to)
 	if (to->flags & MAP_ANONYMOUS)
 		to->pgoff = 0;
 	to->fd = area_fd(area);
+	to->alone = area->file && area->file->entry->type == FD_TYPES__IO_URING;
 	if (area->at) {
 		to->from = area->at + (v->start - area->low);
 		to->map_prot = PROT_READ | PROT_WRITE;
@@ -109,6 +110,8 @@ static int fill_areas(const struct plan_task *task, struct block *block)
 		return -ENOMEM;
 	for (size_t i = 0; i < task->n_areas; i++)
 		fill_area(&task->areas[i], &areas[i]);
+	for (size_t i = 0; i < task->n_areas; i++)
+		block->args->any_alone |= areas[i].alone;
 	memcpy(guards, task->guards, task->n_guards * sizeof(*guards));
 	block->args->areas = areas;
 	block->args->n_areas = task->n_areas;

@@ -96,7 +96,8 @@ names() { # names MACRO FILE: the first arguments
 for name in $(names FD_KIND include/fd_kinds.def); do
 	need_halves fd "$name"
 	case $name in
-	inotify) proto=fsnotify ;;
+	inotify | fanotify) proto=fsnotify ;;
+	bpfmap) proto=bpfmap-file ;;
 	*) proto=$(echo "$name" | tr _ -) ;;
 	esac
 	[ -f "images/$proto.proto" ] || [ -f "images/${name}file.proto" ] || problem "fd_$name: there is no images/$name.proto"

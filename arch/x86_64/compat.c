@@ -12,6 +12,8 @@
 long compat_number(long nr)
 {
 	switch (nr) {
+	case SYS_getpid:
+		return 20;
 	case SYS_munmap:
 		return COMPAT_munmap;
 	case SYS_mmap:
@@ -22,6 +24,10 @@ long compat_number(long nr)
 		return 186;
 	case SYS_tkill:
 		return 238;
+	case SYS_io_uring_enter:
+		return 426;
+	case SYS_io_uring_register:
+		return 427;
 	}
 	return -1;
 }

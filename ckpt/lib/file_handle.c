@@ -16,8 +16,7 @@ uint32_t kernel_dev(dev_t dev)
 	return major(dev) << 20 | minor(dev);
 }
 
-/* Undoes the \\ooo of mountinfo. */
-static void unescape(char *path)
+void mountinfo_unescape(char *path)
 {
 	char *to = path;
 
@@ -63,7 +62,7 @@ int file_handle_open(uint32_t dev, int type, const void *handle, size_t bytes)
 	while (fd < 0 && fgets(line, sizeof(line), mounts)) {
 		if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &major, &minor, path) != 3 || (major << 20 | minor) != dev)
 			continue;
-		unescape(path);
+		mountinfo_unescape(path);
 		fd = open_on(path, type, handle, bytes);
 	}
 	return fd;

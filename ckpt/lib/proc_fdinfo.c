@@ -61,6 +61,28 @@ int fdinfo_parse_pidfd(const char *text, int *pid)
 	return value && sscanf(value, "%d", pid) == 1 && *pid >= -1 ? 0 : -EBADMSG;
 }
 
+int fdinfo_parse_bpfmap(const char *text, struct fdinfo_bpfmap *m)
+{
+	const struct {
+		const char *name;
+		uint32_t *value;
+	} numbers[] = { { "map_type", &m->type },	  { "key_size", &m->key_size },
+			{ "value_size", &m->value_size }, { "max_entries", &m->max_entries },
+			{ "map_flags", &m->flags },	  { "map_id", &m->id },
+			{ "frozen", &m->frozen } };
+	const char *memlock = value_of(text, "memlock"), *extra = value_of(text, "map_extra");
+
+	*m = (struct fdinfo_bpfmap){ .memlock = memlock ? strtoull(memlock, NULL, 0) : 0,
+				     .extra = extra ? strtoull(extra, NULL, 0) : 0 }; /* the latter since 5.16 */
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		const char *value = value_of(text, numbers[i].name);
+
+		if (!value || sscanf(value, "%" SCNi32, (int32_t *)numbers[i].value) != 1)
+			return -EBADMSG;
+	}
+	return 0;
+}
+
 static const struct {
 	const char *word;
 	unsigned int value;
@@ -141,6 +163,53 @@ int fdinfo_parse_inotify(const char *text, struct fdinfo_inotify **list, size_t 
 		free(*list);
 		*list = NULL;
 		*n = 0;
+	}
+	return err;
+}
+
+static int parse_mark(const char *line, struct fanotify_mark_info *m)
+{
+	struct fdinfo_inotify *w = &m->file;
+
+	*m = (struct fanotify_mark_info){ .type = FANOTIFY_OTHER };
+	if (sscanf(line,
+		   "fanotify ino:%" SCNx64 " sdev:%" SCNx32 " mflags:%" SCNx32 " mask:%" SCNx32
+		   " ignored_mask:%" SCNx32,
+		   &w->ino, &w->dev, &m->mflags, &w->mask, &w->ignored_mask) == 5) {
+		m->type = FANOTIFY_INODE;
+		return parse_handle(line, w);
+	}
+	if (sscanf(line, "fanotify mnt_id:%" SCNx32 " mflags:%" SCNx32 " mask:%" SCNx32 " ignored_mask:%" SCNx32,
+		   &m->mount, &m->mflags, &w->mask, &w->ignored_mask) == 4)
+		m->type = FANOTIFY_MOUNT;
+	else if (sscanf(line, "fanotify sdev:%" SCNx32 " mflags:%" SCNx32 " mask:%" SCNx32 " ignored_mask:%" SCNx32,
+			&w->dev, &m->mflags, &w->mask, &w->ignored_mask) == 4)
+		m->type = FANOTIFY_FILESYSTEM;
+	return 0;
+}
+
+int fdinfo_parse_fanotify(const char *text, struct fdinfo_fanotify *f)
+{
+	const char *flags = strstr(text, "\nfanotify flags:");
+	int err = 0;
+
+	*f = (struct fdinfo_fanotify){};
+	if (!flags ||
+	    sscanf(flags + 1, "fanotify flags:%" SCNx32 " event-flags:%" SCNx32, &f->flags, &f->event_flags) != 2)
+		return -EBADMSG;
+	for (const char *line = strchr(flags + 1, '\n'); line && !err; line = strchr(line, '\n')) {
+		line++;
+		if (strncmp(line, "fanotify ", 9))
+			continue;
+		struct fanotify_mark_info *larger = realloc(f->marks, (f->n + 1) * sizeof(*larger));
+		if (larger)
+			f->marks = larger;
+		err = larger ? parse_mark(line, &larger[f->n]) : -ENOMEM;
+		f->n += !err;
+	}
+	if (err) {
+		free(f->marks);
+		*f = (struct fdinfo_fanotify){};
 	}
 	return err;
 }

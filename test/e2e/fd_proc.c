@@ -1,4 +1,7 @@
-/* Files of /proc/PID: of the task itself, with a position, of its parent and of its child, and directories of them. */
+/*
+ * Files of /proc/PID: of the task itself, with a position, of its parent and of its child, of a descriptor, and
+ * directories of them.
+ */
 #include "e2e.h"
 
 static int maps, status_of_child, dir;
@@ -34,7 +37,9 @@ int main(int argc, char **argv)
 	e2e_begin(argc, argv);
 	maps = open("/proc/self/maps", O_RDONLY);
 	dir = open("/proc/self", O_RDONLY | O_DIRECTORY);
-	must(maps >= 0 && dir >= 0 && read(maps, before, 40) == 40);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", maps);
+	int info = open(path, O_RDONLY);
+	must(info >= 0 && read(info, before, 20) == 20 && maps >= 0 && dir >= 0 && read(maps, before, 40) == 40);
 	pid_t pid = e2e_fork(child, NULL);
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	status_of_child = open(path, O_RDONLY);
@@ -44,6 +49,8 @@ int main(int argc, char **argv)
 
 	same(lseek(maps, 0, SEEK_CUR), 40);
 	must(pread(maps, after, 40, 0) == 40 && !strcmp(before, after));
+	same(lseek(info, 0, SEEK_CUR), 20);
+	must(pread(info, after, 40, 0) > 7 && !strncmp(after, "pos:\t40\n", 8));
 	expect_pid(status_of_child, pid, "the status of the child");
 	int self = openat(dir, "status", O_RDONLY);
 	must(self >= 0);

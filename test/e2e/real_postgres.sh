@@ -12,6 +12,7 @@ sql() {
 case $1 in
 run)
 	[ -x "$bin/postgres" ] || { echo "skip: pid 0: no PostgreSQL (package postgresql)" >&2; exit 77; }
+	as_user test -x "$dir" || { echo "skip: pid 0: its user cannot reach $dir" >&2; exit 77; }
 	mkdir "$dir/data" "$dir/sock" && chown postgres "$dir/data" "$dir/sock"
 	cd /tmp || exit 1
 	as_user "$bin/initdb" -N -A trust -D "$dir/data" >/dev/null 2>&1 || exit 1

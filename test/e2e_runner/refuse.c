@@ -44,6 +44,33 @@ static bool said(const char *text, const char *words)
 	return found;
 }
 
+/* How many blockers of explain name the same place and kind ("task 5, fd 3: kind") as one before. */
+static size_t count_repeated(struct run *r, const char *text)
+{
+	char *copy = strdup(text), *rest = copy, *line;
+	struct lines seen = { 0 };
+	size_t repeated = 0;
+
+	while ((line = strsep(&rest, "\n"))) {
+		char *colon = strncmp(line, "task ", 5) ? NULL : strstr(line, ": ");
+
+		colon = colon ? strstr(colon + 2, ": ") : NULL;
+		if (!colon)
+			continue;
+		*colon = 0;
+		for (size_t i = 0; i < seen.n; i++) {
+			if (strcmp(seen.line[i], line))
+				continue;
+			say(r, "    told twice: %s", line);
+			repeated++;
+		}
+		add_line(&seen, "%s", line);
+	}
+	free_lines(&seen);
+	free(copy);
+	return repeated;
+}
+
 /* Everything that is expected was said. Ends the case if not. */
 static void judge_words(struct run *r, const char *text, const char *action)
 {
@@ -101,6 +128,8 @@ void way_refuse(struct run *r)
 	if (explain(r, &text) == 0)
 		fail_case(r, "explain ended with 0");
 	judge_words(r, text, "explain");
+	if (count_repeated(r, text))
+		fail_case(r, "explain says things twice");
 	expect_same(r, &before, "after explain");
 
 	if (dump(r, &call, false) == 0)

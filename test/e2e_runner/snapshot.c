@@ -66,13 +66,14 @@ void free_lines(struct lines *lines)
 	*lines = (struct lines){ 0 };
 }
 
-/* What epoll and inotify watch (fdinfo) is told without the number of its inode, and the handle with that in it. */
+/* What epoll, inotify and fanotify watch (fdinfo) is told without the number of its inode, and the handle with that in
+ * it. */
 static int compared_length(char *line)
 {
 	const char *end = strncmp(line, "tfd:", 4) ? NULL : strstr(line, " ino:");
 
-	if (!strncmp(line, "inotify ", 8)) {
-		char *ino = strstr(line, " ino:"), *mask = strstr(line, " mask:");
+	if (!strncmp(line, "inotify ", 8) || !strncmp(line, "fanotify ino:", 13)) {
+		char *ino = strstr(line, " ino:"), *mask = strstr(line, *line == 'i' ? " mask:" : " mflags:");
 
 		if (ino && mask)
 			memmove(ino, mask, strlen(mask) + 1);
@@ -113,12 +114,12 @@ static void add_stat(struct lines *lines, const char *who, const char *path)
 		int number;
 		const char *name;
 	} fields[] = {
-		{ 4, "ppid" },	       { 5, "pgrp" },	      { 6, "session" },	   { 7, "tty_nr" },
-		{ 8, "tpgid" },	       { 18, "priority" },    { 19, "nice" },	   { 20, "num_threads" },
-		{ 25, "rsslim" },      { 26, "startcode" },   { 27, "endcode" },   { 28, "startstack" },
-		{ 38, "exit_signal" }, { 40, "rt_priority" }, { 41, "policy" },	   { 45, "start_data" },
-		{ 46, "end_data" },    { 47, "start_brk" },   { 48, "arg_start" }, { 49, "arg_end" },
-		{ 50, "env_start" },   { 51, "env_end" },     { 52, "exit_code" },
+		{ 4, "ppid" },	       { 5, "pgrp" },	    { 6, "session" },	  { 7, "tty_nr" },
+		{ 8, "tpgid" },	       { 18, "priority" },  { 19, "nice" },	  { 25, "rsslim" },
+		{ 26, "startcode" },   { 27, "endcode" },   { 28, "startstack" }, { 38, "exit_signal" },
+		{ 40, "rt_priority" }, { 41, "policy" },    { 45, "start_data" }, { 46, "end_data" },
+		{ 47, "start_brk" },   { 48, "arg_start" }, { 49, "arg_end" },	  { 50, "env_start" },
+		{ 51, "env_end" },     { 52, "exit_code" },
 	};
 	char *text = read_text("%s", path), *at = text ? strrchr(text, ')') : NULL;
 	size_t next = 0;
@@ -281,6 +282,17 @@ static void add_scheduling(struct lines *lines, const char *who, pid_t tid)
 	add_file(lines, who, "timerslack_ns", path);
 }
 
+/* Whether a thread is one of the kernel's, which works for the process: they come and go. */
+static bool is_worker(pid_t pid, const char *tid)
+{
+	char *text = read_text("/proc/%d/task/%s/stat", pid, tid), *rest = text ? strrchr(text, ')') : NULL;
+	unsigned int flags = 0;
+	bool worker = rest && sscanf(rest, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && flags & 0x10;
+
+	free(text);
+	return worker;
+}
+
 static void add_threads(struct lines *lines, pid_t pid)
 {
 	static const char *const texts[] = { "status", "personality", "cgroup" };
@@ -290,7 +302,7 @@ static void add_threads(struct lines *lines, pid_t pid)
 	DIR *dir = opendir(path);
 	struct dirent *d;
 	while (dir && (d = readdir(dir))) {
-		if (d->d_name[0] == '.')
+		if (d->d_name[0] == '.' || is_worker(pid, d->d_name))
 			continue;
 		snprintf(who, sizeof(who), "%d/%.16s", pid, d->d_name);
 		/* Of a zombie, nobody but its parent learns anything: its ids and how it ended, which stat tells. */

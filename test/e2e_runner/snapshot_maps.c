@@ -2,7 +2,7 @@
  * The memory areas of a process as lines of text, from /proc/PID/smaps.
  *
  * Neighbours that differ in nothing count as one area: whether the kernel merges them depends on the order in
- * which they were made. Shared anonymous memory and deleted files have an inode number that means nothing.
+ * which they were made. Shared anonymous memory, deleted files and rings have an inode number that means nothing.
  */
 #include "runner.h"
 
@@ -47,7 +47,7 @@ static bool continues(const struct area *a, const struct area *b)
 
 static void add_area(struct lines *lines, pid_t pid, const struct area *a)
 {
-	bool anonymous = strstr(a->name, " (deleted)") != NULL;
+	bool anonymous = strstr(a->name, " (deleted)") || !strncmp(a->name, "anon_inode:", 11);
 
 	/* A stack grows when it is used, be it by a call from outside: its end tells which one it is. */
 	add_line(lines, "%d map: %lx-%lx %s %lx %s %lu %s, pages of %lu kB, flags%s", pid,

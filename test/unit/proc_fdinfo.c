@@ -125,6 +125,86 @@ START_TEST(inotify)
 }
 END_TEST
 
+static const char uring_text[] = HEAD
+	"SqMask:\t0x7\nSqHead:\t9\nSqTail:\t10\nCachedSqHead:\t9\nCqMask:\t0xf\nCqHead:\t4\nCqTail:\t6\nCachedCqTail:"
+	"\t6\n"
+	"SQEs:\t1\n    1: opcode:READ, fd:5, flags:0, off:0\nCQEs:\t2\n    4: user_data:0, res:-4, flags:0\n"
+	"    5: user_data:0, res:1, flags:0\nSqThread:\t-1\nSqThreadCpu:\t-1\nUserFiles:\t3\n    0: <none>\n    1: "
+	"/PollList:\\040x\n"
+	"UserBufs:\t10001\n    0: <none>\n    2: 0x7f00/4096\n10000: 0x8000/1\n"
+	"PollList:\n  op=22, task_works=0\nCqOverflowList:\n  user_data=1, res=2, flags=0\nNAPI:\tdisabled\n";
+
+START_TEST(uring)
+{
+	struct fdinfo_uring u;
+
+	ck_assert_int_eq(fdinfo_parse_uring(uring_text, &u), 0);
+	ck_assert(u.sq_mask == 7 && u.sq_head == 9 && u.sq_tail == 10 && u.cached_sq_head == 9);
+	ck_assert(u.cq_mask == 15 && u.cq_head == 4 && u.cq_tail == 6 && u.cached_cq_tail == 6);
+	ck_assert(u.sq_thread == -1 && u.n_files == 3 && u.files == 1 && u.n_buffers == 10001 && u.buffers == 2);
+	ck_assert(u.buffer[0].index == 2 && u.buffer[0].addr == 0x7f00 && u.buffer[0].len == 4096);
+	ck_assert(u.buffer[1].index == 10000 && u.buffer[1].addr == 0x8000 && u.buffer[1].len == 1);
+	ck_assert(u.polls == 1 && u.overflows == 1 && !u.personalities);
+	ck_assert(u.file[0].index == 1 && !strcmp(u.file[0].path, "/PollList: x"));
+	fdinfo_free_uring(&u);
+	ck_assert_int_eq(fdinfo_parse_uring(HEAD, &u), -EAGAIN); /* somebody is at work on it */
+	for (size_t len = 0; len < sizeof(uring_text); len++) {
+		_cleanup_free_ char *cut = strndup(uring_text, len);
+		int err = fdinfo_parse_uring(cut, &u);
+
+		ck_assert(err == 0 || err == -EAGAIN || err == -EBADMSG);
+		ck_assert(err == 0 || (!u.buffer && !u.file));
+		fdinfo_free_uring(&u);
+	}
+}
+END_TEST
+
+START_TEST(bpfmap)
+{
+	static const char text[] = HEAD
+		"map_type:\t1\nkey_size:\t4\nvalue_size:\t8\nmax_entries:\t5\nmap_flags:\t0x400\n"
+		"map_extra:\t0x0\nmemlock:\t960\nmap_id:\t26\nfrozen:\t1\n";
+	struct fdinfo_bpfmap m;
+
+	ck_assert_int_eq(fdinfo_parse_bpfmap(text, &m), 0);
+	ck_assert(m.type == 1 && m.key_size == 4 && m.value_size == 8 && m.max_entries == 5 && m.flags == 0x400);
+	ck_assert(m.id == 26 && m.frozen == 1 && m.memlock == 960 && !m.extra);
+	for (size_t len = 0; len < sizeof(text) - 2; len++) {
+		_cleanup_free_ char *cut = strndup(text, len);
+
+		ck_assert_int_eq(fdinfo_parse_bpfmap(cut, &m), -EBADMSG);
+	}
+}
+END_TEST
+
+START_TEST(fanotify)
+{
+	static const char text[] = HEAD
+		"fanotify flags:12 event-flags:8000\nfanotify sdev:1b mflags:0 mask:40000020 ignored_mask:0\n"
+		"fanotify mnt_id:1b mflags:40 mask:40000018 ignored_mask:3\nfanotify mnt_ns:7 mflags:0\n"
+		"fanotify ino:a7 sdev:fe00000 mflags:440 mask:0 ignored_mask:40000001 fhandle-bytes:8 "
+		"fhandle-type:1 f_handle:12c0a7004bd3adb3\n";
+	struct fdinfo_fanotify f;
+
+	ck_assert_int_eq(fdinfo_parse_fanotify(text, &f), 0);
+	ck_assert(f.flags == 0x12 && f.event_flags == 0x8000 && f.n == 4);
+	ck_assert(f.marks[0].type == FANOTIFY_FILESYSTEM && f.marks[0].file.dev == 0x1b);
+	ck_assert(f.marks[1].type == FANOTIFY_MOUNT && f.marks[1].mount == 0x1b && f.marks[1].mflags == 0x40);
+	ck_assert(f.marks[1].file.mask == 0x40000018 && f.marks[1].file.ignored_mask == 3);
+	ck_assert(f.marks[2].type == FANOTIFY_OTHER && f.marks[3].type == FANOTIFY_INODE);
+	ck_assert(f.marks[3].file.ino == 0xa7 && f.marks[3].file.handle[7] == 0xb3);
+	free(f.marks);
+	for (size_t len = 0; len < sizeof(text); len++) {
+		_cleanup_free_ char *cut = strndup(text, len);
+		int err = fdinfo_parse_fanotify(cut, &f);
+
+		ck_assert(err == 0 || err == -EBADMSG);
+		ck_assert(err == 0 || !f.marks);
+		free(f.marks);
+	}
+}
+END_TEST
+
 START_TEST(epoll)
 {
 	struct fdinfo_watch *list;
@@ -166,6 +246,9 @@ int main(void)
 	tcase_add_test(c, lock);
 	tcase_add_test(c, inotify);
 	tcase_add_test(c, epoll);
+	tcase_add_test(c, fanotify);
+	tcase_add_test(c, uring);
+	tcase_add_test(c, bpfmap);
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
