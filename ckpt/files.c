@@ -319,8 +319,12 @@ int files_collect(struct dump *d)
 	int err = get_registry(d);
 
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		if (d->tasks[i]->state != TASK_DEAD)
+		if (d->tasks[i]->state != TASK_DEAD && d->tasks[i]->files_of == d->tasks[i])
 			err = collect_fds(d->tasks[i]);
+	for (size_t i = 0; i < d->n_tasks; i++) {
+		d->tasks[i]->fds = d->tasks[i]->files_of->fds;
+		d->tasks[i]->n_fds = d->tasks[i]->files_of->n_fds;
+	}
 	return err;
 }
 
@@ -525,7 +529,7 @@ int files_write(struct dump *d)
 	for (size_t i = 0; dump_fd_kinds[i] && !err; i++)
 		err = dump_fd_kinds[i]->write ? dump_fd_kinds[i]->write(d) : 0;
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		if (d->tasks[i]->state != TASK_DEAD)
+		if (d->tasks[i]->state != TASK_DEAD && d->tasks[i]->files_of == d->tasks[i])
 			err = write_fdinfo(d->tasks[i]);
 	return err ? err : closed;
 }

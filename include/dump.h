@@ -134,6 +134,8 @@ struct dump_task {
 	size_t n_fds;
 	struct dump_file *exe, *cwd, *root;
 	uint32_t ids; /* number of its own vm, files, fs and sighand objects */
+	/* The first task that has the same table of descriptors (CLONE_FILES), the same directories (CLONE_FS). */
+	struct dump_task *files_of, *fs_of;
 };
 
 /* What stands in the way of a dump. All strings are owned. */
@@ -391,9 +393,11 @@ int locks_judge(struct dump *d);
 int locks_write(struct dump *d);
 void locks_free(struct dump *d);
 
-/* Blockers by namespaces, and by objects that clone(2) made tasks share (namespaces.c). */
+/* Blockers by namespaces (namespaces.c). */
 int namespaces_judge(struct dump_task *t);
-int sharing_judge(struct dump_task *t);
+/* Which objects clone(2) made tasks share (sharing.c): sets files_of, fs_of. Returns 0 or -errno (logged). */
+int sharing_collect(struct dump *d);
+int sharing_judge(struct dump *d);
 
 /* Memory areas (memory.c). */
 int memory_collect(struct dump_task *t);

@@ -218,6 +218,14 @@ struct plan_task {
 	struct terminal *terminal; /* of the session that it leads; NULL: not one of the tree (tty.h) */
 	bool makes_group; /* the leader of its group is gone: it forks one for a moment */
 	uint32_t files_id;
+	/*
+	 * The first task with the same table of descriptors (CLONE_FILES), with the same directories and umask
+	 * (CLONE_FS); itself when alone. How many have that, if it is the first.
+	 */
+	struct plan_task *files_of, *fs_of;
+	uint32_t files_users, fs_users;
+	uint64_t born_with; /* of these two flags: what it has in common with its forker when it is born */
+	uint64_t parts_with; /* what it leaves to others when its children are forked */
 
 	size_t n_threads; /* the leader is threads[0] */
 	struct plan_thread *threads;
@@ -281,6 +289,7 @@ struct plan {
 	pid_t old_sid, old_pgid; /* with a shell job: those of the root that ours replace */
 	bool shell_job;
 	bool any_adopted;
+	bool any_sharing; /* tasks have tables in common */
 	pid_t lowest, highest; /* of all numbers of tasks, threads, groups and sessions */
 	bool in_step; /* tasks need each other to be born before they load memory: stages TREE and GROUPS take place */
 
@@ -348,6 +357,9 @@ int plan_read_tree(struct plan *plan); /* plan_tree.c */
 void plan_add_child(struct plan_task *parent, struct plan_task *task);
 int plan_read_task(struct plan *plan, struct plan_task *task); /* plan_task.c */
 int plan_order_sessions(struct plan *plan); /* plan_sessions.c; sets plan->in_step */
+/* Tables that tasks share (plan_sharing.c): whose a task has; then how they are born with them. */
+void plan_find_sharers(struct plan *plan, struct plan_task *task);
+int plan_order_sharing(struct plan *plan);
 int plan_read_files(struct plan *plan); /* plan_files.c */
 /* remap-fpath.img and the ghosts that it names (plan_ghosts.c). */
 int plan_read_remaps(struct plan *plan);

@@ -15,6 +15,7 @@
 #include "log.h"
 
 #define SPARE_FDS 64 /* images, pages, terminals */
+#define SHARER_FDS 4 /* the same of a task, in a table that it shares */
 
 static const struct restore_fd_kind *find_kind(FdTypes type)
 {
@@ -164,6 +165,12 @@ int plan_read_fds(struct plan *plan, struct plan_task *task)
 {
 	FdinfoEntry **entries;
 	size_t n;
+
+	if (task->files_of != task) { /* it was read already */
+		task->fds = task->files_of->fds;
+		task->n_fds = task->files_of->n_fds;
+		return 0;
+	}
 	int err = plan_read_all(plan, IMG_FDINFO, task->files_id, &entries, &n);
 
 	if (err == -ENOENT) {
@@ -346,6 +353,8 @@ int plan_choose_fd_range(struct plan *plan)
 		return log_errno(errno, "can't read RLIMIT_NOFILE");
 	for (size_t i = 0; i < plan->n_tasks; i++)
 		n += plan->tasks[i].n_fds;
+	if (plan->any_sharing)
+		plan->n_extra_fds += plan->n_tasks * SHARER_FDS;
 	int *fds = plan_alloc(plan, (n + 1) * sizeof(*fds));
 	if (!fds)
 		return -ENOMEM;

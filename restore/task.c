@@ -169,6 +169,25 @@ static int number_descriptors(struct plan *plan, struct plan_task *task)
 	return 0;
 }
 
+/*
+ * A table that several share: the last who needs no descriptor for a moment, which might get a final number, does it
+ * for all.
+ */
+static int number_table(struct plan *plan, struct plan_task *task)
+{
+	struct restorer_slot *table = &plan->shared->slots[task->files_of->index];
+	uint32_t users = task->files_of->files_users;
+
+	if (__atomic_add_fetch(&table->opened, 1, __ATOMIC_SEQ_CST) < users) {
+		stage_wait_word(&table->numbered, 1);
+		return 0;
+	}
+	int err = number_descriptors(plan, task);
+	if (!err && users > 1)
+		stage_set_word(&table->numbered, 1);
+	return err;
+}
+
 /* Everything that arrived meanwhile is ours: children that died as they had to. All signals are blocked. */
 static void flush_signals(void)
 {
@@ -213,7 +232,10 @@ static int fill_block(struct plan *plan, struct plan_task *task, struct block *b
 			err = restore_parts[i]->fill(plan, task, block);
 	block->args->fd_low = plan->fd_low;
 	/* The root keeps the guard until the coordinator holds it by ptrace. */
-	block->args->fd_high = plan->fd_high - (plan->guard_fd >= 0 && !task->parent);
+	block->args->fd_high = plan->fd_high - (plan->guard_fd >= 0 && !task->files_of->parent);
+	block->args->table_users = task->files_of->files_users;
+	if (block->args->table_users > 1)
+		block->args->table = &block->args->shared->slots[task->files_of->index];
 	fill_fault(plan, task, block->args);
 	return err;
 }
@@ -226,7 +248,7 @@ _Noreturn void task_finish(struct plan *plan, struct plan_task *task)
 	session_set_foreground(task);
 	flush_signals();
 	if (!err)
-		err = number_descriptors(plan, task);
+		err = number_table(plan, task);
 	if (!err)
 		err = locks_take(plan, task);
 	if (!err)

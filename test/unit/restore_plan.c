@@ -345,6 +345,33 @@ START_TEST(judges_shapes)
 }
 END_TEST
 
+/* Tables that tasks share must reach them through the tree. */
+START_TEST(judges_shared_tables)
+{
+	const struct opts opts = { 0 };
+	struct restore_shape tree[] = {
+		{ .pid = 10, .pgid = 10, .sid = 10, .files = 10, .fs = 10 },
+		{ .pid = 11, .pgid = 10, .sid = 10, .parent = 0, .files = 11, .fs = 10 },
+		{ .pid = 12, .pgid = 10, .sid = 10, .parent = 1, .files = 10, .fs = 12 },
+		{ .pid = 13, .pgid = 10, .sid = 10, .parent = 2, .files = 13, .fs = 12 },
+		{ .pid = 14, .pgid = 10, .sid = 10, .parent = 0, .files = 10, .fs = 14 },
+	};
+	int reasons = 0;
+
+	ck_assert_int_eq(restore_judge_tree(&opts, tree, 5, count, &reasons), 0);
+	ck_assert_int_eq(reasons, 0);
+	/* 10 and 12 have one, 11 and 13 another: what is between 11 and 12 would have to pass on both. */
+	tree[3].files = 11;
+	ck_assert_int_eq(restore_judge_tree(&opts, tree, 5, count, &reasons), 0);
+	ck_assert_int_eq(reasons, 1);
+	/* 12 has directories of its own and passes on those of others. */
+	tree[3].files = 13;
+	tree[3].fs = 10;
+	ck_assert_int_eq(restore_judge_tree(&opts, tree, 5, count, &reasons), 0);
+	ck_assert_int_eq(reasons, 1);
+}
+END_TEST
+
 #define X(name, change)                                                                                                \
 	START_TEST(refuses_##name)                                                                                     \
 	{                                                                                                              \
@@ -428,6 +455,7 @@ int main(void)
 	tcase_add_test(refuse, good_narrow);
 	tcase_add_test(refuse, takes_foreign_affinity);
 	tcase_add_test(refuse, judges_shapes);
+	tcase_add_test(refuse, judges_shared_tables);
 	tcase_add_test(refuse, takes_filters);
 	tcase_add_test(refuse, takes_grown_file);
 	tcase_add_test(refuse, takes_inotify);
