@@ -247,7 +247,7 @@ static int refuse_peer(struct dump *d, const struct dump_file *f, uint32_t ino)
 	snprintf(reason, sizeof(reason), "its other end is held by %s, which is outside the tree", holder);
 	return blocker_add(d, f->pid, "unix socket", reason,
 			   "dump that process, too, or close the connection before the dump; --ext-unix-sk permits a "
-			   "SOCK_DGRAM socket whose peer has a name",
+			   "SOCK_DGRAM socket whose peer has a name, --external 'unix[INODE]' any",
 			   "%s", f->where);
 }
 
@@ -263,6 +263,32 @@ static bool is_permitted(const struct dump *d, const struct unix_state *u)
 		at = end + strspn(end, ",");
 	}
 	return found && u->type == SOCK_DGRAM;
+}
+
+/* Whether --external names the socket, by its own inode or that of its other end. */
+static bool may_be_cut_off(const struct dump *d, const struct unix_state *u)
+{
+	char own[32], peer[32];
+
+	snprintf(own, sizeof(own), "unix[%u]", u->ino);
+	snprintf(peer, sizeof(peer), "unix[%u]", u->peer);
+	return opts_find_outside(d->opts, own, false) || opts_find_outside(d->opts, peer, false);
+}
+
+/* The other end becomes an entry that says nothing: a restore is given another one, or closes it. */
+static int add_cut_off(struct dump *d, const struct dump_file *f, const struct unix_state *u)
+{
+	struct unix_state *peer = calloc(1, sizeof(*peer));
+
+	if (!peer)
+		return log_errno(ENOMEM, "%s of task %d", f->where, f->pid);
+	peer->external = true;
+	peer->type = SOCK_DGRAM; /* as CRIU has it */
+	peer->state = STATE_LISTEN;
+	peer->ino = u->peer;
+	peer->peek_off = -1;
+	sk_opts_entry__init(&peer->opts);
+	return files_add_made(d, &dump_fd_sk_unix, f->pid, f->where, peer);
 }
 
 /* The peer outside becomes an entry without a descriptor: a restore connects to its name. */
@@ -312,6 +338,8 @@ static int judge_unix(struct dump *d, const struct dump_file *f)
 	}
 	if (!u->peer || find_socket(d, u->peer))
 		return 0;
+	if (may_be_cut_off(d, u))
+		return add_cut_off(d, f, u);
 	return is_permitted(d, u) ? add_external(d, f, u) : refuse_peer(d, f, u->peer);
 }
 
@@ -358,6 +386,8 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *file, stru
 	e->shutdown = u->shutdown;
 	e->has_ns_id = true;
 	e->ns_id = IDS_NET_NS;
+	if (u->external && !u->name_len)
+		e->has_ns_id = false;
 	if (u->file.st_ino)
 		fill_file(u, e, perms);
 	e->has_place = u->waits;

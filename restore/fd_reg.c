@@ -12,9 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "build_id.h"
 #include "cleanup.h"
 #include "log.h"
 #include "opts.h"
+#include "outside.h"
 #include "plan.h"
 #include "proc_files.h"
 #include "task.h"
@@ -26,13 +28,15 @@ static int reg_read(struct plan *plan, struct plan_file *file)
 {
 	const RegFileEntry *e = file->entry->reg;
 
-	if (!e || e->name[0] != '/') {
+	bool external = e && e->has_ext && e->ext;
+
+	if (!e || (e->name[0] != '/' && !external)) {
 		log_err("files.img: file 0x%x is of the kind REG but has no absolute path", file->id);
 		return -EBADMSG;
 	}
 	file->flags = e->flags;
 	file->fown = e->fown;
-	return 0;
+	return outside_find(plan, file, e->name, 0);
 }
 
 /* A log that others have written to: its old bytes are where they were, and nobody has it mapped. */
@@ -50,6 +54,11 @@ static void check_stat(struct plan *plan, const struct plan_file *file, const st
 	if (e->has_mode && e->mode && (e->mode & S_IFMT) != (st->st_mode & S_IFMT))
 		plan_refuse(plan, "%s has another type than at the dump (mode 0%o instead of 0%o): put the file back",
 			    e->name, st->st_mode, e->mode);
+	else if (e->has_mode && e->mode && (e->mode ^ st->st_mode) & 07777 && !plan->opts->skip_file_rwx_check)
+		plan_refuse(plan,
+			    "%s has other permissions than at the dump (0%o instead of 0%o): chmod them, or, if they "
+			    "may differ: --skip-file-rwx-check",
+			    e->name, st->st_mode & 07777, e->mode & 07777);
 	else if (S_ISREG(st->st_mode) && e->has_size && e->size != (uint64_t)st->st_size &&
 		 !may_have_grown(plan, file, st))
 		plan_refuse(plan, "%s has changed since the dump (%lld bytes instead of %llu): put the old file back%s",
@@ -58,18 +67,36 @@ static void check_stat(struct plan *plan, const struct plan_file *file, const st
 									   : "");
 }
 
+/* A program or library may be another one of the same size. */
+static void check_build_id(struct plan *plan, const struct plan_file *file, int fd)
+{
+	const RegFileEntry *e = file->entry->reg;
+	uint32_t id[BUILD_ID_MAX / 4] = { 0 };
+
+	if (!e->n_build_id || plan->opts->by_size_only)
+		return;
+	size_t len = build_id_read(fd, (uint8_t *)id);
+	if ((len + 3) / 4 != e->n_build_id || memcmp(id, e->build_id, e->n_build_id * sizeof(*id)))
+		plan_refuse(
+			plan,
+			"%s is another build than at the dump (its build-id differs): put the old file back, or, if "
+			"it does not matter: --file-validation filesize",
+			e->name);
+}
+
 void plan_check_file(struct plan *plan, struct plan_file *file)
 {
 	const RegFileEntry *e = file->entry->reg;
 	struct stat st;
 
-	if (file->checked || file->ghost || file->entry->type != FD_TYPES__REG)
+	if (file->checked || file->ghost || file->entry->type != FD_TYPES__REG || file->outside >= 0)
 		return;
 	file->checked = true;
 	if (file->dead || proc_task(plan, e->name)) /* it does not exist yet */
 		return;
 	if (e->has_ext && e->ext) {
-		plan_refuse(plan, "%s is external to the images: not supported yet", e->name);
+		plan_refuse(plan, "file 0x%x comes from outside: give one by --inherit-fd 'fd[N]:%s'", file->id,
+			    e->name);
 		return;
 	}
 	if (stat(e->name, &st)) {
@@ -83,6 +110,8 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 	_cleanup_close_ int fd = open(e->name, (e->flags & (O_ACCMODE | O_PATH)) | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		plan_refuse(plan, "%s can't be opened (%s): check permissions and mounts", e->name, strerror(errno));
+	else
+		check_build_id(plan, file, fd);
 }
 
 int reg_enter_dead(struct plan *plan, const struct plan_file *file)
@@ -129,6 +158,8 @@ int reg_open(struct plan *plan, struct plan_file *file, int flags)
 	const RegFileEntry *e = file->entry->reg;
 	char link[32];
 
+	if (file->outside >= 0)
+		return outside_take(plan, file);
 	if (file->ghost) {
 		snprintf(link, sizeof(link), "/proc/self/fd/%d", file->ghost->fd);
 		flags &= ~O_NOFOLLOW;

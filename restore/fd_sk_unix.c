@@ -8,13 +8,16 @@
  * Then what waited in queues is sent again, ends are shut down and options set.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "kernel_abi.h"
 #include "log.h"
 #include "opts.h"
+#include "outside.h"
 #include "plan.h"
 #include "sk_opts.h"
 #include "sk_queue.h"
@@ -63,22 +66,24 @@ static int unix_read(struct plan *plan, struct plan_file *file)
 	file->fown = e->fown;
 	if ((e->type != SOCK_STREAM && e->type != SOCK_DGRAM && e->type != SOCK_SEQPACKET) ||
 	    (e->state != STATE_ESTABLISHED && e->state != STATE_CLOSE && e->state != STATE_LISTEN) ||
-	    (e->state == STATE_LISTEN && !is_stream(e)) || e->backlog > INT32_MAX)
+	    (e->state == STATE_LISTEN && !is_stream(e) && !u->external) || e->backlog > INT32_MAX)
 		plan_refuse(plan, "files.img: type, state or backlog of UNIX socket 0x%x are unknown", file->id);
 	if (e->name.len > sizeof(((struct sockaddr_un *)0)->sun_path) || (e->name_dir && e->name_dir[0] != '/') ||
-	    (e->path && e->path[0] != '/') || (e->state == STATE_LISTEN && !e->name.len))
+	    (e->path && e->path[0] != '/') || (e->state == STATE_LISTEN && !e->name.len && !u->external))
 		plan_refuse(plan, "files.img: the name of UNIX socket 0x%x is too long, not absolute or missing",
 			    file->id);
-	if (e->uflags & ~UFLAG_EXTERN || (u->external && (is_stream(e) || !e->name.len)))
+	if (e->uflags & ~UFLAG_EXTERN || (u->external && is_stream(e)))
 		plan_refuse(plan,
 			    "files.img: UNIX socket 0x%x is outside the images in a way that is not supported; "
 			    "restore with CRIU",
 			    file->id);
-	else if (u->external && !plan->opts->ext_unix_any && !plan->opts->ext_unix)
+	else if (u->external && e->name.len && !plan->opts->ext_unix_any && !plan->opts->ext_unix)
 		plan_refuse(plan, "files.img: UNIX socket 0x%x is outside the images: --ext-unix-sk connects to it",
 			    file->id);
 	sk_opts_check(plan, file, e->opts);
-	return 0;
+	char key[32];
+	snprintf(key, sizeof(key), "socket:[%u]", e->ino);
+	return outside_find(plan, file, key, S_IFSOCK);
 }
 
 static bool is_mine(const struct plan_file *file)
@@ -140,10 +145,22 @@ static int unix_resolve(struct plan *plan, struct plan_file *file)
 	if (plan->problems)
 		return 0;
 	u->peer = find_by_ino(plan, e->peer);
+	/* --external permitted that its other end is somewhere else: it gets another one, or none. */
+	if (u->peer && state(u->peer)->external && !state(u->peer)->entry->name.len) {
+		u->peer = NULL;
+		u->cut_off = true;
+		if (file->outside < 0)
+			log_warn("UNIX socket 0x%x was connected to another process: its other end is closed; give one "
+				 "by "
+				 "--inherit-fd 'fd[N]:socket:[%u]'",
+				 file->id, e->ino);
+	}
+	if (file->outside >= 0 && u->peer)
+		plan_refuse(plan, "--inherit-fd for socket:[%u]: its other end is in the images", e->ino);
 	u->listener = has_foreign_name(plan, file) ? find_listener(plan, file) : file;
 	if (u->external)
 		return 0;
-	if (e->peer && !u->peer)
+	if (e->peer && !u->peer && !u->cut_off)
 		plan_refuse(plan, "files.img: the peer %u of UNIX socket 0x%x is not in the images", e->peer, file->id);
 	else if (u->peer && (state(u->peer)->entry->type != e->type || (u->peer == file && is_stream(e))))
 		plan_refuse(plan, "files.img: UNIX socket 0x%x and its peer do not fit", file->id);
@@ -276,12 +293,23 @@ static bool is_half_pair(const struct plan_file *file)
 	return u->peer ? is_mutual(file) && !state(u->peer)->entry->name.len : u->entry->state == STATE_ESTABLISHED;
 }
 
+/* What --inherit-fd gives, as it is. */
+static int take_given(struct plan *plan, struct plan_file *file)
+{
+	if (sk_queue_next(plan, file, NULL))
+		log_warn("UNIX socket 0x%x comes from outside: what waited in it at the dump is lost", file->id);
+	file->fd = outside_take(plan, file);
+	return file->fd < 0 ? file->fd : 0;
+}
+
 static int make(struct plan *plan, struct plan_file *file)
 {
 	const UnixSkEntry *e = state(file)->entry;
 
 	if (file->fd >= 0)
 		return 0;
+	if (file->outside >= 0)
+		return take_given(plan, file);
 	if (!is_stream(e))
 		return is_half_pair(file) ? make_pair(plan, file) : make_alone(plan, file);
 	if (e->state == STATE_CLOSE)
@@ -333,7 +361,7 @@ static int unix_open(struct plan *plan, struct plan_file *first)
 
 	/* Those that others connect to, then those, then those that nobody has accepted. */
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
-		err = listens(f) ? make_alone(plan, f) : 0;
+		err = listens(f) && f->outside < 0 ? make_alone(plan, f) : 0;
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
 		err = is_waiting(f) ? 0 : make(plan, f);
 	for (struct plan_file *f; !err && (f = next_client(first));)
@@ -496,13 +524,13 @@ static int unix_connect(struct plan *plan, struct plan_file *first)
 	if (first->with != first)
 		return 0;
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
-		err = ask_for_creds(f);
+		err = f->outside < 0 ? ask_for_creds(f) : 0;
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
-		err = fill_queue(plan, f);
+		err = f->outside < 0 ? fill_queue(plan, f) : 0;
 	if (!err)
 		err = connect_datagrams(first);
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
-		err = finish_socket(f);
+		err = f->outside < 0 ? finish_socket(f) : 0;
 	return err;
 }
 

@@ -100,6 +100,7 @@ struct plan_file {
 	bool *late_users; /* by index: tasks that need it, beside its owner; NULL: none */
 	size_t n_late_users;
 	int late_pair[2]; /* a socket: its owner sends it through the second end, the others take it from the first */
+	int outside; /* index in plan->inherited_fds of what --inherit-fd gives for it; -1: nothing */
 	struct plan_ghost_name *ghost; /* it has no name; NULL: it has */
 	struct plan_mapping map[2]; /* opened for mappings and as executable: read-only, for writing */
 	void *data; /* the kind's own */

@@ -99,7 +99,7 @@ int plan_read_files(struct plan *plan)
 	for (size_t i = 0; i < n; i++) {
 		struct plan_file *file = &plan->files[i];
 
-		*file = (struct plan_file){ .id = entries[i]->id, .entry = entries[i], .fd = -1 };
+		*file = (struct plan_file){ .id = entries[i]->id, .entry = entries[i], .fd = -1, .outside = -1 };
 		file->kind = find_kind(entries[i]->type);
 	}
 	qsort(plan->files, n, sizeof(*plan->files), compare_files);

@@ -18,6 +18,7 @@ struct sk_unix {
 	struct plan_file *listener; /* whose name it got when it was accepted; itself when it is bound on its own */
 	bool absent; /* its file was not there when we looked */
 	bool external; /* outside the images: others connect to its name */
+	bool cut_off; /* its other end was outside the images and has no name */
 	int other; /* the end of a connection whose holder is gone; -1 */
 };
 

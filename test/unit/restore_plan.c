@@ -16,6 +16,8 @@ static void narrow(void)
 }
 
 /* What can be wrong: each change alone must be refused. */
+static uint32_t other_build[] = { 1 };
+
 #define CHANGES(X)                                                                                                     \
 	X(version, s.inventory.img_version = 9)                                                                        \
 	X(no_root_ids, s.inventory.root_ids = NULL)                                                                    \
@@ -103,6 +105,10 @@ static void narrow(void)
 	X(relative_path, s.reg[2].name = "dev/null")                                                                   \
 	X(missing_file, s.reg[2].name = "/nowhere/at/all")                                                             \
 	X(changed_size, s.reg[0].has_size = true; s.reg[0].size = 1)                                                   \
+	X(changed_permissions, s.reg[2].has_mode = true; s.reg[2].mode = S_IFCHR | 0111)                               \
+	X(another_build, s.reg[0].n_build_id = 1; s.reg[0].build_id = other_build)                                     \
+	X(file_from_outside_not_given, s.reg[2].has_ext = s.reg[2].ext = true; s.reg[2].name = "file[1:2]")            \
+	X(program_from_outside_not_given, s.reg[0].has_ext = s.reg[0].ext = true)                                      \
 	X(changed_type, s.reg[2].has_mode = true; s.reg[2].mode = S_IFDIR)                                             \
 	X(entry_of_other_kind, s.files[2].type = FD_TYPES__PIPE)                                                       \
 	X(unsupported_kind, s.files[2].type = s.fds[0].type = s.fds[1].type = FD_TYPES__TUNF)                          \
