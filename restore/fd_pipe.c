@@ -61,7 +61,7 @@ static int open_end(struct plan *plan, struct plan_file *file, int fd)
 	}
 	if (again < 0)
 		return log_errno(errno, "can't open pipe 0x%x once more", file->entry->pipe->pipe_id);
-	file->fd = fd_to_temporary(plan, again);
+	file->fd = fd_place(plan, file, again);
 	return file->fd < 0 ? file->fd : 0;
 }
 

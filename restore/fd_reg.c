@@ -150,10 +150,11 @@ static int open_dead(struct plan *plan, const struct plan_file *file, int flags)
 	kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	return fd < 0 ? log_errno(err, "can't open %s", path) : fd_to_temporary(plan, fd);
+	return fd < 0 ? log_errno(err, "can't open %s", path) : fd;
 }
 
-int reg_open(struct plan *plan, struct plan_file *file, int flags)
+/* The same at whatever number. */
+static int open_somewhere(struct plan *plan, struct plan_file *file, int flags)
 {
 	const RegFileEntry *e = file->entry->reg;
 	char link[32];
@@ -172,14 +173,20 @@ int reg_open(struct plan *plan, struct plan_file *file, int flags)
 		      (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return log_errno(errno, "can't open %s", e->name);
-	fd = fd_to_temporary(plan, fd);
-	if (fd >= 0 && e->pos && !(flags & O_PATH) && lseek(fd, e->pos, SEEK_SET) < 0) {
+	if (e->pos && !(flags & O_PATH) && lseek(fd, e->pos, SEEK_SET) < 0) {
 		int err = errno;
 
 		close(fd);
 		return log_errno(err, "can't set the position of %s to %llu", e->name, (unsigned long long)e->pos);
 	}
 	return fd;
+}
+
+int reg_open(struct plan *plan, struct plan_file *file, int flags)
+{
+	int fd = open_somewhere(plan, file, flags);
+
+	return fd < 0 ? fd : fd_to_temporary(plan, fd);
 }
 
 static int reg_resolve(struct plan *plan, struct plan_file *file)
@@ -212,15 +219,16 @@ static int take_tmpfile(struct plan *plan, struct plan_file *file)
 		close(fd);
 		return log_errno(err, "can't set flags and position of %s", file->entry->reg->name);
 	}
-	return fd_to_temporary(plan, fd);
+	return fd;
 }
 
 static int reg_open_file(struct plan *plan, struct plan_file *file)
 {
 	const struct plan_ghost *g = file->ghost ? file->ghost->ghost : NULL;
 
-	file->fd = g && g->tmpfile == file && g->tmpfile_fd >= 0 ? take_tmpfile(plan, file)
-								 : reg_open(plan, file, file->flags);
+	int fd = g && g->tmpfile == file && g->tmpfile_fd >= 0 ? take_tmpfile(plan, file)
+							       : open_somewhere(plan, file, file->flags);
+	file->fd = fd < 0 ? fd : fd_place(plan, file, fd);
 	return file->fd < 0 ? file->fd : 0;
 }
 

@@ -92,7 +92,8 @@ struct plan_file {
 	struct plan_task *owner; /* opens it: the lowest common ancestor of all who hold it; NULL: nobody holds it */
 	struct plan_file *with; /* the first of those that are opened together; itself when alone */
 	struct plan_file *with_next;
-	int fd; /* in the owner and its descendants, once opened; above plan->fd_low */
+	int fd; /* in the owner and its descendants, once opened: its home, or a temporary number */
+	int home; /* number that nobody in the tree has another file by, so it is opened there; -1: there is none */
 	const struct plan_fd *first; /* the lowest descriptor of the first task that holds it */
 	bool checked; /* its path was looked at */
 	pid_t dead; /* it belongs to this process in /proc, which was gone at the dump; 0: to none */
@@ -110,6 +111,12 @@ struct plan_fd {
 	int fd;
 	bool cloexec;
 	struct plan_file *file;
+};
+
+/* A number that means a file somewhere. */
+struct plan_number {
+	int fd;
+	struct plan_file *file; /* NULL: refused */
 };
 
 /* A page image: in which directory of plan->chain, and N of pages-N.img. */
@@ -294,8 +301,10 @@ struct plan {
 	pid_t lowest, highest; /* of all numbers of tasks, threads, groups and sessions */
 	bool in_step; /* tasks need each other to be born before they load memory: stages TREE and GROUPS take place */
 
-	int *reserved; /* numbers that temporary descriptors must not take, beside those of the tasks */
+	struct plan_number *reserved; /* numbers that files have for a moment, beside those of the tasks */
 	size_t n_reserved;
+	int *homes; /* of files, ascending */
+	size_t n_homes;
 	size_t n_extra_fds; /* that kinds need beside one for each file */
 	int fd_low, fd_high; /* numbers that no task uses: for descriptors that exist only meanwhile */
 	int *inherited_fds; /* our own that tasks get: of --inherit-fd */
@@ -366,7 +375,7 @@ int plan_read_files(struct plan *plan); /* plan_files.c */
 int plan_read_remaps(struct plan *plan);
 int plan_read_fds(struct plan *plan, struct plan_task *task);
 int plan_share_files(struct plan *plan);
-int plan_choose_fd_range(struct plan *plan);
+int plan_choose_numbers(struct plan *plan); /* plan_homes.c */
 /* Whether any file has to be finished when all tasks exist. */
 bool plan_files_wait(const struct plan *plan);
 int plan_read_memory(struct plan *plan, struct plan_task *task); /* plan_memory.c */
@@ -412,10 +421,12 @@ int fd_take(struct plan *plan, struct plan_file *file, int fd);
 bool plan_find_holder(const struct plan *plan, const struct plan_file *file, char *path, size_t size);
 /* From now on the two files, and all that are opened together with them, are opened together. */
 void plan_join_files(struct plan_file *a, struct plan_file *b);
-/* Keeps a number free of temporary descriptors. Returns 0 or -ENOMEM. */
-int plan_reserve_fd(struct plan *plan, int fd);
+/* Keeps a number free for a file that has it for a moment. Returns 0 or -ENOMEM. */
+int plan_reserve_fd(struct plan *plan, int fd, struct plan_file *file);
 /* Moves a descriptor to a temporary number, close on exec. Returns it or -errno (logged). Closes fd in any case. */
 int fd_to_temporary(struct plan *plan, int fd);
+/* The same, or to the home of the file if it is free. */
+int fd_place(struct plan *plan, const struct plan_file *file, int fd);
 
 extern const struct restore_part *const restore_parts[];
 extern const struct restore_fd_kind *const restore_fd_kinds[];
