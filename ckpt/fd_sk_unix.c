@@ -174,14 +174,12 @@ static struct unix_state *next_socket(const struct dump *d, const struct dump_fi
 	return *f ? (*f)->data : NULL;
 }
 
-static const struct dump_file *find_socket(const struct dump *d, uint32_t ino)
+/* All sockets are inodes of one file system. */
+static const struct dump_file *find_socket(const struct dump *d, const struct dump_file *like, uint32_t ino)
 {
-	const struct dump_file *f = NULL;
+	const struct dump_file *f = ino ? files_by_inode(d, like->st.st_dev, ino) : NULL;
 
-	for (const struct unix_state *u; ino && (u = next_socket(d, &f));)
-		if (u->ino == ino)
-			return f;
-	return NULL;
+	return f && f->kind == &dump_fd_sk_unix ? f : NULL;
 }
 
 /* The listening socket that the client waits at, or 0. *place gets how many wait before it. */
@@ -321,7 +319,7 @@ static int judge_unix(struct dump *d, const struct dump_file *f)
 	if (u->external)
 		return 0;
 	for (size_t i = 0; i < u->n_icons; i++)
-		if (u->icons[i] && !find_socket(d, u->icons[i]))
+		if (u->icons[i] && !find_socket(d, f, u->icons[i]))
 			return refuse_peer(d, f, u->icons[i]);
 	if (!u->peer && u->type != SOCK_DGRAM && u->state == STATE_ESTABLISHED && !u->shutdown) {
 		u->peer = find_listener(d, u->ino, &u->place);
@@ -336,7 +334,7 @@ static int judge_unix(struct dump *d, const struct dump_file *f)
 					   "read that without taking it",
 					   "try again when the server has accepted", "%s", f->where);
 	}
-	if (!u->peer || find_socket(d, u->peer))
+	if (!u->peer || find_socket(d, f, u->peer))
 		return 0;
 	if (may_be_cut_off(d, u))
 		return add_cut_off(d, f, u);

@@ -210,6 +210,7 @@ struct dump_file {
 	char where[96]; /* how a user finds it in the holder: "fd 3", "area 7f00-7f10", "cwd", "in the queue of fd 3" */
 	bool in_flight; /* nobody in the tree holds it: it is in a packet, and number is our own descriptor */
 	struct stat st;
+	int eventfd_id; /* fdinfo: of eventfds; 0: none */
 	char *link; /* owned */
 	unsigned int flags;
 	uint64_t pos;
@@ -357,6 +358,8 @@ int files_add_link(struct dump_task *t, const char *link_name, unsigned int flag
 int files_add_mapping(struct dump_task *t, const struct vma *v, unsigned int flags, struct dump_file **file);
 /* Whether any descriptor of the tree refers to another file of the same inode, and with which open mode. */
 bool files_has_inode(const struct dump *d, const struct stat *st, int access_mode);
+/* The first file of an inode, or NULL. */
+const struct dump_file *files_by_inode(const struct dump *d, dev_t dev, uint64_t ino);
 /* Calls fn for each file of a kind, in the order of their inodes. Stops at the first error. */
 int files_each(struct dump *d, const struct dump_fd_kind *kind,
 	       int (*fn)(struct dump *d, struct dump_file *f, void *arg), void *arg);

@@ -38,10 +38,9 @@ static int fifo_read(struct plan *plan, struct plan_file *file)
 
 static struct plan_file *fifo_needs(struct plan *plan, struct plan_file *file)
 {
-	for (struct plan_file *f = plan->files; f < file; f++)
-		if (f->kind == file->kind && f->entry->fifo->pipe_id == file->entry->fifo->pipe_id)
-			return f;
-	return NULL;
+	struct plan_file *first = id_map_get(plan, &plan->fifos_by_id, file->entry->fifo->pipe_id, file);
+
+	return first == file ? NULL : first;
 }
 
 static int fifo_resolve(struct plan *plan, struct plan_file *file)

@@ -38,10 +38,9 @@ static int pipe_read(struct plan *plan, struct plan_file *file)
 
 static struct plan_file *pipe_needs(struct plan *plan, struct plan_file *file)
 {
-	for (struct plan_file *f = plan->files; f < file; f++)
-		if (f->kind == file->kind && f->entry->pipe->pipe_id == file->entry->pipe->pipe_id)
-			return f;
-	return NULL;
+	struct plan_file *first = id_map_get(plan, &plan->pipes_by_id, file->entry->pipe->pipe_id, file);
+
+	return first == file ? NULL : first;
 }
 
 /* One more description of the end fd. */

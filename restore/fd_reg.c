@@ -68,13 +68,14 @@ static void check_stat(struct plan *plan, const struct plan_file *file, const st
 }
 
 /* A program or library may be another one of the same size. */
-static void check_build_id(struct plan *plan, const struct plan_file *file, int fd)
+static void check_build_id(struct plan *plan, const struct plan_file *file)
 {
 	const RegFileEntry *e = file->entry->reg;
 	uint32_t id[BUILD_ID_MAX / 4] = { 0 };
 
 	if (!e->n_build_id || plan->opts->by_size_only)
 		return;
+	_cleanup_close_ int fd = open(e->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	size_t len = build_id_read(fd, (uint8_t *)id);
 	if ((len + 3) / 4 != e->n_build_id || memcmp(id, e->build_id, e->n_build_id * sizeof(*id)))
 		plan_refuse(
@@ -82,6 +83,20 @@ static void check_build_id(struct plan *plan, const struct plan_file *file, int 
 			"%s is another build than at the dump (its build-id differs): put the old file back, or, if "
 			"it does not matter: --file-validation filesize",
 			e->name);
+}
+
+/* Whether permissions or the mount forbid it, as far as that can be said without opening it. */
+static bool may_not_open(const RegFileEntry *e)
+{
+	int mode = e->flags & O_ACCMODE;
+
+	if (e->flags & O_PATH)
+		return false;
+	return faccessat(AT_FDCWD, e->name,
+			 mode == O_RDONLY   ? R_OK
+			 : mode == O_WRONLY ? W_OK
+					    : R_OK | W_OK,
+			 AT_EACCESS) != 0;
 }
 
 void plan_check_file(struct plan *plan, struct plan_file *file)
@@ -107,11 +122,10 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 	/* Devices and pipes may do something when they are opened. */
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return;
-	_cleanup_close_ int fd = open(e->name, (e->flags & (O_ACCMODE | O_PATH)) | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
+	if (may_not_open(e))
 		plan_refuse(plan, "%s can't be opened (%s): check permissions and mounts", e->name, strerror(errno));
 	else
-		check_build_id(plan, file, fd);
+		check_build_id(plan, file);
 }
 
 int reg_enter_dead(struct plan *plan, const struct plan_file *file)

@@ -60,6 +60,8 @@ static int unix_read(struct plan *plan, struct plan_file *file)
 	}
 	if (!u)
 		return -ENOMEM;
+	if (e->ino && !id_map_get(plan, &plan->sockets_by_ino, e->ino, file))
+		return -ENOMEM;
 	*u = (struct sk_unix){ .entry = e, .other = -1, .external = e->uflags == UFLAG_EXTERN };
 	file->data = u;
 	file->flags = e->flags;
@@ -91,12 +93,9 @@ static bool is_mine(const struct plan_file *file)
 	return file->entry->type == FD_TYPES__UNIXSK && file->data;
 }
 
-static struct plan_file *find_by_ino(const struct plan *plan, uint32_t ino)
+static struct plan_file *find_by_ino(struct plan *plan, uint32_t ino)
 {
-	for (size_t i = 0; ino && i < plan->n_files; i++)
-		if (is_mine(&plan->files[i]) && state(&plan->files[i])->entry->ino == ino)
-			return &plan->files[i];
-	return NULL;
+	return ino ? id_map_get(plan, &plan->sockets_by_ino, ino, NULL) : NULL;
 }
 
 static bool same_name(const UnixSkEntry *a, const UnixSkEntry *b)
@@ -124,7 +123,7 @@ static struct plan_file *find_listener(const struct plan *plan, const struct pla
  * Whether its name is that of the socket that it was accepted from. If not, it was bound itself, as a client may be,
  * too. When both ends have names and none listens any more, the one that was made later is taken.
  */
-static bool has_foreign_name(const struct plan *plan, const struct plan_file *file)
+static bool has_foreign_name(struct plan *plan, const struct plan_file *file)
 {
 	const UnixSkEntry *e = state(file)->entry;
 	const struct plan_file *peer = find_by_ino(plan, e->peer);

@@ -14,6 +14,7 @@
 #include <sys/user.h>
 
 #include "arena.h"
+#include "id_map.h"
 #include "image.h"
 #include "image_consts.h"
 #include "image_messages.h"
@@ -290,6 +291,7 @@ struct plan {
 	int sysv_sock;
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
+	struct id_map pipes_by_id, fifos_by_id, sockets_by_ino;
 	void *pipes, *fifos, *ttys, *queues; /* of the kinds */
 	struct vdso_layout *vdso[2]; /* of this kernel: for 64-bit, for 32-bit programs */
 	struct privileges *privileges; /* ours */

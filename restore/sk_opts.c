@@ -38,15 +38,19 @@ static int set_int(const struct plan_file *file, int option, int set_by, int wan
 
 static int set_time(const struct plan_file *file, int option, uint64_t sec, uint64_t usec)
 {
-	struct timeval wanted = { sec, usec }, now;
-	socklen_t size = sizeof(now);
+	struct timeval wanted = { sec, usec };
 
-	if (!getsockopt(file->fd, SOL_SOCKET, option, &now, &size) && now.tv_sec == wanted.tv_sec &&
-	    now.tv_usec == wanted.tv_usec)
+	if (!sec && !usec)
 		return 0;
 	if (setsockopt(file->fd, SOL_SOCKET, option, &wanted, sizeof(wanted)))
 		return log_errno(errno, "can't set a timeout of socket 0x%x", file->id);
 	return 0;
+}
+
+/* One that is as the kernel makes it in a new socket needs no look. Those that accept(2) passes on do. */
+static int set_unless(const struct plan_file *file, int option, int fresh, int wanted, const char *name)
+{
+	return wanted == fresh ? 0 : set_int(file, option, option, wanted, wanted, name);
 }
 
 int sk_opts_set(const struct plan_file *file, const SkOptsEntry *e)
@@ -62,13 +66,15 @@ int sk_opts_set(const struct plan_file *file, const SkOptsEntry *e)
 		err = set_time(file, SO_RCVTIMEO, e->so_rcv_tmo_sec, e->so_rcv_tmo_usec);
 #define SET(field, option)                                                                                             \
 	if (!err && e->has_##field)                                                                                    \
-	err = set_int(file, option, option, e->field, e->field, #option)
+	err = set_unless(file, option, option == SO_RCVLOWAT, e->field, #option)
 	SET(reuseaddr, SO_REUSEADDR);
 	SET(so_priority, SO_PRIORITY);
 	SET(so_rcvlowat, SO_RCVLOWAT);
 	SET(so_mark, SO_MARK);
-	SET(so_passcred, SO_PASSCRED);
-	SET(so_passsec, SO_PASSSEC);
+	if (!err && e->has_so_passcred)
+		err = set_int(file, SO_PASSCRED, SO_PASSCRED, e->so_passcred, e->so_passcred, "SO_PASSCRED");
+	if (!err && e->has_so_passsec)
+		err = set_int(file, SO_PASSSEC, SO_PASSSEC, e->so_passsec, e->so_passsec, "SO_PASSSEC");
 	SET(so_dontroute, SO_DONTROUTE);
 	SET(so_no_check, SO_NO_CHECK);
 	SET(so_reuseport, SO_REUSEPORT);

@@ -27,6 +27,8 @@
 #include "stage.h"
 #include "tty.h"
 
+#define MAX_HOLES 16
+
 bool task_ends_stopped(const struct plan *plan, const struct plan_task *task)
 {
 	return task->stop_signal || (task->state == TASK_ALIVE && plan->opts->leave_stopped);
@@ -113,9 +115,32 @@ static int open_mapping(struct plan *plan, struct plan_file *file, bool writes)
 	return file->map[writes].fd < 0 ? file->map[writes].fd : 0;
 }
 
+/*
+ * The lowest free number is what open(2) gives: where the tree has none of that number, all that is opened would have
+ * to be moved. So the root takes such numbers for that time. Returns how many, or -errno (logged).
+ */
+static int fill_holes(const struct plan *plan, const struct plan_task *task, int holes[MAX_HOLES])
+{
+	size_t h = 0;
+	int n = 0;
+
+	for (int number = 0; !task->parent && h < plan->n_homes && n < MAX_HOLES; number++) {
+		if (number == plan->homes[h]) {
+			h++;
+			continue;
+		}
+		if (number >= plan->fd_low && number <= plan->fd_high)
+			continue;
+		if (dup3(plan->images.fd, number, O_CLOEXEC) < 0)
+			return log_errno(errno, "can't take descriptor %d for a moment", number);
+		holes[n++] = number;
+	}
+	return n;
+}
+
 int task_open_files(struct plan *plan, struct plan_task *task)
 {
-	int err = 0;
+	int holes[MAX_HOLES], n_holes = fill_holes(plan, task, holes), err = n_holes < 0 ? n_holes : 0;
 
 	for (struct plan_segment *s = plan->segments; !err && s; s = s->next)
 		if (s->owner == task && !s->sysv)
@@ -134,6 +159,8 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 			if (file->map[writes].owner == task)
 				err = open_mapping(plan, file, writes);
 	}
+	while (n_holes > 0)
+		close(holes[--n_holes]);
 	for (size_t i = 0; !err && i < plan->n_files; i++) {
 		struct plan_file *file = &plan->files[i];
 

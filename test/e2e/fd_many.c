@@ -75,7 +75,8 @@ static void check(int from, int to)
 		same(read_number(f[7]), i + 1);
 		must(write(f[4], &i, sizeof(i)) == sizeof(i) && write(f[6], &i, sizeof(i)) == sizeof(i));
 		must(write(f[7], (uint64_t[]){ i + 1 }, sizeof(i)) == sizeof(i));
-		must(lseek(f[8], 7, SEEK_SET) == 7 && lseek(f[0], 0, SEEK_CUR) == 7 && lseek(f[0], i, SEEK_SET) == (off_t)i);
+		must(lseek(f[8], 7, SEEK_SET) == 7 && lseek(f[0], 0, SEEK_CUR) == 7 &&
+		     lseek(f[0], i, SEEK_SET) == (off_t)i);
 	}
 }
 
