@@ -38,6 +38,7 @@ struct unix_state {
 	int unread; /* bytes that it has sent and nobody has read */
 	int peek_off;
 	bool pass_pidfd;
+	bool bpf; /* filters its packets */
 	bool external; /* outside the tree; --ext-unix-sk permits it */
 	bool deleted; /* its file */
 	struct stat file; /* its file: st_ino 0 when it has none */
@@ -121,7 +122,7 @@ static int read_options(struct unix_state *u, int fd)
 		u->peek_off = -1;
 	size = sizeof(value);
 	u->pass_pidfd = !getsockopt(fd, SOL_SOCKET, SO_PASSPIDFD, &value, &size) && value;
-	return sk_opts_get(fd, &u->opts);
+	return sk_opts_get(fd, &u->opts, &u->bpf);
 }
 
 static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
@@ -318,6 +319,12 @@ static int judge_unix(struct dump *d, const struct dump_file *f)
 
 	if (u->external)
 		return 0;
+	if (u->bpf) {
+		int err = sk_opts_refuse_bpf(d, f);
+
+		if (err)
+			return err;
+	}
 	for (size_t i = 0; i < u->n_icons; i++)
 		if (u->icons[i] && !find_socket(d, f, u->icons[i]))
 			return refuse_peer(d, f, u->icons[i]);
@@ -397,6 +404,14 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *file, stru
 	return 0;
 }
 
+static void forget(void *data)
+{
+	struct unix_state *u = data;
+
+	if (u)
+		free(u->opts.so_filter);
+}
+
 const struct dump_fd_kind dump_fd_sk_unix = {
 	.name = "unix socket",
 	.type = FD_TYPES__UNIXSK,
@@ -405,4 +420,5 @@ const struct dump_fd_kind dump_fd_sk_unix = {
 	.judge = judge_unix,
 	.fill = fill,
 	.write = sk_queues_write,
+	.forget = forget,
 };

@@ -2,20 +2,40 @@
 #include "sk_opts.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "cleanup.h"
 #include "kernel_abi.h"
-
 #include "log.h"
 #include "plan.h"
 
+/* An instruction a number. Returns 0, or -1 with errno. */
+static int attach_filter(int fd, const SkOptsEntry *e)
+{
+	struct sock_filter code[BPF_MAXINSNS];
+	struct sock_fprog filter = { e->n_so_filter, code };
+
+	errno = EINVAL;
+	if (e->n_so_filter > BPF_MAXINSNS)
+		return -1;
+	for (size_t i = 0; i < e->n_so_filter; i++)
+		code[i] = (struct sock_filter){ e->so_filter[i] >> 48, e->so_filter[i] >> 40, e->so_filter[i] >> 32,
+						e->so_filter[i] };
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter));
+}
+
 void sk_opts_check(struct plan *plan, const struct plan_file *file, const SkOptsEntry *e)
 {
-	if (e->n_so_filter)
-		plan_refuse(plan, "files.img: socket 0x%x has a packet filter: not supported yet; restore with CRIU",
-			    file->id);
+	if (e->n_so_filter) {
+		_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+		if (attach_filter(fd, e))
+			plan_refuse(plan, "files.img: the kernel does not take the packet filter of socket 0x%x: %s",
+				    file->id, strerror(errno));
+	}
 	if (e->so_bound_dev && *e->so_bound_dev)
 		plan_refuse(plan, "files.img: socket 0x%x is bound to the device %s: not supported yet", file->id,
 			    e->so_bound_dev);
@@ -84,5 +104,9 @@ int sk_opts_set(const struct plan_file *file, const SkOptsEntry *e)
 	/* Last: setting the sizes locks them. */
 	SET(so_buf_lock, SO_BUF_LOCK);
 #undef SET
+	if (!err && e->n_so_filter && attach_filter(file->fd, e))
+		err = log_errno(errno, "can't attach the packet filter of socket 0x%x", file->id);
+	if (!err && e->has_lock_filter && e->lock_filter)
+		err = set_int(file, SO_LOCK_FILTER, SO_LOCK_FILTER, 1, 1, "SO_LOCK_FILTER");
 	return err;
 }

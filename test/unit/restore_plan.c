@@ -17,6 +17,7 @@ static void narrow(void)
 
 /* What can be wrong: each change alone must be refused. */
 static uint32_t other_build[] = { 1 };
+static uint64_t other_filter[4097]; /* BPF_LD of nothing */
 
 #define CHANGES(X)                                                                                                     \
 	X(version, s.inventory.img_version = 9)                                                                        \
@@ -150,6 +151,8 @@ static uint32_t other_build[] = { 1 };
 	X(unix_own_peer, s.usk[0].peer = 100)                                                                          \
 	X(unix_peer_of_another, s.usk[1].peer = 0)                                                                     \
 	X(unix_peer_of_other_type, s.usk[1].type = 5)                                                                  \
+	X(socket_filter_without_end, s.sk_opts.n_so_filter = 1; s.sk_opts.so_filter = other_filter)                    \
+	X(socket_filter_too_long, s.sk_opts.n_so_filter = 4097; s.sk_opts.so_filter = other_filter)                    \
 	X(unix_external_stream, s.usk[0].uflags = 1)                                                                   \
 	X(unix_unknown_uflags, s.usk[0].uflags = 16)                                                                   \
 	X(unix_huge_buffer, s.sk_opts.so_sndbuf = 0xffffffff)                                                          \
