@@ -1,4 +1,5 @@
-/* Packet filters of UNIX sockets (SO_ATTACH_FILTER): one of them is locked, one socket has packets that it would drop. */
+/* Packet filters of UNIX sockets (SO_ATTACH_FILTER): one of them is locked, one socket has packets that it would drop.
+ */
 #include "e2e.h"
 
 #include <linux/filter.h>
