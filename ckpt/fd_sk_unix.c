@@ -29,6 +29,9 @@
 #include "sk_queue.h"
 #include "sock_diag.h"
 
+#define DELETED " (deleted)"
+#define LINKS 16 /* names of one socket's file that are found, at most */
+
 struct unix_state {
 	uint8_t type, state, shutdown;
 	uint32_t ino, peer; /* peer: of who waits to be accepted, the listening socket */
@@ -45,7 +48,10 @@ struct unix_state {
 	size_t name_len;
 	char name[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
 	char path[PATH_MAX]; /* of its file now */
+	char bound[PATH_MAX]; /* the one that the kernel keeps, which may be gone while others are there */
 	char dir[PATH_MAX]; /* what a relative name is relative to */
+	char *links[LINKS]; /* other names of its file; owned */
+	size_t n_links;
 	SkOptsEntry opts;
 	size_t n_icons;
 	uint32_t icons[];
@@ -72,6 +78,31 @@ static int ask_diag(struct dump *d, uint32_t ino, struct unix_diag *diag)
 	return sock_diag_unix(d->sock_diag, ino, diag);
 }
 
+/*
+ * Names of its file in the directory where it was bound: servers bind a temporary name, link(2) it to the final one and
+ * remove the first. path: the name that the kernel keeps, which may be gone.
+ */
+static void find_links(struct unix_state *u, const char *path)
+{
+	int dir_len = strrchr(path, '/') - path;
+	char dir_name[PATH_MAX];
+
+	snprintf(dir_name, sizeof(dir_name), "%.*s", dir_len ? dir_len : 1, path);
+	DIR *dir = opendir(dir_name);
+	for (struct dirent *e; dir && u->n_links < LINKS && (e = readdir(dir));) {
+		struct stat st;
+
+		if (e->d_ino != u->file.st_ino || fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
+		    st.st_ino != u->file.st_ino || st.st_dev != u->file.st_dev ||
+		    !strcmp(e->d_name, path + dir_len + 1))
+			continue;
+		if (asprintf(&u->links[u->n_links], "%.*s/%s", dir_len, path, e->d_name) > 0)
+			u->n_links++;
+	}
+	if (dir)
+		closedir(dir);
+}
+
 /* Where the file of a socket with a path is. */
 static void find_file(struct unix_state *u, const struct fd_info *info)
 {
@@ -88,26 +119,35 @@ static void find_file(struct unix_state *u, const struct fd_info *info)
 
 	u->path[n < 0 ? 0 : n] = 0;
 	/* When it is deleted, the link says so behind the name, and leads nowhere, or to another. */
-	if (!lstat(u->path, &now) && now.st_ino == u->file.st_ino && now.st_dev == u->file.st_dev)
+	bool there = !lstat(u->path, &now) && now.st_ino == u->file.st_ino && now.st_dev == u->file.st_dev;
+	if (u->path[0] == '/' && u->file.st_nlink > there)
+		find_links(u, u->path);
+	size_t len = strlen(u->path), suffix = strlen(DELETED);
+	snprintf(u->bound, sizeof(u->bound), "%.*s",
+		 (int)(!there && len > suffix && !strcmp(u->path + len - suffix, DELETED) ? len - suffix : len),
+		 u->path);
+	if (there)
 		return;
-	u->deleted = true;
-	u->path[0] = 0;
+	u->deleted = !u->n_links;
+	snprintf(u->path, sizeof(u->path), "%s", u->n_links ? u->links[--u->n_links] : "");
+	free(u->deleted ? NULL : u->links[u->n_links]);
 }
 
 /*
- * A relative name is relative to where the task was: where its file is now, less the name. When it was renamed since,
- * most likely it was there; else we can only take where the task is now.
+ * A relative name is relative to where the task was: where its file is now, less the name. A file that was renamed
+ * since most likely stayed in its directory; else we can only take where the task is now.
  */
 static void find_dir(struct unix_state *u, const struct fd_info *info)
 {
-	size_t name = strlen(u->name), path = strlen(u->path);
+	const char *in_name = strrchr(u->name, '/'), *in_path = strrchr(u->bound, '/');
+	size_t name = in_name ? in_name - u->name : 0, path = in_path ? in_path - u->bound : 0;
 
 	if (!u->name_len || !u->name[0] || u->name[0] == '/')
 		return;
-	if (path > name + 1 && !strcmp(u->path + path - name, u->name) && u->path[path - name - 1] == '/')
-		snprintf(u->dir, sizeof(u->dir), "%.*s", (int)(path - name - 1), u->path);
-	else if (!strchr(u->name, '/') && path)
-		snprintf(u->dir, sizeof(u->dir), "%.*s", (int)(strrchr(u->path, '/') - u->path), u->path);
+	if (in_path && !name)
+		snprintf(u->dir, sizeof(u->dir), "%.*s", (int)path, u->bound);
+	else if (path > name && !strncmp(u->bound + path - name, u->name, name) && u->bound[path - name - 1] == '/')
+		snprintf(u->dir, sizeof(u->dir), "%.*s", (int)(path - name - 1), u->bound);
 	else if (proc_link(info->task->proc, "cwd", u->dir, sizeof(u->dir)))
 		u->dir[0] = 0;
 }
@@ -365,6 +405,8 @@ static void fill_file(const struct unix_state *u, UnixSkEntry *e, FilePermsEntry
 			      : !strcmp(u->path, u->name);
 	if (!u->deleted && !same)
 		e->path = (char *)u->path;
+	e->n_links = u->n_links;
+	e->links = (char **)u->links;
 }
 
 static int fill(struct dump *d, const struct dump_file *f, FileEntry *file, struct arena *arena)
@@ -410,6 +452,8 @@ static void forget(void *data)
 
 	if (u)
 		free(u->opts.so_filter);
+	for (size_t i = 0; u && i < u->n_links; i++)
+		free(u->links[i]);
 }
 
 const struct dump_fd_kind dump_fd_sk_unix = {

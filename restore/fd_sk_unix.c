@@ -74,6 +74,9 @@ static int unix_read(struct plan *plan, struct plan_file *file)
 	    (e->path && e->path[0] != '/') || (e->state == STATE_LISTEN && !e->name.len && !u->external))
 		plan_refuse(plan, "files.img: the name of UNIX socket 0x%x is too long, not absolute or missing",
 			    file->id);
+	for (size_t i = 0; i < e->n_links; i++)
+		if (e->links[i][0] != '/')
+			plan_refuse(plan, "files.img: a name of UNIX socket 0x%x is not absolute", file->id);
 	if (e->uflags & ~UFLAG_EXTERN || (u->external && is_stream(e)))
 		plan_refuse(plan,
 			    "files.img: UNIX socket 0x%x is outside the images in a way that is not supported; "
