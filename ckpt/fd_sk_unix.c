@@ -4,7 +4,7 @@
  * since, from SIOCUNIXFILE.
  *
  * A peer outside the tree is refused, unless --ext-unix-sk permits that a SOCK_DGRAM socket is connected again by the
- * name of its peer. Not kept: which process SO_PEERCRED names.
+ * name of its peer.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -40,6 +40,7 @@ struct unix_state {
 	uint32_t place;
 	int unread; /* bytes that it has sent and nobody has read */
 	int peek_off;
+	struct ucred peer_cred; /* SO_PEERCRED; uid -1: nobody */
 	bool pass_pidfd;
 	bool bpf; /* filters its packets */
 	bool external; /* outside the tree; --ext-unix-sk permits it */
@@ -157,6 +158,10 @@ static int read_options(struct unix_state *u, int fd)
 	int value = 0;
 	socklen_t size = sizeof(value);
 
+	socklen_t cred_size = sizeof(u->peer_cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &u->peer_cred, &cred_size))
+		u->peer_cred.uid = -1;
 	u->peek_off = -1;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &u->peek_off, &size))
 		u->peek_off = -1;
@@ -437,6 +442,10 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *file, stru
 		e->has_ns_id = false;
 	if (u->file.st_ino)
 		fill_file(u, e, perms);
+	e->has_peer_pid = e->has_peer_uid = e->has_peer_gid = !u->external && u->peer_cred.uid != (uid_t)-1;
+	e->peer_pid = u->peer_cred.pid;
+	e->peer_uid = u->peer_cred.uid;
+	e->peer_gid = u->peer_cred.gid;
 	e->has_place = u->waits;
 	e->place = u->place;
 	e->has_peek_off = u->peek_off >= 0;

@@ -89,6 +89,7 @@ struct restorer_slot {
 	/* Of the first of those who share directories: */
 	uint32_t used; /* how many look for no path any more */
 	uint32_t unused;
+	int32_t pair[2]; /* of a socketpair(2) that a helper of the task makes */
 	uint64_t block_start, block_end; /* what has to be unmapped at the end */
 	uint64_t sigchld; /* address of its struct restorer_action of SIGCHLD; used with mute_sigchld */
 };

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -74,6 +75,8 @@ static int unix_read(struct plan *plan, struct plan_file *file)
 	    (e->path && e->path[0] != '/') || (e->state == STATE_LISTEN && !e->name.len && !u->external))
 		plan_refuse(plan, "files.img: the name of UNIX socket 0x%x is too long, not absolute or missing",
 			    file->id);
+	if (e->has_peer_pid && e->peer_pid > INT32_MAX)
+		plan_refuse(plan, "files.img: the peer of UNIX socket 0x%x has the number %u", file->id, e->peer_pid);
 	for (size_t i = 0; i < e->n_links; i++)
 		if (e->links[i][0] != '/')
 			plan_refuse(plan, "files.img: a name of UNIX socket 0x%x is not absolute", file->id);
@@ -186,12 +189,19 @@ static int begin(struct plan *plan)
 
 static bool unix_reach(struct plan *plan, struct plan_file *file)
 {
-	return sk_queue_reach(plan, file);
+	bool moved = sk_unix_cred_reach(plan, file, state(file)->entry);
+
+	return sk_queue_reach(plan, file) || moved;
 }
 
 static int new_socket(const UnixSkEntry *e)
 {
 	return socket(AF_UNIX, e->type | SOCK_CLOEXEC, 0);
+}
+
+static int listen_as(struct plan *plan, const UnixSkEntry *e, int fd, int backlog)
+{
+	return sk_unix_call_as(plan, sk_unix_recorded(e), SYS_listen, (uint64_t[4]){ fd, backlog });
 }
 
 /* A socket of its own, with its name. */
@@ -202,19 +212,21 @@ static int make_alone(struct plan *plan, struct plan_file *file)
 
 	if (!err)
 		err = sk_unix_bind(file, state(file), file->fd, false);
-	if (!err && listens(file) && listen(file->fd, e->backlog))
-		err = log_errno(errno, "can't listen at UNIX socket 0x%x", file->id);
-	return err;
+	if (err || !listens(file))
+		return err;
+	err = listen_as(plan, e, file->fd, e->backlog);
+	return err ? log_errno(-err, "can't listen at UNIX socket 0x%x", file->id) : 0;
 }
 
-static int connect_to(const struct plan_file *file, int fd, int target)
+/* who: whom the other end will take for its peer. */
+static int connect_to(struct plan *plan, const struct plan_file *file, int fd, int target, struct sk_unix_cred who)
 {
 	struct sockaddr_un addr;
 	int hold, len = sk_unix_reach_address(file, target, &addr, &hold);
 
 	if (len < 0)
 		return len;
-	int err = connect(fd, (struct sockaddr *)&addr, len) ? -errno : 0;
+	int err = sk_unix_call_as(plan, who, SYS_connect, (uint64_t[4]){ fd, (uintptr_t)&addr, len });
 	if (hold >= 0)
 		close(hold);
 	return err ? log_errno(-err, "can't connect UNIX socket 0x%x", file->id) : 0;
@@ -232,11 +244,14 @@ static int take_end(struct plan *plan, struct plan_file *file, struct sk_unix *o
 static int make_pair(struct plan *plan, struct plan_file *file)
 {
 	struct plan_file *peer = is_mutual(file) ? state(file)->peer : NULL;
-	int ends[2];
+	const UnixSkEntry *e = state(file)->entry;
+	int32_t *ends = plan->shared->slots[file->with->owner->index].pair;
+	const uint64_t args[4] = { AF_UNIX, e->type | SOCK_CLOEXEC, 0, (uintptr_t)ends };
 
-	if (socketpair(AF_UNIX, state(file)->entry->type | SOCK_CLOEXEC, 0, ends))
-		return log_errno(errno, "can't make UNIX socket 0x%x", file->id);
-	int err = fd_take(plan, file, ends[0]);
+	int err = sk_unix_call_as(plan, sk_unix_recorded(e), SYS_socketpair, args);
+	if (err)
+		return log_errno(-err, "can't make UNIX socket 0x%x", file->id);
+	err = fd_take(plan, file, ends[0]);
 	if (err) {
 		close(ends[1]);
 		return err;
@@ -246,15 +261,15 @@ static int make_pair(struct plan *plan, struct plan_file *file)
 
 /* One that listens under the name of a socket that was accepted from one that is gone. Returns it or -errno (logged).
  */
-static int listen_for_a_moment(const struct plan_file *file)
+static int listen_for_a_moment(struct plan *plan, const struct plan_file *file, const struct plan_file *client)
 {
 	int fd = new_socket(state(file)->entry);
 
 	if (fd < 0)
 		return log_errno(errno, "can't make a socket");
 	int err = sk_unix_bind(file, state(file), fd, true);
-	if (!err && listen(fd, 1))
-		err = log_errno(errno, "can't listen under the name of UNIX socket 0x%x", file->id);
+	if (!err && (err = listen_as(plan, state(client ? client : file)->entry, fd, 1)))
+		log_errno(-err, "can't listen under the name of UNIX socket 0x%x", file->id);
 	if (err)
 		close(fd);
 	return err ? err : fd;
@@ -265,7 +280,7 @@ static int make_accepted(struct plan *plan, struct plan_file *accepted)
 {
 	struct sk_unix *u = state(accepted);
 	struct plan_file *client = is_mutual(accepted) ? u->peer : NULL;
-	_cleanup_close_ int own = u->listener ? -1 : listen_for_a_moment(accepted);
+	_cleanup_close_ int own = u->listener ? -1 : listen_for_a_moment(plan, accepted, client);
 	_cleanup_close_ int fd = new_socket(u->entry);
 	int listener = u->listener ? u->listener->fd : own;
 
@@ -273,7 +288,7 @@ static int make_accepted(struct plan *plan, struct plan_file *accepted)
 		return listener < 0 ? listener : log_errno(errno, "can't make a socket");
 	int err = client ? sk_unix_bind(client, state(client), fd, false) : 0;
 	if (!err)
-		err = connect_to(accepted, fd, listener);
+		err = connect_to(plan, accepted, fd, listener, sk_unix_recorded(u->entry));
 	if (!err)
 		err = fd_take(plan, accepted, accept4(listener, NULL, NULL, SOCK_CLOEXEC));
 	return err ? err : take_end(plan, client, u, take_fd(&fd));
@@ -331,7 +346,7 @@ static int make_client(struct plan *plan, struct plan_file *file)
 	const struct plan_file *listener = state(file)->peer;
 	int err = make_alone(plan, file);
 
-	return err ? err : connect_to(file, file->fd, listener->fd);
+	return err ? err : connect_to(plan, file, file->fd, listener->fd, sk_unix_holder(plan, file));
 }
 
 static bool is_waiting(const struct plan_file *file)
@@ -451,7 +466,7 @@ static bool is_awaited(const struct plan_file *first, const struct plan_file *fi
 }
 
 /* A socket that is connected is reached by its peer only: whoever is awaited by others comes later. */
-static int connect_datagrams(struct plan_file *first)
+static int connect_datagrams(struct plan *plan, struct plan_file *first)
 {
 	size_t n = 0, left = 0, i = 0;
 
@@ -474,7 +489,8 @@ static int connect_datagrams(struct plan_file *first)
 			if (done[i] || is_awaited(first, f, done))
 				continue;
 			const struct sk_unix *peer = state(state(f)->peer);
-			int err = peer->external ? connect_outside(f, peer) : connect_to(f, f->fd, state(f)->peer->fd);
+			int err = peer->external ? connect_outside(f, peer)
+						 : connect_to(plan, f, f->fd, state(f)->peer->fd, sk_unix_self());
 			if (err)
 				return err;
 			done[i] = true;
@@ -530,7 +546,7 @@ static int unix_connect(struct plan *plan, struct plan_file *first)
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
 		err = f->outside < 0 ? fill_queue(plan, f) : 0;
 	if (!err)
-		err = connect_datagrams(first);
+		err = connect_datagrams(plan, first);
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
 		err = f->outside < 0 ? finish_socket(f) : 0;
 	return err;

@@ -25,6 +25,7 @@
 #include "tty.h"
 
 #define HELPER_TRIES 10000
+#define BUSY_TRIES 40 /* half a millisecond each */
 
 static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t parent);
 
@@ -40,6 +41,18 @@ static pid_t fork_as(pid_t pid, uint64_t flags)
 	};
 
 	return syscall(SYS_clone3, &how, sizeof(how));
+}
+
+/* A helper of somebody else may have the number for a moment (sk_unix_cred.c). */
+static pid_t fork_patiently(pid_t pid, uint64_t flags)
+{
+	for (int i = 0;; i++) {
+		pid_t forked = fork_as(pid, flags);
+
+		if (forked >= 0 || errno != EEXIST || i == BUSY_TRIES)
+			return forked;
+		usleep(500);
+	}
 }
 
 /*
@@ -58,7 +71,7 @@ int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling)
 
 	if (__atomic_load_n(&plan->shared->failed, __ATOMIC_SEQ_CST))
 		return -ECANCELED;
-	pid_t pid = fork_as(task->pid, task->born_with | (as_sibling ? CLONE_PARENT : 0));
+	pid_t pid = fork_patiently(task->pid, task->born_with | (as_sibling ? CLONE_PARENT : 0));
 
 	if (!pid)
 		task_main(plan, task, parent);
@@ -72,6 +85,11 @@ int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling)
 	if (!task->adopted) /* its forker has to end first */
 		await_settled(plan, task);
 	return 0;
+}
+
+pid_t tree_fork_as(pid_t pid)
+{
+	return fork_as(pid, CLONE_FILES);
 }
 
 pid_t tree_fork_dead(const struct plan *plan, pid_t pid)
@@ -167,7 +185,7 @@ static int fork_orphans(struct plan *plan, struct plan_task *task, pid_t sid)
 
 	for (const struct plan_task *c = task->children; c; c = c->next)
 		flags |= c->orphan_session == sid ? c->born_with : 0;
-	pid_t helper = fork_as(sid, flags);
+	pid_t helper = fork_patiently(sid, flags);
 	if (!helper) {
 		bind_to_parent(plan, self);
 		int err = setsid() < 0 ? -errno : 0;
@@ -261,7 +279,7 @@ static int fork_children(struct plan *plan, struct plan_task *task, bool early)
 static int make_group(const struct plan_task *task)
 {
 	int err = 0;
-	pid_t helper = fork_as(task->pgid, 0);
+	pid_t helper = fork_patiently(task->pgid, 0);
 
 	if (!helper) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);

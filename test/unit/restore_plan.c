@@ -17,6 +17,7 @@ static void narrow(void)
 
 /* What can be wrong: each change alone must be refused. */
 static uint32_t other_build[] = { 1 };
+static char *relative_links[] = { "relative" };
 static uint64_t other_filter[4097]; /* BPF_LD of nothing */
 
 #define CHANGES(X)                                                                                                     \
@@ -153,6 +154,8 @@ static uint64_t other_filter[4097]; /* BPF_LD of nothing */
 	X(unix_peer_of_other_type, s.usk[1].type = 5)                                                                  \
 	X(socket_filter_without_end, s.sk_opts.n_so_filter = 1; s.sk_opts.so_filter = other_filter)                    \
 	X(socket_filter_too_long, s.sk_opts.n_so_filter = 4097; s.sk_opts.so_filter = other_filter)                    \
+	X(unix_peer_number, s.usk[0].has_peer_pid = true; s.usk[0].peer_pid = 1u << 31)                                \
+	X(unix_relative_link, s.usk[0].n_links = 1; s.usk[0].links = relative_links)                                   \
 	X(unix_external_stream, s.usk[0].uflags = 1)                                                                   \
 	X(unix_unknown_uflags, s.usk[0].uflags = 16)                                                                   \
 	X(unix_huge_buffer, s.sk_opts.so_sndbuf = 0xffffffff)                                                          \
