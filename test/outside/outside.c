@@ -72,18 +72,23 @@ static int run(const char *action, pid_t target, const char *option, const char 
 /* A process that waits until it shall look, and then reads what it expects from FD; "" is the end of it. */
 static pid_t start(int fd, const char *expected)
 {
-	pid_t pid = fork();
+	int ready[2];
+	char byte;
 
-	if (pid)
+	must(!pipe2(ready, O_CLOEXEC));
+	pid_t pid = fork();
+	if (pid) {
+		close(ready[1]);
+		must(pid > 0 && !read(ready[0], &byte, 1)); /* closed */
+		close(ready[0]);
 		return pid;
+	}
+	must(fcntl(ready[1], F_DUPFD_CLOEXEC, 100) >= 100 && !close(ready[1]));
 	setsid();
-	must(dup2(fd, FD) == FD);
-	must(!close_range(FD + 1, ~0u, 0) && !close(3) + !close(4) >= 0);
 	int null = open("/dev/null", O_RDWR);
 	for (int i = 0; i < 3; i++)
 		dup2(null, i);
-	if (null > 2)
-		close(null);
+	must(dup2(fd, FD) == FD && !close_range(3, FD - 1, 0) && !close_range(FD + 1, ~0u, 0));
 	while (access(DIR_NAME "/go", F_OK))
 		usleep(1000);
 	char buf[16] = "";
