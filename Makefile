@@ -42,7 +42,7 @@ GEN := $(PROTOS:images/%.proto=$(B)/gen/%.pb-c.c)
 SRC := $(wildcard ckpt/*.c ckpt/lib/*.c restore/*.c images/*.c arch/x86_64/*.c)
 LIB_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(filter-out ckpt/main.c,$(SRC))) $(GEN:.c=.o) $(B)/obj/blobs.o
 UNIT := $(patsubst test/unit/%.c,$(B)/test/unit/%,$(wildcard test/unit/*.c))
-E2E := $(patsubst test/e2e/%.c,$(B)/test/e2e/%,$(wildcard test/e2e/*.c)) $(B)/test/bin/e2e_runner
+E2E := $(patsubst test/e2e/%.c,$(B)/test/e2e/%,$(wildcard test/e2e/*.c)) $(B)/test/bin/e2e_runner $(B)/test/bin/outside
 
 .PHONY: all demo test unit e2e bench lint format fuzz install clean setup need
 .DELETE_ON_ERROR:
@@ -134,6 +134,7 @@ unit: all $(UNIT)
 	$(Q)sh test/run_unit.sh $(UNIT)
 e2e: all $(E2E)
 	$(Q)B=$(B) FULL=$(FULL) sh test/run_e2e.sh
+	$(Q)$(B)/test/bin/outside $(B)/bin/ckpt
 
 test: setup
 	$(Q)$(MAKE) --no-print-directory all $(UNIT) $(E2E)
@@ -142,6 +143,11 @@ test: setup
 demo: setup
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)bash test/demo.sh $(B)/bin/ckpt
+
+$(B)/test/bin/outside: test/outside/outside.c
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) $(TARGET_CFLAGS) -o $@ $< -lutil
 
 $(B)/test/bin/bench: $(B)/obj/test/bench/bench.o $(LIB_OBJ)
 	@mkdir -p $(@D)

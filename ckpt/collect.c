@@ -101,6 +101,8 @@ int collect_tree_outside(struct dump *d)
 			err = collect_task(d->tasks[i]);
 	}
 	if (!err)
+		err = sharing_collect(d);
+	if (!err)
 		err = files_collect(d);
 	return err ? err : fault_point(FAULT_dump_collected_outside);
 }

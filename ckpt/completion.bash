@@ -55,7 +55,7 @@ _ckpt()
 		return
 		;;
 	--file-validation)
-		mapfile -t COMPREPLY < <(compgen -W "filesize" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "filesize buildid" -- "$cur")
 		return
 		;;
 	--timeout | --status-fd | --close)

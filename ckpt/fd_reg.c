@@ -5,6 +5,9 @@
  * What has no name any more is a ghost (ghost.c), what has others than that by which it was opened: link_remap.c. A
  * renamed file has its new name.
  *
+ * What --external names comes from outside at a restore: its name is only a key. Programs and libraries have their
+ * build-id, too.
+ *
  * Does not handle: paths that now lead to something else, like one below a mount that came later (judged).
  */
 #include <errno.h>
@@ -16,6 +19,8 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "build_id.h"
+#include "cleanup.h"
 #include "dump.h"
 #include "log.h"
 #include "remap-file-path.pb-c.h"
@@ -28,6 +33,12 @@ struct reg {
 	pid_t dead; /* a file of /proc/PID of this process, which is gone; 0: none */
 	bool other_names; /* it has only names that it was not opened by */
 	const struct link_remap *link; /* then, with --link-remap */
+	bool external;
+	char key[40]; /* then: of --external */
+	char device[64]; /* another path to the device, --evasive-devices; "": none */
+	mode_t mode; /* then: of what that leads to; else as it was opened */
+	size_t build_id_len; /* bytes; 0: none */
+	uint32_t build_id[BUILD_ID_MAX / 4];
 };
 
 static bool is_plain_device(const struct stat *st)
@@ -69,6 +80,31 @@ static pid_t dead_owner(const struct dump_file *f)
 	return pid;
 }
 
+/* Whether --external names it, by its mount and inode. */
+static bool is_external(const struct dump *d, const struct fd_info *info, struct reg *r)
+{
+	const char *line = info->text ? strstr(info->text, "mnt_id:") : NULL;
+	int mount;
+
+	if (!d->opts->outside_count || !line || sscanf(line, "mnt_id: %d", &mount) != 1)
+		return false;
+	snprintf(r->key, sizeof(r->key), "file[%x:%lx]", mount, (long)info->st.st_ino);
+	return opts_find_outside(d->opts, r->key, false);
+}
+
+/* Of programs and libraries: what is mapped or executed. */
+static void read_build_id(const struct dump *d, const struct fd_info *info, struct reg *r)
+{
+	char path[32];
+
+	if (d->opts->by_size_only || info->number >= 0 || !S_ISREG(info->st.st_mode))
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", info->fd);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		r->build_id_len = build_id_read(fd, (uint8_t *)r->build_id);
+}
+
 static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
 {
 	struct reg *r = calloc(1, sizeof(*r));
@@ -76,6 +112,10 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	if (!r)
 		return log_errno(ENOMEM, "%s", f->link);
 	f->data = r;
+	r->external = is_external(d, info, r);
+	if (r->external)
+		return 0;
+	read_build_id(d, info, r);
 	if (fstatfs(info->fd, &r->fs))
 		return log_errno(errno, "can't tell the file system of %s", f->link);
 	if (r->fs.f_type == PROC_SUPER_MAGIC) {
@@ -109,13 +149,46 @@ static int judge_proc(struct dump *d, const struct dump_file *f)
 	return blocker_add(d, f->pid, "proc file", reason, "close it before the dump", "%s", f->where);
 }
 
+/* Another path to the device, in /dev, by the name that the kernel gives it. */
+static bool find_device(const struct dump_file *f, struct reg *r)
+{
+	char path[64], line[64], name[48];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/uevent", major(f->st.st_rdev), minor(f->st.st_rdev));
+	_cleanup_fclose_ FILE *uevent = fopen(path, "re");
+	while (uevent && fgets(line, sizeof(line), uevent))
+		if (sscanf(line, "DEVNAME=%47[^\n]", name) == 1) {
+			snprintf(r->device, sizeof(r->device), "/dev/%s", name);
+			if (stat(r->device, &st) || !S_ISCHR(st.st_mode) || st.st_rdev != f->st.st_rdev)
+				continue;
+			r->mode = st.st_mode;
+			return true;
+		}
+	r->device[0] = 0;
+	return false;
+}
+
+/* A device that its path does not lead to: another inode of the same device will do, with --evasive-devices. */
+static bool evades(struct dump *d, const struct dump_file *f, const struct stat *now)
+{
+	struct reg *r = f->data;
+
+	if (!d->opts->evasive_devices || !S_ISCHR(f->st.st_mode))
+		return false;
+	if (!now || !S_ISCHR(now->st_mode) || now->st_rdev != f->st.st_rdev)
+		return find_device(f, r);
+	r->mode = now->st_mode;
+	return true;
+}
+
 static int judge_file(struct dump *d, const struct dump_file *f)
 {
 	const struct reg *r = f->data;
 	char reason[PATH_MAX + 128];
 	struct stat st;
 
-	if (r->dead)
+	if (r->dead || r->external)
 		return 0;
 	if (unsupported_is_on(&r->fs, &f->st))
 		return unsupported_judge_on(d, f, &r->fs);
@@ -129,10 +202,16 @@ static int judge_file(struct dump *d, const struct dump_file *f)
 	int missing = stat(f->link, &st) ? errno : 0;
 	if (!missing && st.st_ino == f->st.st_ino && st.st_dev == f->st.st_dev)
 		return 0;
+	if (evades(d, f, missing ? NULL : &st))
+		return 0;
 	snprintf(reason, sizeof(reason), "%s %s", f->link,
 		 missing ? "is not reachable by this path" : "is now another file");
 	return blocker_add(d, f->pid, "hidden file", reason,
-			   "close it, or make it reachable by its path again before the dump", "%s", f->where);
+			   S_ISCHR(f->st.st_mode)
+				   ? "--evasive-devices, or make it reachable by its path again before the dump"
+				   : "close it, or make it reachable by its path again before the dump, or name it by "
+				     "--external 'file[MNT_ID:INODE]'",
+			   "%s", f->where);
 }
 
 static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena)
@@ -145,6 +224,8 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct 
 	const struct reg *now = f->data;
 	if (now->ghost || now->link || now->dead)
 		name[ghost_name_length(name)] = 0;
+	if (now->external || now->device[0])
+		name = (char *)(now->external ? now->key : now->device);
 	reg_file_entry__init(r);
 	r->id = f->id;
 	r->flags = f->number >= 0 ? f->flags : f->flags & O_ACCMODE;
@@ -152,9 +233,12 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct 
 	r->fown = (FownEntry *)&f->fown;
 	r->name = name;
 	r->has_mode = true;
-	r->mode = f->st.st_mode;
-	r->has_size = S_ISREG(f->st.st_mode);
+	r->mode = now->mode ? now->mode : f->st.st_mode;
+	r->has_size = S_ISREG(f->st.st_mode) && !now->external;
 	r->size = f->st.st_size;
+	r->has_ext = r->ext = now->external;
+	r->n_build_id = (now->build_id_len + 3) / 4;
+	r->build_id = (uint32_t *)now->build_id;
 	e->reg = r;
 	return 0;
 }

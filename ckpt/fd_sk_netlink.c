@@ -22,6 +22,7 @@ struct netlink_state {
 	size_t n_groups;
 	uint32_t groups[NETLINK_GROUP_WORDS];
 	SkOptsEntry opts;
+	bool bpf; /* filters its packets */
 };
 
 static int get(int fd, int level, int option)
@@ -87,7 +88,7 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	n->waiting = poll(&p, 1, 0) > 0 && p.revents & POLLIN;
 	int err = read_addresses(n, info->fd);
 	if (!err)
-		err = sk_opts_get(info->fd, &n->opts);
+		err = sk_opts_get(info->fd, &n->opts, &n->bpf);
 	read_options(n, info->fd);
 	return err ? log_errno(-err, "can't look at the netlink socket of %s of task %d", f->where, f->pid) : 0;
 }
@@ -95,7 +96,10 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 static int judge_netlink(struct dump *d, const struct dump_file *f)
 {
 	const struct netlink_state *n = f->data;
+	int err = n->bpf ? sk_opts_refuse_bpf(d, f) : 0;
 
+	if (err)
+		return err;
 	return n->waiting ? blocker_add(d, f->pid, "netlink socket", "messages wait in it that nobody has read",
 					"try again when the program has read them", "%s", f->where)
 			  : 0;
@@ -130,6 +134,14 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *file, stru
 	return 0;
 }
 
+static void forget(void *data)
+{
+	struct netlink_state *n = data;
+
+	if (n)
+		free(n->opts.so_filter);
+}
+
 const struct dump_fd_kind dump_fd_sk_netlink = {
 	.name = "netlink socket",
 	.type = FD_TYPES__NETLINKSK,
@@ -137,4 +149,5 @@ const struct dump_fd_kind dump_fd_sk_netlink = {
 	.collect = collect,
 	.judge = judge_netlink,
 	.fill = fill,
+	.forget = forget,
 };

@@ -4,7 +4,7 @@
  * since, from SIOCUNIXFILE.
  *
  * A peer outside the tree is refused, unless --ext-unix-sk permits that a SOCK_DGRAM socket is connected again by the
- * name of its peer. Not kept: which process SO_PEERCRED names.
+ * name of its peer.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -29,6 +29,9 @@
 #include "sk_queue.h"
 #include "sock_diag.h"
 
+#define DELETED " (deleted)"
+#define LINKS 16 /* names of one socket's file that are found, at most */
+
 struct unix_state {
 	uint8_t type, state, shutdown;
 	uint32_t ino, peer; /* peer: of who waits to be accepted, the listening socket */
@@ -37,14 +40,19 @@ struct unix_state {
 	uint32_t place;
 	int unread; /* bytes that it has sent and nobody has read */
 	int peek_off;
+	struct ucred peer_cred; /* SO_PEERCRED; uid -1: nobody */
 	bool pass_pidfd;
+	bool bpf; /* filters its packets */
 	bool external; /* outside the tree; --ext-unix-sk permits it */
 	bool deleted; /* its file */
 	struct stat file; /* its file: st_ino 0 when it has none */
 	size_t name_len;
 	char name[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
 	char path[PATH_MAX]; /* of its file now */
+	char bound[PATH_MAX]; /* the one that the kernel keeps, which may be gone while others are there */
 	char dir[PATH_MAX]; /* what a relative name is relative to */
+	char *links[LINKS]; /* other names of its file; owned */
+	size_t n_links;
 	SkOptsEntry opts;
 	size_t n_icons;
 	uint32_t icons[];
@@ -71,6 +79,31 @@ static int ask_diag(struct dump *d, uint32_t ino, struct unix_diag *diag)
 	return sock_diag_unix(d->sock_diag, ino, diag);
 }
 
+/*
+ * Names of its file in the directory where it was bound: servers bind a temporary name, link(2) it to the final one and
+ * remove the first. path: the name that the kernel keeps, which may be gone.
+ */
+static void find_links(struct unix_state *u, const char *path)
+{
+	int dir_len = strrchr(path, '/') - path;
+	char dir_name[PATH_MAX];
+
+	snprintf(dir_name, sizeof(dir_name), "%.*s", dir_len ? dir_len : 1, path);
+	DIR *dir = opendir(dir_name);
+	for (struct dirent *e; dir && u->n_links < LINKS && (e = readdir(dir));) {
+		struct stat st;
+
+		if (e->d_ino != u->file.st_ino || fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
+		    st.st_ino != u->file.st_ino || st.st_dev != u->file.st_dev ||
+		    !strcmp(e->d_name, path + dir_len + 1))
+			continue;
+		if (asprintf(&u->links[u->n_links], "%.*s/%s", dir_len, path, e->d_name) > 0)
+			u->n_links++;
+	}
+	if (dir)
+		closedir(dir);
+}
+
 /* Where the file of a socket with a path is. */
 static void find_file(struct unix_state *u, const struct fd_info *info)
 {
@@ -87,26 +120,35 @@ static void find_file(struct unix_state *u, const struct fd_info *info)
 
 	u->path[n < 0 ? 0 : n] = 0;
 	/* When it is deleted, the link says so behind the name, and leads nowhere, or to another. */
-	if (!lstat(u->path, &now) && now.st_ino == u->file.st_ino && now.st_dev == u->file.st_dev)
+	bool there = !lstat(u->path, &now) && now.st_ino == u->file.st_ino && now.st_dev == u->file.st_dev;
+	if (u->path[0] == '/' && u->file.st_nlink > there)
+		find_links(u, u->path);
+	size_t len = strlen(u->path), suffix = strlen(DELETED);
+	snprintf(u->bound, sizeof(u->bound), "%.*s",
+		 (int)(!there && len > suffix && !strcmp(u->path + len - suffix, DELETED) ? len - suffix : len),
+		 u->path);
+	if (there)
 		return;
-	u->deleted = true;
-	u->path[0] = 0;
+	u->deleted = !u->n_links;
+	snprintf(u->path, sizeof(u->path), "%s", u->n_links ? u->links[--u->n_links] : "");
+	free(u->deleted ? NULL : u->links[u->n_links]);
 }
 
 /*
- * A relative name is relative to where the task was: where its file is now, less the name. When it was renamed since,
- * most likely it was there; else we can only take where the task is now.
+ * A relative name is relative to where the task was: where its file is now, less the name. A file that was renamed
+ * since most likely stayed in its directory; else we can only take where the task is now.
  */
 static void find_dir(struct unix_state *u, const struct fd_info *info)
 {
-	size_t name = strlen(u->name), path = strlen(u->path);
+	const char *in_name = strrchr(u->name, '/'), *in_path = strrchr(u->bound, '/');
+	size_t name = in_name ? in_name - u->name : 0, path = in_path ? in_path - u->bound : 0;
 
 	if (!u->name_len || !u->name[0] || u->name[0] == '/')
 		return;
-	if (path > name + 1 && !strcmp(u->path + path - name, u->name) && u->path[path - name - 1] == '/')
-		snprintf(u->dir, sizeof(u->dir), "%.*s", (int)(path - name - 1), u->path);
-	else if (!strchr(u->name, '/') && path)
-		snprintf(u->dir, sizeof(u->dir), "%.*s", (int)(strrchr(u->path, '/') - u->path), u->path);
+	if (in_path && !name)
+		snprintf(u->dir, sizeof(u->dir), "%.*s", (int)path, u->bound);
+	else if (path > name && !strncmp(u->bound + path - name, u->name, name) && u->bound[path - name - 1] == '/')
+		snprintf(u->dir, sizeof(u->dir), "%.*s", (int)(path - name - 1), u->bound);
 	else if (proc_link(info->task->proc, "cwd", u->dir, sizeof(u->dir)))
 		u->dir[0] = 0;
 }
@@ -116,12 +158,16 @@ static int read_options(struct unix_state *u, int fd)
 	int value = 0;
 	socklen_t size = sizeof(value);
 
+	socklen_t cred_size = sizeof(u->peer_cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &u->peer_cred, &cred_size))
+		u->peer_cred.uid = -1;
 	u->peek_off = -1;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &u->peek_off, &size))
 		u->peek_off = -1;
 	size = sizeof(value);
 	u->pass_pidfd = !getsockopt(fd, SOL_SOCKET, SO_PASSPIDFD, &value, &size) && value;
-	return sk_opts_get(fd, &u->opts);
+	return sk_opts_get(fd, &u->opts, &u->bpf);
 }
 
 static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
@@ -174,14 +220,12 @@ static struct unix_state *next_socket(const struct dump *d, const struct dump_fi
 	return *f ? (*f)->data : NULL;
 }
 
-static const struct dump_file *find_socket(const struct dump *d, uint32_t ino)
+/* All sockets are inodes of one file system. */
+static const struct dump_file *find_socket(const struct dump *d, const struct dump_file *like, uint32_t ino)
 {
-	const struct dump_file *f = NULL;
+	const struct dump_file *f = ino ? files_by_inode(d, like->st.st_dev, ino) : NULL;
 
-	for (const struct unix_state *u; ino && (u = next_socket(d, &f));)
-		if (u->ino == ino)
-			return f;
-	return NULL;
+	return f && f->kind == &dump_fd_sk_unix ? f : NULL;
 }
 
 /* The listening socket that the client waits at, or 0. *place gets how many wait before it. */
@@ -247,7 +291,7 @@ static int refuse_peer(struct dump *d, const struct dump_file *f, uint32_t ino)
 	snprintf(reason, sizeof(reason), "its other end is held by %s, which is outside the tree", holder);
 	return blocker_add(d, f->pid, "unix socket", reason,
 			   "dump that process, too, or close the connection before the dump; --ext-unix-sk permits a "
-			   "SOCK_DGRAM socket whose peer has a name",
+			   "SOCK_DGRAM socket whose peer has a name, --external 'unix[INODE]' any",
 			   "%s", f->where);
 }
 
@@ -263,6 +307,32 @@ static bool is_permitted(const struct dump *d, const struct unix_state *u)
 		at = end + strspn(end, ",");
 	}
 	return found && u->type == SOCK_DGRAM;
+}
+
+/* Whether --external names the socket, by its own inode or that of its other end. */
+static bool may_be_cut_off(const struct dump *d, const struct unix_state *u)
+{
+	char own[32], peer[32];
+
+	snprintf(own, sizeof(own), "unix[%u]", u->ino);
+	snprintf(peer, sizeof(peer), "unix[%u]", u->peer);
+	return opts_find_outside(d->opts, own, false) || opts_find_outside(d->opts, peer, false);
+}
+
+/* The other end becomes an entry that says nothing: a restore is given another one, or closes it. */
+static int add_cut_off(struct dump *d, const struct dump_file *f, const struct unix_state *u)
+{
+	struct unix_state *peer = calloc(1, sizeof(*peer));
+
+	if (!peer)
+		return log_errno(ENOMEM, "%s of task %d", f->where, f->pid);
+	peer->external = true;
+	peer->type = SOCK_DGRAM; /* as CRIU has it */
+	peer->state = STATE_LISTEN;
+	peer->ino = u->peer;
+	peer->peek_off = -1;
+	sk_opts_entry__init(&peer->opts);
+	return files_add_made(d, &dump_fd_sk_unix, f->pid, f->where, peer);
 }
 
 /* The peer outside becomes an entry without a descriptor: a restore connects to its name. */
@@ -294,8 +364,14 @@ static int judge_unix(struct dump *d, const struct dump_file *f)
 
 	if (u->external)
 		return 0;
+	if (u->bpf) {
+		int err = sk_opts_refuse_bpf(d, f);
+
+		if (err)
+			return err;
+	}
 	for (size_t i = 0; i < u->n_icons; i++)
-		if (u->icons[i] && !find_socket(d, u->icons[i]))
+		if (u->icons[i] && !find_socket(d, f, u->icons[i]))
 			return refuse_peer(d, f, u->icons[i]);
 	if (!u->peer && u->type != SOCK_DGRAM && u->state == STATE_ESTABLISHED && !u->shutdown) {
 		u->peer = find_listener(d, u->ino, &u->place);
@@ -310,8 +386,10 @@ static int judge_unix(struct dump *d, const struct dump_file *f)
 					   "read that without taking it",
 					   "try again when the server has accepted", "%s", f->where);
 	}
-	if (!u->peer || find_socket(d, u->peer))
+	if (!u->peer || find_socket(d, f, u->peer))
 		return 0;
+	if (may_be_cut_off(d, u))
+		return add_cut_off(d, f, u);
 	return is_permitted(d, u) ? add_external(d, f, u) : refuse_peer(d, f, u->peer);
 }
 
@@ -332,6 +410,8 @@ static void fill_file(const struct unix_state *u, UnixSkEntry *e, FilePermsEntry
 			      : !strcmp(u->path, u->name);
 	if (!u->deleted && !same)
 		e->path = (char *)u->path;
+	e->n_links = u->n_links;
+	e->links = (char **)u->links;
 }
 
 static int fill(struct dump *d, const struct dump_file *f, FileEntry *file, struct arena *arena)
@@ -358,8 +438,14 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *file, stru
 	e->shutdown = u->shutdown;
 	e->has_ns_id = true;
 	e->ns_id = IDS_NET_NS;
+	if (u->external && !u->name_len)
+		e->has_ns_id = false;
 	if (u->file.st_ino)
 		fill_file(u, e, perms);
+	e->has_peer_pid = e->has_peer_uid = e->has_peer_gid = !u->external && u->peer_cred.uid != (uid_t)-1;
+	e->peer_pid = u->peer_cred.pid;
+	e->peer_uid = u->peer_cred.uid;
+	e->peer_gid = u->peer_cred.gid;
 	e->has_place = u->waits;
 	e->place = u->place;
 	e->has_peek_off = u->peek_off >= 0;
@@ -367,6 +453,16 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *file, stru
 	e->has_pass_pidfd = e->pass_pidfd = u->pass_pidfd;
 	file->usk = e;
 	return 0;
+}
+
+static void forget(void *data)
+{
+	struct unix_state *u = data;
+
+	if (u)
+		free(u->opts.so_filter);
+	for (size_t i = 0; u && i < u->n_links; i++)
+		free(u->links[i]);
 }
 
 const struct dump_fd_kind dump_fd_sk_unix = {
@@ -377,4 +473,5 @@ const struct dump_fd_kind dump_fd_sk_unix = {
 	.judge = judge_unix,
 	.fill = fill,
 	.write = sk_queues_write,
+	.forget = forget,
 };

@@ -19,6 +19,7 @@
 
 #include "cleanup.h"
 #include "dump.h"
+#include "inode_table.h"
 #include "log.h"
 #include "unsupported.h"
 
@@ -32,6 +33,8 @@ struct files {
 	void *descriptions; /* tsearch(3): files behind descriptors */
 	void *links; /* tsearch(3): files behind exe, cwd, root and mappings */
 	void *mappings; /* tsearch(3): what is known of files behind areas (struct mapping) */
+	struct inode_table inodes;
+	int own_fds; /* /proc/self/fd */
 };
 
 /* A file as /proc/PID/smaps names it, found already. */
@@ -56,6 +59,7 @@ static int compare_descriptions(const void *a, const void *b)
 
 	LESS_MORE(x->st.st_ino, y->st.st_ino);
 	LESS_MORE(x->st.st_dev, y->st.st_dev);
+	LESS_MORE(x->eventfd_id, y->eventfd_id); /* they have one inode for all */
 	if (x->member == y->member && x->number == y->number)
 		return 0;
 	long order = syscall(SYS_kcmp, x->member, y->member, KCMP_FILE, x->number, y->number);
@@ -107,14 +111,9 @@ static struct dump_file *add(struct dump *d, void **tree, int (*compare)(const v
 
 	if (!f)
 		return NULL;
-	if (!tsearch(f, tree, compare)) {
-		free(f->link);
-		free(f);
-		return NULL;
-	}
 	d->files->list[d->files->n++] = f;
 	f->id = d->files->n;
-	return f;
+	return inode_table_add(&d->files->inodes, f) || !tsearch(f, tree, compare) ? NULL : f;
 }
 
 int files_add_made(struct dump *d, const struct dump_fd_kind *kind, pid_t pid, const char *where, void *data)
@@ -200,19 +199,26 @@ static int read_fdinfo(int proc, int number, struct fd_info *info, char **text, 
 	return 0;
 }
 
+/* From Linux 5.2 on; 0: none, so one more than it says. */
+static int eventfd_id(const char *text)
+{
+	const char *at = strstr(text, "eventfd-id:");
+
+	return at ? atoi(at + strlen("eventfd-id:")) + 1 : 0;
+}
+
 /* A description that is seen for the first time. */
 static int add_fd(struct dump_task *t, struct fd_info *info, struct dump_file *probe, struct dump_fd *entry)
 {
-	char link[PATH_MAX], name[32];
-	_cleanup_close_ int fd = pidfd_getfd(t->pidfd, info->number, 0);
+	char link[PATH_MAX], name[16];
 
-	if (fd < 0)
-		return log_errno(errno, "can't look at fd %d of task %d", info->number, t->pid);
-	snprintf(name, sizeof(name), "fd/%d", info->number);
-	int err = proc_link(t->proc, name, link, sizeof(link));
-	if (err)
-		return log_errno(-err, "can't read the link of fd %d of task %d", info->number, t->pid);
-	info->fd = fd;
+	snprintf(name, sizeof(name), "%d", info->fd);
+	ssize_t n = S_ISSOCK(info->st.st_mode) && !(info->flags & O_PATH)
+			    ? snprintf(link, sizeof(link), "socket:[%lu]", (long)info->st.st_ino)
+			    : readlinkat(t->dump->files->own_fds, name, link, sizeof(link) - 1);
+	if (n < 0)
+		return log_errno(errno, "can't read the link of fd %d of task %d", info->number, t->pid);
+	link[n] = 0;
 	info->link = probe->link = link;
 	snprintf(probe->where, sizeof(probe->where), "fd %d", info->number);
 	entry->file = add(t->dump, &t->dump->files->descriptions, compare_descriptions, probe);
@@ -224,11 +230,10 @@ static int add_fd(struct dump_task *t, struct fd_info *info, struct dump_file *p
 static int collect_fd(struct dump_task *t, int number, struct dump_fd *entry)
 {
 	_cleanup_free_ char *text = NULL;
-	struct fd_info info = { .task = t, .number = number };
-	char name[32];
+	_cleanup_close_ int fd = pidfd_getfd(t->pidfd, number, 0);
+	struct fd_info info = { .task = t, .number = number, .fd = fd };
 
-	snprintf(name, sizeof(name), "fd/%d", number);
-	if (fstatat(t->proc, name, &info.st, 0))
+	if (fd < 0 || fstat(fd, &info.st))
 		return log_errno(errno, "can't look at fd %d of task %d", number, t->pid);
 	int err = read_fdinfo(t->proc, number, &info, &text, &entry->cloexec);
 	if (err)
@@ -237,6 +242,7 @@ static int collect_fd(struct dump_task *t, int number, struct dump_fd *entry)
 				   .member = t->member,
 				   .number = number,
 				   .st = info.st,
+				   .eventfd_id = eventfd_id(text),
 				   .flags = info.flags,
 				   .pos = info.pos };
 	struct dump_file **known = tfind(&probe, &t->dump->files->descriptions, compare_descriptions);
@@ -287,6 +293,7 @@ int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, 
 				   .member = getpid(),
 				   .number = fd,
 				   .st = info.st,
+				   .eventfd_id = eventfd_id(text),
 				   .link = link,
 				   .flags = info.flags,
 				   .pos = info.pos,
@@ -310,9 +317,13 @@ int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, 
 
 static int get_registry(struct dump *d)
 {
+	if (d->files)
+		return 0;
+	d->files = calloc(1, sizeof(*d->files));
 	if (!d->files)
-		d->files = calloc(1, sizeof(*d->files));
-	return d->files ? 0 : log_errno(ENOMEM, "registry of files");
+		return log_errno(ENOMEM, "registry of files");
+	d->files->own_fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return d->files->own_fds < 0 ? log_errno(errno, "/proc/self/fd") : 0;
 }
 
 int files_collect(struct dump *d)
@@ -320,8 +331,12 @@ int files_collect(struct dump *d)
 	int err = get_registry(d);
 
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		if (d->tasks[i]->state != TASK_DEAD)
+		if (d->tasks[i]->state != TASK_DEAD && d->tasks[i]->files_of == d->tasks[i])
 			err = collect_fds(d->tasks[i]);
+	for (size_t i = 0; i < d->n_tasks; i++) {
+		d->tasks[i]->fds = d->tasks[i]->files_of->fds;
+		d->tasks[i]->n_fds = d->tasks[i]->files_of->n_fds;
+	}
 	return err;
 }
 
@@ -389,14 +404,16 @@ int files_add_mapping(struct dump_task *t, const struct vma *v, unsigned int fla
 
 bool files_has_inode(const struct dump *d, const struct stat *st, int access_mode)
 {
-	for (size_t i = 0; i < d->files->n; i++) {
-		const struct dump_file *f = d->files->list[i];
-		int mode = f->flags & O_ACCMODE;
+	const struct inode *i = inode_table_find(&d->files->inodes, st->st_dev, st->st_ino);
 
-		if (f->st.st_ino == st->st_ino && f->st.st_dev == st->st_dev && (mode == access_mode || mode == O_RDWR))
-			return true;
-	}
-	return false;
+	return i && i->modes & (1u << access_mode | 1u << O_RDWR);
+}
+
+const struct dump_file *files_by_inode(const struct dump *d, dev_t dev, uint64_t ino)
+{
+	const struct inode *i = inode_table_find(&d->files->inodes, dev, ino);
+
+	return i ? i->first : NULL;
 }
 
 struct dump_file *files_next(const struct dump *d, const struct dump_file *f)
@@ -436,8 +453,10 @@ int files_each(struct dump *d, const struct dump_fd_kind *kind,
 
 int files_get(const struct dump *d, const struct dump_file *f)
 {
-	_cleanup_close_ int pidfd = open_pidfd(f->member);
-	int fd = pidfd < 0 ? -1 : pidfd_getfd(pidfd, f->number, 0);
+	const struct dump_task *t = dump_task_by_pid(d, f->pid);
+	bool known = t && f->member == t->member;
+	_cleanup_close_ int pidfd = known ? -1 : open_pidfd(f->member);
+	int fd = pidfd < 0 && !known ? -1 : pidfd_getfd(known ? t->pidfd : pidfd, f->number, 0);
 
 	return fd < 0 ? log_errno(errno, "can't get fd %d of task %d", f->number, f->pid) : fd;
 }
@@ -498,7 +517,7 @@ int files_write(struct dump *d)
 	for (size_t i = 0; dump_fd_kinds[i] && !err; i++)
 		err = dump_fd_kinds[i]->write ? dump_fd_kinds[i]->write(d) : 0;
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		if (d->tasks[i]->state != TASK_DEAD)
+		if (d->tasks[i]->state != TASK_DEAD && d->tasks[i]->files_of == d->tasks[i])
 			err = write_fdinfo(d->tasks[i]);
 	return err ? err : closed;
 }
@@ -523,6 +542,9 @@ void files_free(struct dump *d)
 		free(d->files->list[i]->link);
 		free(d->files->list[i]);
 	}
+	free(d->files->inodes.list);
+	if (d->files->own_fds >= 0)
+		close(d->files->own_fds);
 	free(d->files->list);
 	free(take_ptr(d->files));
 }

@@ -56,7 +56,7 @@ static void task_free(struct dump_task *t)
 	free(t->shared_pending.info);
 	free(t->timers);
 	free(t->vma_files);
-	free(t->fds);
+	free(t->files_of == t ? t->fds : NULL);
 	vma_list_free(&t->vmas);
 	free(t->guards.r);
 	free(t->rings);

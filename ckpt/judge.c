@@ -95,7 +95,12 @@ static int judge_shape(struct dump *d)
 	for (size_t i = 0; i < d->n_tasks; i++) {
 		const struct dump_task *t = d->tasks[i];
 
-		shape[i] = (struct restore_shape){ t->pid, t->stat.pgid, t->stat.sid, 0, t->state == TASK_DEAD };
+		shape[i] = (struct restore_shape){ .pid = t->pid,
+						   .pgid = t->stat.pgid,
+						   .sid = t->stat.sid,
+						   .dead = t->state == TASK_DEAD,
+						   .files = t->files_of->pid,
+						   .fs = t->fs_of->pid };
 		while (i && shape[i].parent < i - 1 && d->tasks[shape[i].parent] != t->parent)
 			shape[i].parent++;
 	}
@@ -110,7 +115,6 @@ static int judge_task(struct dump *d, struct dump_task *t)
 		return err;
 	unsupported_warn_sysv(t);
 	err = err ? err : namespaces_judge(t);
-	err = err ? err : sharing_judge(t);
 	for (size_t i = 0; dump_parts[i] && !err; i++)
 		err = dump_parts[i]->judge ? dump_parts[i]->judge(t) : 0;
 	return err ? err : memory_judge(t);
@@ -122,6 +126,8 @@ int judge_tree_outside(struct dump *d)
 
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		err = judge_task(d, d->tasks[i]);
+	if (!err)
+		err = sharing_judge(d);
 	/* Blockers of single tasks would be told twice. */
 	if (!err && !d->n_blockers)
 		err = judge_shape(d);

@@ -1,13 +1,11 @@
 /*
  * Namespaces of the tree. Does not handle any other than those of ckpt itself: a task in another one is a
- * blocker. Also tasks that share with another task what a fork gives to each (CLONE_VM, CLONE_FILES, ...).
+ * blocker.
  */
 #include <errno.h>
 #include <limits.h>
-#include <linux/kcmp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -50,45 +48,4 @@ int namespaces_judge(struct dump_task *t)
 				  "%s", its[i]);
 	}
 	return err;
-}
-
-static int judge_pair(struct dump_task *a, struct dump_task *b)
-{
-	static const struct {
-		int type;
-		const char *kind;
-	} objects[] = {
-		/* signal actions can be shared with the memory only */
-		{ KCMP_VM, "memory" },
-		{ KCMP_FILES, "descriptor table" },
-		{ KCMP_FS, "working directory and umask" },
-	};
-	int err = 0;
-
-	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]) && !err; i++) {
-		if (syscall(SYS_kcmp, a->member, b->member, objects[i].type, 0, 0) != 0)
-			continue;
-		if (objects[i].type == KCMP_VM) /* two parasites in one address space would get into each other's way */
-			a->untouchable = b->untouchable = true;
-		err = blocker_add(
-			a->dump, a->pid, "shared object", "sharing between processes by clone(2) is not supported yet",
-			"none, but for threads, which are", "%s shared with task %d", objects[i].kind, b->pid);
-	}
-	return err;
-}
-
-/*
- * clone(2) shares with the parent, or with a sibling when it was given CLONE_PARENT; the kernel's order of
- * objects would find all other pairs too, but nothing but these is known to be made.
- */
-int sharing_judge(struct dump_task *t)
-{
-	const struct dump *d = t->dump;
-	struct dump_task *sibling = NULL;
-
-	for (size_t i = 0; i < d->n_tasks && d->tasks[i] != t; i++)
-		if (d->tasks[i]->parent == t->parent && d->tasks[i]->state != TASK_DEAD)
-			sibling = d->tasks[i];
-	int err = t->parent ? judge_pair(t, t->parent) : 0;
-	return err || !sibling ? err : judge_pair(t, sibling);
 }

@@ -282,15 +282,28 @@ static int set_number(struct opts *opts, const char *place, const struct option_
 	}
 }
 
-/* So far, terminals come from outside. */
+/* What --external may name: one of a file system, of a terminal, a socket. */
+static bool is_external_key(const char *key)
+{
+	int n = 0;
+
+	if (sscanf(key, "tty[%*x:%*x]%n", &n) == EOF || !n)
+		if (sscanf(key, "file[%*x:%*x]%n", &n) == EOF || !n)
+			sscanf(key, "unix[%*u]%n", &n);
+	return n && !key[n];
+}
+
 static int add_outside(struct opts *opts, const char *place, const struct option_def *def, const char *value)
 {
 	int fd = -1, n = 0;
 
 	if (def->type == TYPE_INHERIT_FD && (sscanf(value, "fd[%d]:%n", &fd, &n) != 1 || !n || fd < 0))
 		return bad_value(place, def, value, "fd[NUMBER]:RESOURCE");
-	if (strncmp(value + n, "tty[", 4)) {
-		log_err("%s--%s %s is not supported yet: only tty[RDEV:DEV]", place, def->name, value);
+	if (!value[n])
+		return bad_value(place, def, value, "fd[NUMBER]:RESOURCE");
+	if (def->type == TYPE_EXTERNAL && !is_external_key(value)) {
+		log_err("%s--%s %s is not supported yet: only tty[RDEV:DEV], file[MNT_ID:INODE] and unix[INODE]", place,
+			def->name, value);
 		return -EINVAL;
 	}
 	struct outside *list = realloc(opts->outside, (opts->outside_count + 1) * sizeof(*list));
@@ -325,6 +338,11 @@ static int set_option(struct opts *opts, const char *place, const struct option_
 		opts->ext_unix_any |= !value || !*value;
 		opts->ext_unix = value && *value ? value : opts->ext_unix;
 		return 0;
+	case TYPE_VALIDATION:
+		opts->by_size_only = !strcmp(value, "filesize");
+		return opts->by_size_only || !strcmp(value, "buildid")
+			       ? 0
+			       : bad_value(place, def, value, "filesize or buildid");
 	case TYPE_EXTERNAL:
 	case TYPE_INHERIT_FD:
 		return add_outside(opts, place, def, value);

@@ -56,10 +56,27 @@ char *opts_own(struct opts *opts, const char *text)
 	return strcpy(s->text, text);
 }
 
+/*
+ * Whether the user's key means this one. CRIU's manual writes pipe[1] for what the kernel calls pipe:[1], and paths
+ * without the first slash.
+ */
+static bool means(const char *user, const char *key)
+{
+	user += *user == '/';
+	key += *key == '/';
+	for (; *key; key++, user++) {
+		if (*key == ':' && *user == '[' && key[1] == '[')
+			key++;
+		if (*key != *user)
+			return false;
+	}
+	return !*user;
+}
+
 const struct outside *opts_find_outside(const struct opts *opts, const char *key, bool inherited)
 {
 	for (size_t i = 0; i < opts->outside_count; i++)
-		if ((opts->outside[i].fd >= 0) == inherited && !strcmp(opts->outside[i].key, key))
+		if ((opts->outside[i].fd >= 0) == inherited && means(opts->outside[i].key, key))
 			return &opts->outside[i];
 	return NULL;
 }

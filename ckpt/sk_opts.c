@@ -2,9 +2,13 @@
 #include "sk_opts.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "cleanup.h"
+#include "dump.h"
 #include "kernel_abi.h"
 
 /* An int option; -1 with errno when the kernel or the family does not know it. */
@@ -28,7 +32,43 @@ static int get_time(int fd, int option, uint64_t *sec, uint64_t *usec)
 	return 0;
 }
 
-int sk_opts_get(int fd, SkOptsEntry *e)
+/*
+ * The packet filter: an instruction a number, as CRIU packs them. Without a buffer the kernel says how many there are.
+ */
+static int get_filter(int fd, SkOptsEntry *e, bool *bpf)
+{
+	socklen_t n = 0;
+	int value;
+
+	*bpf = false;
+	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &n)) {
+		*bpf = errno == EACCES;
+		return *bpf || errno == ENOPROTOOPT || errno == EOPNOTSUPP ? 0 : -errno;
+	}
+	if (!get(fd, SO_LOCK_FILTER, &value) && value)
+		e->has_lock_filter = e->lock_filter = true;
+	if (!n)
+		return 0;
+	_cleanup_free_ struct sock_filter *code = malloc(n * sizeof(*code));
+	e->so_filter = malloc(n * sizeof(*e->so_filter));
+	if (!code || !e->so_filter)
+		return -ENOMEM;
+	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, code, &n))
+		return -errno;
+	e->n_so_filter = n;
+	for (socklen_t i = 0; i < n; i++)
+		e->so_filter[i] = (uint64_t)code[i].code << 48 | (uint64_t)code[i].jt << 40 |
+				  (uint64_t)code[i].jf << 32 | code[i].k;
+	return 0;
+}
+
+int sk_opts_refuse_bpf(struct dump *d, const struct dump_file *f)
+{
+	return blocker_add(d, f->pid, "packet filter", "an eBPF program that nobody can read filters its packets",
+			   "detach it (SO_DETACH_BPF) before the dump", "%s", f->where);
+}
+
+int sk_opts_get(int fd, SkOptsEntry *e, bool *bpf)
 {
 	int sndbuf, rcvbuf, value;
 
@@ -59,5 +99,5 @@ int sk_opts_get(int fd, SkOptsEntry *e)
 #undef GET
 	/* CRIU gives it only when it was set. */
 	e->has_so_mark = e->so_mark != 0;
-	return err;
+	return err ? err : get_filter(fd, e, bpf);
 }

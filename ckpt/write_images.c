@@ -201,6 +201,8 @@ static int write_task(struct dump_task *t)
 	if (t->state == TASK_DEAD)
 		return write_dead_core(t);
 	fill_ids(&ids, t->ids);
+	ids.files_id = t->files_of->ids;
+	ids.fs_id = t->fs_of->ids;
 	int err = t->main_exited ? write_exited_main(t) : 0;
 	if (!err)
 		err = image_write_one(&t->dump->images, IMG_IDS, t->pid, &ids.base);

@@ -134,6 +134,8 @@ struct dump_task {
 	size_t n_fds;
 	struct dump_file *exe, *cwd, *root;
 	uint32_t ids; /* number of its own vm, files, fs and sighand objects */
+	/* The first task that has the same table of descriptors (CLONE_FILES), the same directories (CLONE_FS). */
+	struct dump_task *files_of, *fs_of;
 };
 
 /* What stands in the way of a dump. All strings are owned. */
@@ -209,6 +211,7 @@ struct dump_file {
 	char where[96]; /* how a user finds it in the holder: "fd 3", "area 7f00-7f10", "cwd", "in the queue of fd 3" */
 	bool in_flight; /* nobody in the tree holds it: it is in a packet, and number is our own descriptor */
 	struct stat st;
+	int eventfd_id; /* fdinfo: of eventfds; 0: none */
 	char *link; /* owned */
 	unsigned int flags;
 	uint64_t pos;
@@ -356,6 +359,8 @@ int files_add_link(struct dump_task *t, const char *link_name, unsigned int flag
 int files_add_mapping(struct dump_task *t, const struct vma *v, unsigned int flags, struct dump_file **file);
 /* Whether any descriptor of the tree refers to another file of the same inode, and with which open mode. */
 bool files_has_inode(const struct dump *d, const struct stat *st, int access_mode);
+/* The first file of an inode, or NULL. */
+const struct dump_file *files_by_inode(const struct dump *d, dev_t dev, uint64_t ino);
 /* Calls fn for each file of a kind, in the order of their inodes. Stops at the first error. */
 int files_each(struct dump *d, const struct dump_fd_kind *kind,
 	       int (*fn)(struct dump *d, struct dump_file *f, void *arg), void *arg);
@@ -392,9 +397,11 @@ int locks_judge(struct dump *d);
 int locks_write(struct dump *d);
 void locks_free(struct dump *d);
 
-/* Blockers by namespaces, and by objects that clone(2) made tasks share (namespaces.c). */
+/* Blockers by namespaces (namespaces.c). */
 int namespaces_judge(struct dump_task *t);
-int sharing_judge(struct dump_task *t);
+/* Which objects clone(2) made tasks share (sharing.c): sets files_of, fs_of. Returns 0 or -errno (logged). */
+int sharing_collect(struct dump *d);
+int sharing_judge(struct dump *d);
 
 /* Memory areas (memory.c). */
 int memory_collect(struct dump_task *t);

@@ -51,6 +51,9 @@ struct opts {
 	bool file_locks;
 	bool link_remap;
 	bool allow_grown;
+	bool by_size_only; /* files are not told by build-ids, --file-validation filesize */
+	bool skip_file_rwx_check;
+	bool evasive_devices;
 	bool force_irmap;
 	const char *irmap_paths[IRMAP_PATHS];
 	size_t irmap_path_count;

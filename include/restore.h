@@ -20,6 +20,7 @@ struct restore_shape {
 	pid_t pid, pgid, sid;
 	size_t parent; /* index of it, lower than its own; of the first: any */
 	bool dead;
+	pid_t files, fs; /* numbers of the first task with the same table of descriptors, the same directories */
 };
 
 /*

@@ -126,6 +126,23 @@ static void map_vdso(struct restorer_args *args)
 	}
 }
 
+/* Of a table that several share the last who needs them closes them, all wait for it: locks can be taken then. */
+static void close_temporary(struct restorer_args *args)
+{
+	struct restorer_slot *table = args->table;
+
+	if (table && __atomic_add_fetch(&table->mapped, 1, __ATOMIC_SEQ_CST) < args->table_users) {
+		while (!__atomic_load_n(&table->closed, __ATOMIC_SEQ_CST))
+			sys6(futex, &table->closed, FUTEX_WAIT, 0, 0, 0, 0);
+		return;
+	}
+	must(args, STEP_CLOSE, args->fd_low, sys(close_range, args->fd_low, args->fd_high, 0));
+	if (!table)
+		return;
+	__atomic_store_n(&table->closed, 1, __ATOMIC_SEQ_CST);
+	sys6(futex, &table->closed, FUTEX_WAKE, 0x7fffffff, 0, 0, 0);
+}
+
 static void build_memory(struct restorer_args *args)
 {
 	map_alone(args);
@@ -149,7 +166,7 @@ static void build_memory(struct restorer_args *args)
 	register_buffers(args);
 	/* Takes the new executable only now that nothing of the old one is mapped. */
 	must(args, STEP_MM, 0, sys(prctl, PR_SET_MM, PR_SET_MM_MAP, args->mm_map, args->mm_map_size, 0));
-	must(args, STEP_CLOSE, args->fd_low, sys(close_range, args->fd_low, args->fd_high, 0));
+	close_temporary(args);
 	/* No descriptor of these files is closed any more: that would drop them. */
 	for (uint64_t i = 0; i < args->n_file_locks; i++)
 		must(args, STEP_FILE_LOCK, args->file_locks[i].fd,

@@ -81,7 +81,16 @@ enum blob_step {
 /* What a task tells the coordinator, which was forked from before it knew. */
 struct restorer_slot {
 	uint32_t born; /* it exists: to be killed when the restore fails */
+	uint32_t settled; /* futex: it has forked its children, and has no table of others that is not its own */
+	/* Of the first of those who share a table of descriptors: */
+	uint32_t opened; /* how many need no more descriptors for a moment */
+	uint32_t numbered; /* futex: the descriptors have their final numbers */
+	uint32_t mapped; /* how many need no temporary descriptors any more */
+	uint32_t closed; /* futex: these are closed */
+	/* Of the first of those who share directories: */
+	uint32_t used; /* how many look for no path any more */
 	uint32_t unused;
+	int32_t pair[2]; /* of a socketpair(2) that a helper of the task makes */
 	uint64_t block_start, block_end; /* what has to be unmapped at the end */
 	uint64_t sigchld; /* address of its struct restorer_action of SIGCHLD; used with mute_sigchld */
 };
@@ -299,6 +308,8 @@ struct restorer_args {
 	uint64_t n_file_locks;
 	const struct restorer_file_lock *file_locks;
 	uint32_t fd_low, fd_high; /* descriptors that are closed once all is mapped, inclusive */
+	struct restorer_slot *table; /* of the first who shares the table of descriptors; NULL: nobody does */
+	uint64_t table_users;
 	uint32_t thp_disabled; /* what PR_GET_THP_DISABLE shall tell */
 	uint32_t lock_future; /* flags of mlockall(2); 0: none */
 

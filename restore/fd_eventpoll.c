@@ -1,7 +1,7 @@
 /*
  * epoll(7): what is watched. The kernel keeps a watch by its open file and by the number that this had when it was
- * added. So the owner of the epoll descriptor, where no final number is in use yet, gives the file that number for
- * a moment. It must have all these files: their owner is one of its ancestors, or itself.
+ * added. So the owner of the epoll descriptor, where nothing else has that number yet, gives it to the file for a
+ * moment. It must have all these files: their owner is one of its ancestors, or itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,11 +34,7 @@ static int epoll_read_entry(struct plan *plan, struct plan_file *file)
 		if (number_of(e->tfd[i]) > INT32_MAX - 1) {
 			plan_refuse(plan, "files.img: epoll 0x%x watches descriptor %u: out of range", file->id,
 				    number_of(e->tfd[i]));
-			continue;
 		}
-		int err = plan_reserve_fd(plan, number_of(e->tfd[i]));
-		if (err)
-			return err;
 	}
 	return 0;
 }
@@ -75,6 +71,8 @@ static int epoll_resolve(struct plan *plan, struct plan_file *file)
 			plan_refuse(plan, "files.img: epoll 0x%x watches descriptor %u, which is not in the images",
 				    file->id, w->tfd);
 			targets[i] = NULL;
+		} else if (number_of(w) < INT32_MAX && plan_reserve_fd(plan, number_of(w), targets[i])) {
+			return -ENOMEM;
 		}
 	}
 	return 0;
@@ -117,12 +115,13 @@ static int add_watch(struct plan_file *file, const EventpollTfdEntry *w, const s
 	struct epoll_event event = { .events = w->events, .data.u64 = w->data };
 	int number = number_of(w), err = 0;
 
-	if (dup3(target->fd, number, O_CLOEXEC) < 0)
+	if (target->fd != number && dup3(target->fd, number, O_CLOEXEC) < 0)
 		return log_errno(errno, "can't duplicate file 0x%x to %d", target->id, number);
 	if (epoll_ctl(file->fd, EPOLL_CTL_ADD, number, &event))
 		err = log_errno(errno, "can't let epoll 0x%x watch file 0x%x as descriptor %d", file->id, target->id,
 				number);
-	close(number);
+	if (target->fd != number)
+		close(number);
 	return err;
 }
 

@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "log.h"
+#include "outside.h"
 #include "pipe_data.h"
 #include "plan.h"
 
@@ -37,10 +38,9 @@ static int fifo_read(struct plan *plan, struct plan_file *file)
 
 static struct plan_file *fifo_needs(struct plan *plan, struct plan_file *file)
 {
-	for (struct plan_file *f = plan->files; f < file; f++)
-		if (f->kind == file->kind && f->entry->fifo->pipe_id == file->entry->fifo->pipe_id)
-			return f;
-	return NULL;
+	struct plan_file *first = id_map_get(plan, &plan->fifos_by_id, file->entry->fifo->pipe_id, file);
+
+	return first == file ? NULL : first;
 }
 
 static int fifo_resolve(struct plan *plan, struct plan_file *file)
@@ -49,7 +49,7 @@ static int fifo_resolve(struct plan *plan, struct plan_file *file)
 	const RegFileEntry *e = reg->entry->reg;
 	struct stat st;
 
-	if (!file->with->owner)
+	if (!file->with->owner || reg->outside >= 0)
 		return 0;
 	plan_check_file(plan, reg);
 	if (reg->ghost ? !S_ISFIFO(reg->ghost->ghost->entry->mode) : !stat(e->name, &st) && !S_ISFIFO(st.st_mode))
@@ -78,8 +78,22 @@ static int put_data(struct plan *plan, const struct plan_file *first, int fd)
 	return 0;
 }
 
+/* What --inherit-fd gives is taken as it is. */
+static int take_given(struct plan *plan, struct plan_file *first)
+{
+	int err = 0;
+
+	for (struct plan_file *f = first; !err && f; f = f->with_next) {
+		f->fd = outside_take(plan, f->data);
+		err = f->fd < 0 ? f->fd : 0;
+	}
+	return err;
+}
+
 static int fifo_open(struct plan *plan, struct plan_file *first)
 {
+	if (((const struct plan_file *)first->data)->outside >= 0)
+		return take_given(plan, first);
 	_cleanup_close_ int both = reg_open(plan, first->data, O_RDWR | O_NONBLOCK);
 	int err = both < 0 ? both : put_data(plan, first, both);
 

@@ -14,6 +14,7 @@
 
 #include "cleanup.h"
 #include "log.h"
+#include "outside.h"
 #include "plan.h"
 
 #define SIZE_MAX_BYTES (1ul << 47)
@@ -77,6 +78,16 @@ static int memfd_read(struct plan *plan, struct plan_file *file)
 	s->huge = m->hugetlb_flag;
 	s->memfd = is_anonymous(m) ? NULL : m;
 	file->data = s;
+	char key[sizeof("/memfd:") + NAME_MAX_BYTES];
+	snprintf(key, sizeof(key), "/memfd:%s", m->name);
+	return outside_find(plan, file, key, 0);
+}
+
+/* The tree would have one file in its descriptors, and another in its memory. */
+static int memfd_resolve(struct plan *plan, struct plan_file *file)
+{
+	if (file->outside >= 0 && (file->map[0].owner || file->map[1].owner))
+		plan_refuse(plan, "memfd 0x%x is mapped, too: it can't be given by --inherit-fd", file->id);
 	return 0;
 }
 
@@ -87,7 +98,8 @@ static void memfd_used_by(struct plan *plan, struct plan_file *file, struct plan
 	if (!s)
 		return;
 	s->owner = plan_common_ancestor(s->owner, ancestor);
-	if (s->memfd && !s->first && file->with->owner && (file->flags & (O_ACCMODE | O_PATH)) == O_RDWR)
+	if (s->memfd && !s->first && file->with->owner && file->outside < 0 &&
+	    (file->flags & (O_ACCMODE | O_PATH)) == O_RDWR)
 		s->first = file;
 }
 
@@ -123,6 +135,10 @@ static int memfd_open(struct plan *plan, struct plan_file *file)
 	const struct plan_segment *s = file->data;
 	uint64_t pos = file->entry->memfd->pos;
 
+	if (file->outside >= 0) {
+		file->fd = outside_take(plan, file);
+		return file->fd < 0 ? file->fd : 0;
+	}
 	file->fd = s->first == file ? take_first(plan, s) : reopen(plan, file, file->flags);
 	if (file->fd < 0)
 		return file->fd;
@@ -140,7 +156,7 @@ static int memfd_last(struct plan *plan, struct plan_file *file)
 	struct plan_segment *s = file->data;
 	char path[80];
 
-	if (!s->memfd || !(s->memfd->seals & F_SEAL_FUTURE_WRITE) || s->sealed ||
+	if (file->outside >= 0 || !s->memfd || !(s->memfd->seals & F_SEAL_FUTURE_WRITE) || s->sealed ||
 	    !plan_find_holder(plan, file, path, sizeof(path)))
 		return 0;
 	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -154,6 +170,7 @@ const struct restore_fd_kind restore_fd_memfd = {
 	.name = "memfd",
 	.type = FD_TYPES__MEMFD,
 	.read = memfd_read,
+	.resolve = memfd_resolve,
 	.used_by = memfd_used_by,
 	.open = memfd_open,
 	.map = memfd_map,

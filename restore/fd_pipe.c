@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "log.h"
+#include "outside.h"
 #include "pipe_data.h"
 #include "plan.h"
 
@@ -28,15 +31,16 @@ static int pipe_read(struct plan *plan, struct plan_file *file)
 	pipe_data_check(plan, plan->pipes, e->pipe_id);
 	file->flags = e->flags;
 	file->fown = e->fown;
-	return 0;
+	char key[32];
+	snprintf(key, sizeof(key), "pipe:[%u]", e->pipe_id);
+	return outside_find(plan, file, key, S_IFIFO);
 }
 
 static struct plan_file *pipe_needs(struct plan *plan, struct plan_file *file)
 {
-	for (struct plan_file *f = plan->files; f < file; f++)
-		if (f->kind == file->kind && f->entry->pipe->pipe_id == file->entry->pipe->pipe_id)
-			return f;
-	return NULL;
+	struct plan_file *first = id_map_get(plan, &plan->pipes_by_id, file->entry->pipe->pipe_id, file);
+
+	return first == file ? NULL : first;
 }
 
 /* One more description of the end fd. */
@@ -45,10 +49,18 @@ static int open_end(struct plan *plan, struct plan_file *file, int fd)
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	int again = open(path, (file->flags & (O_ACCMODE | O_NONBLOCK | O_DIRECT)) | O_CLOEXEC);
+	/* Without O_NONBLOCK it would wait for the other end, which may be about to be opened. */
+	int again = open(path, (file->flags & (O_ACCMODE | O_DIRECT)) | O_NONBLOCK | O_CLOEXEC);
+	if (again >= 0 && !(file->flags & O_NONBLOCK) && fcntl(again, F_SETFL, file->flags & O_DIRECT)) {
+		int err = errno;
+
+		close(again);
+		errno = err;
+		again = -1;
+	}
 	if (again < 0)
 		return log_errno(errno, "can't open pipe 0x%x once more", file->entry->pipe->pipe_id);
-	file->fd = fd_to_temporary(plan, again);
+	file->fd = fd_place(plan, file, again);
 	return file->fd < 0 ? file->fd : 0;
 }
 
@@ -58,11 +70,27 @@ static int take_end(struct plan *plan, struct plan_file *file, int *fd)
 	return fd_take(plan, file, take_fd(fd));
 }
 
+/* The pipe that --inherit-fd gives, by either end. What is in it stays, what waited in the old one is not added. */
+static int open_given(struct plan *plan, struct plan_file *first)
+{
+	int err = 0;
+
+	if (pipe_data_bytes(plan->pipes, first->entry->pipe->pipe_id))
+		log_warn("pipe 0x%x comes from outside: %llu bytes that waited in it at the dump are lost",
+			 first->entry->pipe->pipe_id,
+			 (unsigned long long)pipe_data_bytes(plan->pipes, first->entry->pipe->pipe_id));
+	for (struct plan_file *f = first; !err && f; f = f->with_next)
+		err = open_end(plan, f, plan->inherited_fds[first->outside]);
+	return err;
+}
+
 static int pipe_open(struct plan *plan, struct plan_file *first)
 {
 	_cleanup_close_ int reader = -1, writer = -1;
 	int ends[2];
 
+	if (first->outside >= 0)
+		return open_given(plan, first);
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
 		return log_errno(errno, "can't make pipe 0x%x", first->entry->pipe->pipe_id);
 	reader = ends[0];

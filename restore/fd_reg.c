@@ -12,9 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "build_id.h"
 #include "cleanup.h"
 #include "log.h"
 #include "opts.h"
+#include "outside.h"
 #include "plan.h"
 #include "proc_files.h"
 #include "task.h"
@@ -26,13 +28,15 @@ static int reg_read(struct plan *plan, struct plan_file *file)
 {
 	const RegFileEntry *e = file->entry->reg;
 
-	if (!e || e->name[0] != '/') {
+	bool external = e && e->has_ext && e->ext;
+
+	if (!e || (e->name[0] != '/' && !external)) {
 		log_err("files.img: file 0x%x is of the kind REG but has no absolute path", file->id);
 		return -EBADMSG;
 	}
 	file->flags = e->flags;
 	file->fown = e->fown;
-	return 0;
+	return outside_find(plan, file, e->name, 0);
 }
 
 /* A log that others have written to: its old bytes are where they were, and nobody has it mapped. */
@@ -50,6 +54,11 @@ static void check_stat(struct plan *plan, const struct plan_file *file, const st
 	if (e->has_mode && e->mode && (e->mode & S_IFMT) != (st->st_mode & S_IFMT))
 		plan_refuse(plan, "%s has another type than at the dump (mode 0%o instead of 0%o): put the file back",
 			    e->name, st->st_mode, e->mode);
+	else if (e->has_mode && e->mode && (e->mode ^ st->st_mode) & 07777 && !plan->opts->skip_file_rwx_check)
+		plan_refuse(plan,
+			    "%s has other permissions than at the dump (0%o instead of 0%o): chmod them, or, if they "
+			    "may differ: --skip-file-rwx-check",
+			    e->name, st->st_mode & 07777, e->mode & 07777);
 	else if (S_ISREG(st->st_mode) && e->has_size && e->size != (uint64_t)st->st_size &&
 		 !may_have_grown(plan, file, st))
 		plan_refuse(plan, "%s has changed since the dump (%lld bytes instead of %llu): put the old file back%s",
@@ -58,18 +67,51 @@ static void check_stat(struct plan *plan, const struct plan_file *file, const st
 									   : "");
 }
 
+/* A program or library may be another one of the same size. */
+static void check_build_id(struct plan *plan, const struct plan_file *file)
+{
+	const RegFileEntry *e = file->entry->reg;
+	uint32_t id[BUILD_ID_MAX / 4] = { 0 };
+
+	if (!e->n_build_id || plan->opts->by_size_only)
+		return;
+	_cleanup_close_ int fd = open(e->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	size_t len = build_id_read(fd, (uint8_t *)id);
+	if ((len + 3) / 4 != e->n_build_id || memcmp(id, e->build_id, e->n_build_id * sizeof(*id)))
+		plan_refuse(
+			plan,
+			"%s is another build than at the dump (its build-id differs): put the old file back, or, if "
+			"it does not matter: --file-validation filesize",
+			e->name);
+}
+
+/* Whether permissions or the mount forbid it, as far as that can be said without opening it. */
+static bool may_not_open(const RegFileEntry *e)
+{
+	int mode = e->flags & O_ACCMODE;
+
+	if (e->flags & O_PATH)
+		return false;
+	return faccessat(AT_FDCWD, e->name,
+			 mode == O_RDONLY   ? R_OK
+			 : mode == O_WRONLY ? W_OK
+					    : R_OK | W_OK,
+			 AT_EACCESS) != 0;
+}
+
 void plan_check_file(struct plan *plan, struct plan_file *file)
 {
 	const RegFileEntry *e = file->entry->reg;
 	struct stat st;
 
-	if (file->checked || file->ghost || file->entry->type != FD_TYPES__REG)
+	if (file->checked || file->ghost || file->entry->type != FD_TYPES__REG || file->outside >= 0)
 		return;
 	file->checked = true;
 	if (file->dead || proc_task(plan, e->name)) /* it does not exist yet */
 		return;
 	if (e->has_ext && e->ext) {
-		plan_refuse(plan, "%s is external to the images: not supported yet", e->name);
+		plan_refuse(plan, "file 0x%x comes from outside: give one by --inherit-fd 'fd[N]:%s'", file->id,
+			    e->name);
 		return;
 	}
 	if (stat(e->name, &st)) {
@@ -80,9 +122,10 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 	/* Devices and pipes may do something when they are opened. */
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return;
-	_cleanup_close_ int fd = open(e->name, (e->flags & (O_ACCMODE | O_PATH)) | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
+	if (may_not_open(e))
 		plan_refuse(plan, "%s can't be opened (%s): check permissions and mounts", e->name, strerror(errno));
+	else
+		check_build_id(plan, file);
 }
 
 int reg_enter_dead(struct plan *plan, const struct plan_file *file)
@@ -121,7 +164,7 @@ static int open_dead(struct plan *plan, const struct plan_file *file, int flags)
 	kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	return fd < 0 ? log_errno(err, "can't open %s", path) : fd_to_temporary(plan, fd);
+	return fd < 0 ? log_errno(err, "can't open %s", path) : fd;
 }
 
 /*
@@ -137,14 +180,17 @@ static int hold_number(const char *path)
 	    !faccessat(AT_FDCWD, path, F_OK, 0))
 		return -1;
 	any = open("/", O_PATH | O_CLOEXEC);
-	return any < 0 ? -1 : dup3(any, number, O_CLOEXEC);
+	return any < 0 || any == number ? take_fd(&any) : dup3(any, number, O_CLOEXEC);
 }
 
-int reg_open(struct plan *plan, struct plan_file *file, int flags)
+/* The same at whatever number. */
+static int open_somewhere(struct plan *plan, struct plan_file *file, int flags)
 {
 	const RegFileEntry *e = file->entry->reg;
 	char link[32];
 
+	if (file->outside >= 0)
+		return outside_take(plan, file);
 	if (file->ghost) {
 		snprintf(link, sizeof(link), "/proc/self/fd/%d", file->ghost->fd);
 		flags &= ~O_NOFOLLOW;
@@ -158,14 +204,20 @@ int reg_open(struct plan *plan, struct plan_file *file, int flags)
 		      (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return log_errno(errno, "can't open %s", e->name);
-	fd = fd_to_temporary(plan, fd);
-	if (fd >= 0 && e->pos && !(flags & O_PATH) && lseek(fd, e->pos, SEEK_SET) < 0) {
+	if (e->pos && !(flags & O_PATH) && lseek(fd, e->pos, SEEK_SET) < 0) {
 		int err = errno;
 
 		close(fd);
 		return log_errno(err, "can't set the position of %s to %llu", e->name, (unsigned long long)e->pos);
 	}
 	return fd;
+}
+
+int reg_open(struct plan *plan, struct plan_file *file, int flags)
+{
+	int fd = open_somewhere(plan, file, flags);
+
+	return fd < 0 ? fd : fd_to_temporary(plan, fd);
 }
 
 static int reg_resolve(struct plan *plan, struct plan_file *file)
@@ -198,15 +250,16 @@ static int take_tmpfile(struct plan *plan, struct plan_file *file)
 		close(fd);
 		return log_errno(err, "can't set flags and position of %s", file->entry->reg->name);
 	}
-	return fd_to_temporary(plan, fd);
+	return fd;
 }
 
 static int reg_open_file(struct plan *plan, struct plan_file *file)
 {
 	const struct plan_ghost *g = file->ghost ? file->ghost->ghost : NULL;
 
-	file->fd = g && g->tmpfile == file && g->tmpfile_fd >= 0 ? take_tmpfile(plan, file)
-								 : reg_open(plan, file, file->flags);
+	int fd = g && g->tmpfile == file && g->tmpfile_fd >= 0 ? take_tmpfile(plan, file)
+							       : open_somewhere(plan, file, file->flags);
+	file->fd = fd < 0 ? fd : fd_place(plan, file, fd);
 	return file->fd < 0 ? file->fd : 0;
 }
 

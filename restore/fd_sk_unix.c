@@ -8,13 +8,17 @@
  * Then what waited in queues is sent again, ends are shut down and options set.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "kernel_abi.h"
 #include "log.h"
 #include "opts.h"
+#include "outside.h"
 #include "plan.h"
 #include "sk_opts.h"
 #include "sk_queue.h"
@@ -57,28 +61,37 @@ static int unix_read(struct plan *plan, struct plan_file *file)
 	}
 	if (!u)
 		return -ENOMEM;
+	if (e->ino && !id_map_get(plan, &plan->sockets_by_ino, e->ino, file))
+		return -ENOMEM;
 	*u = (struct sk_unix){ .entry = e, .other = -1, .external = e->uflags == UFLAG_EXTERN };
 	file->data = u;
 	file->flags = e->flags;
 	file->fown = e->fown;
 	if ((e->type != SOCK_STREAM && e->type != SOCK_DGRAM && e->type != SOCK_SEQPACKET) ||
 	    (e->state != STATE_ESTABLISHED && e->state != STATE_CLOSE && e->state != STATE_LISTEN) ||
-	    (e->state == STATE_LISTEN && !is_stream(e)) || e->backlog > INT32_MAX)
+	    (e->state == STATE_LISTEN && !is_stream(e) && !u->external) || e->backlog > INT32_MAX)
 		plan_refuse(plan, "files.img: type, state or backlog of UNIX socket 0x%x are unknown", file->id);
 	if (e->name.len > sizeof(((struct sockaddr_un *)0)->sun_path) || (e->name_dir && e->name_dir[0] != '/') ||
-	    (e->path && e->path[0] != '/') || (e->state == STATE_LISTEN && !e->name.len))
+	    (e->path && e->path[0] != '/') || (e->state == STATE_LISTEN && !e->name.len && !u->external))
 		plan_refuse(plan, "files.img: the name of UNIX socket 0x%x is too long, not absolute or missing",
 			    file->id);
-	if (e->uflags & ~UFLAG_EXTERN || (u->external && (is_stream(e) || !e->name.len)))
+	if (e->has_peer_pid && e->peer_pid > INT32_MAX)
+		plan_refuse(plan, "files.img: the peer of UNIX socket 0x%x has the number %u", file->id, e->peer_pid);
+	for (size_t i = 0; i < e->n_links; i++)
+		if (e->links[i][0] != '/')
+			plan_refuse(plan, "files.img: a name of UNIX socket 0x%x is not absolute", file->id);
+	if (e->uflags & ~UFLAG_EXTERN || (u->external && is_stream(e)))
 		plan_refuse(plan,
 			    "files.img: UNIX socket 0x%x is outside the images in a way that is not supported; "
 			    "restore with CRIU",
 			    file->id);
-	else if (u->external && !plan->opts->ext_unix_any && !plan->opts->ext_unix)
+	else if (u->external && e->name.len && !plan->opts->ext_unix_any && !plan->opts->ext_unix)
 		plan_refuse(plan, "files.img: UNIX socket 0x%x is outside the images: --ext-unix-sk connects to it",
 			    file->id);
 	sk_opts_check(plan, file, e->opts);
-	return 0;
+	char key[32];
+	snprintf(key, sizeof(key), "socket:[%u]", e->ino);
+	return outside_find(plan, file, key, S_IFSOCK);
 }
 
 static bool is_mine(const struct plan_file *file)
@@ -86,12 +99,9 @@ static bool is_mine(const struct plan_file *file)
 	return file->entry->type == FD_TYPES__UNIXSK && file->data;
 }
 
-static struct plan_file *find_by_ino(const struct plan *plan, uint32_t ino)
+static struct plan_file *find_by_ino(struct plan *plan, uint32_t ino)
 {
-	for (size_t i = 0; ino && i < plan->n_files; i++)
-		if (is_mine(&plan->files[i]) && state(&plan->files[i])->entry->ino == ino)
-			return &plan->files[i];
-	return NULL;
+	return ino ? id_map_get(plan, &plan->sockets_by_ino, ino, NULL) : NULL;
 }
 
 static bool same_name(const UnixSkEntry *a, const UnixSkEntry *b)
@@ -119,7 +129,7 @@ static struct plan_file *find_listener(const struct plan *plan, const struct pla
  * Whether its name is that of the socket that it was accepted from. If not, it was bound itself, as a client may be,
  * too. When both ends have names and none listens any more, the one that was made later is taken.
  */
-static bool has_foreign_name(const struct plan *plan, const struct plan_file *file)
+static bool has_foreign_name(struct plan *plan, const struct plan_file *file)
 {
 	const UnixSkEntry *e = state(file)->entry;
 	const struct plan_file *peer = find_by_ino(plan, e->peer);
@@ -140,10 +150,22 @@ static int unix_resolve(struct plan *plan, struct plan_file *file)
 	if (plan->problems)
 		return 0;
 	u->peer = find_by_ino(plan, e->peer);
+	/* --external permitted that its other end is somewhere else: it gets another one, or none. */
+	if (u->peer && state(u->peer)->external && !state(u->peer)->entry->name.len) {
+		u->peer = NULL;
+		u->cut_off = true;
+		if (file->outside < 0)
+			log_warn("UNIX socket 0x%x was connected to another process: its other end is closed; give one "
+				 "by "
+				 "--inherit-fd 'fd[N]:socket:[%u]'",
+				 file->id, e->ino);
+	}
+	if (file->outside >= 0 && u->peer)
+		plan_refuse(plan, "--inherit-fd for socket:[%u]: its other end is in the images", e->ino);
 	u->listener = has_foreign_name(plan, file) ? find_listener(plan, file) : file;
 	if (u->external)
 		return 0;
-	if (e->peer && !u->peer)
+	if (e->peer && !u->peer && !u->cut_off)
 		plan_refuse(plan, "files.img: the peer %u of UNIX socket 0x%x is not in the images", e->peer, file->id);
 	else if (u->peer && (state(u->peer)->entry->type != e->type || (u->peer == file && is_stream(e))))
 		plan_refuse(plan, "files.img: UNIX socket 0x%x and its peer do not fit", file->id);
@@ -167,12 +189,19 @@ static int begin(struct plan *plan)
 
 static bool unix_reach(struct plan *plan, struct plan_file *file)
 {
-	return sk_queue_reach(plan, file);
+	bool moved = sk_unix_cred_reach(plan, file, state(file)->entry);
+
+	return sk_queue_reach(plan, file) || moved;
 }
 
 static int new_socket(const UnixSkEntry *e)
 {
 	return socket(AF_UNIX, e->type | SOCK_CLOEXEC, 0);
+}
+
+static int listen_as(struct plan *plan, const UnixSkEntry *e, int fd, int backlog)
+{
+	return sk_unix_call_as(plan, sk_unix_recorded(e), SYS_listen, (uint64_t[4]){ fd, backlog });
 }
 
 /* A socket of its own, with its name. */
@@ -183,19 +212,21 @@ static int make_alone(struct plan *plan, struct plan_file *file)
 
 	if (!err)
 		err = sk_unix_bind(file, state(file), file->fd, false);
-	if (!err && listens(file) && listen(file->fd, e->backlog))
-		err = log_errno(errno, "can't listen at UNIX socket 0x%x", file->id);
-	return err;
+	if (err || !listens(file))
+		return err;
+	err = listen_as(plan, e, file->fd, e->backlog);
+	return err ? log_errno(-err, "can't listen at UNIX socket 0x%x", file->id) : 0;
 }
 
-static int connect_to(const struct plan_file *file, int fd, int target)
+/* who: whom the other end will take for its peer. */
+static int connect_to(struct plan *plan, const struct plan_file *file, int fd, int target, struct sk_unix_cred who)
 {
 	struct sockaddr_un addr;
 	int hold, len = sk_unix_reach_address(file, target, &addr, &hold);
 
 	if (len < 0)
 		return len;
-	int err = connect(fd, (struct sockaddr *)&addr, len) ? -errno : 0;
+	int err = sk_unix_call_as(plan, who, SYS_connect, (uint64_t[4]){ fd, (uintptr_t)&addr, len });
 	if (hold >= 0)
 		close(hold);
 	return err ? log_errno(-err, "can't connect UNIX socket 0x%x", file->id) : 0;
@@ -213,11 +244,14 @@ static int take_end(struct plan *plan, struct plan_file *file, struct sk_unix *o
 static int make_pair(struct plan *plan, struct plan_file *file)
 {
 	struct plan_file *peer = is_mutual(file) ? state(file)->peer : NULL;
-	int ends[2];
+	const UnixSkEntry *e = state(file)->entry;
+	int32_t *ends = plan->shared->slots[file->with->owner->index].pair;
+	const uint64_t args[4] = { AF_UNIX, e->type | SOCK_CLOEXEC, 0, (uintptr_t)ends };
 
-	if (socketpair(AF_UNIX, state(file)->entry->type | SOCK_CLOEXEC, 0, ends))
-		return log_errno(errno, "can't make UNIX socket 0x%x", file->id);
-	int err = fd_take(plan, file, ends[0]);
+	int err = sk_unix_call_as(plan, sk_unix_recorded(e), SYS_socketpair, args);
+	if (err)
+		return log_errno(-err, "can't make UNIX socket 0x%x", file->id);
+	err = fd_take(plan, file, ends[0]);
 	if (err) {
 		close(ends[1]);
 		return err;
@@ -227,15 +261,15 @@ static int make_pair(struct plan *plan, struct plan_file *file)
 
 /* One that listens under the name of a socket that was accepted from one that is gone. Returns it or -errno (logged).
  */
-static int listen_for_a_moment(const struct plan_file *file)
+static int listen_for_a_moment(struct plan *plan, const struct plan_file *file, const struct plan_file *client)
 {
 	int fd = new_socket(state(file)->entry);
 
 	if (fd < 0)
 		return log_errno(errno, "can't make a socket");
 	int err = sk_unix_bind(file, state(file), fd, true);
-	if (!err && listen(fd, 1))
-		err = log_errno(errno, "can't listen under the name of UNIX socket 0x%x", file->id);
+	if (!err && (err = listen_as(plan, state(client ? client : file)->entry, fd, 1)))
+		log_errno(-err, "can't listen under the name of UNIX socket 0x%x", file->id);
 	if (err)
 		close(fd);
 	return err ? err : fd;
@@ -246,7 +280,7 @@ static int make_accepted(struct plan *plan, struct plan_file *accepted)
 {
 	struct sk_unix *u = state(accepted);
 	struct plan_file *client = is_mutual(accepted) ? u->peer : NULL;
-	_cleanup_close_ int own = u->listener ? -1 : listen_for_a_moment(accepted);
+	_cleanup_close_ int own = u->listener ? -1 : listen_for_a_moment(plan, accepted, client);
 	_cleanup_close_ int fd = new_socket(u->entry);
 	int listener = u->listener ? u->listener->fd : own;
 
@@ -254,7 +288,7 @@ static int make_accepted(struct plan *plan, struct plan_file *accepted)
 		return listener < 0 ? listener : log_errno(errno, "can't make a socket");
 	int err = client ? sk_unix_bind(client, state(client), fd, false) : 0;
 	if (!err)
-		err = connect_to(accepted, fd, listener);
+		err = connect_to(plan, accepted, fd, listener, sk_unix_recorded(u->entry));
 	if (!err)
 		err = fd_take(plan, accepted, accept4(listener, NULL, NULL, SOCK_CLOEXEC));
 	return err ? err : take_end(plan, client, u, take_fd(&fd));
@@ -276,12 +310,23 @@ static bool is_half_pair(const struct plan_file *file)
 	return u->peer ? is_mutual(file) && !state(u->peer)->entry->name.len : u->entry->state == STATE_ESTABLISHED;
 }
 
+/* What --inherit-fd gives, as it is. */
+static int take_given(struct plan *plan, struct plan_file *file)
+{
+	if (sk_queue_next(plan, file, NULL))
+		log_warn("UNIX socket 0x%x comes from outside: what waited in it at the dump is lost", file->id);
+	file->fd = outside_take(plan, file);
+	return file->fd < 0 ? file->fd : 0;
+}
+
 static int make(struct plan *plan, struct plan_file *file)
 {
 	const UnixSkEntry *e = state(file)->entry;
 
 	if (file->fd >= 0)
 		return 0;
+	if (file->outside >= 0)
+		return take_given(plan, file);
 	if (!is_stream(e))
 		return is_half_pair(file) ? make_pair(plan, file) : make_alone(plan, file);
 	if (e->state == STATE_CLOSE)
@@ -301,7 +346,7 @@ static int make_client(struct plan *plan, struct plan_file *file)
 	const struct plan_file *listener = state(file)->peer;
 	int err = make_alone(plan, file);
 
-	return err ? err : connect_to(file, file->fd, listener->fd);
+	return err ? err : connect_to(plan, file, file->fd, listener->fd, sk_unix_holder(plan, file));
 }
 
 static bool is_waiting(const struct plan_file *file)
@@ -333,7 +378,7 @@ static int unix_open(struct plan *plan, struct plan_file *first)
 
 	/* Those that others connect to, then those, then those that nobody has accepted. */
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
-		err = listens(f) ? make_alone(plan, f) : 0;
+		err = listens(f) && f->outside < 0 ? make_alone(plan, f) : 0;
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
 		err = is_waiting(f) ? 0 : make(plan, f);
 	for (struct plan_file *f; !err && (f = next_client(first));)
@@ -421,7 +466,7 @@ static bool is_awaited(const struct plan_file *first, const struct plan_file *fi
 }
 
 /* A socket that is connected is reached by its peer only: whoever is awaited by others comes later. */
-static int connect_datagrams(struct plan_file *first)
+static int connect_datagrams(struct plan *plan, struct plan_file *first)
 {
 	size_t n = 0, left = 0, i = 0;
 
@@ -444,7 +489,8 @@ static int connect_datagrams(struct plan_file *first)
 			if (done[i] || is_awaited(first, f, done))
 				continue;
 			const struct sk_unix *peer = state(state(f)->peer);
-			int err = peer->external ? connect_outside(f, peer) : connect_to(f, f->fd, state(f)->peer->fd);
+			int err = peer->external ? connect_outside(f, peer)
+						 : connect_to(plan, f, f->fd, state(f)->peer->fd, sk_unix_self());
 			if (err)
 				return err;
 			done[i] = true;
@@ -496,13 +542,13 @@ static int unix_connect(struct plan *plan, struct plan_file *first)
 	if (first->with != first)
 		return 0;
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
-		err = ask_for_creds(f);
+		err = f->outside < 0 ? ask_for_creds(f) : 0;
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
-		err = fill_queue(plan, f);
+		err = f->outside < 0 ? fill_queue(plan, f) : 0;
 	if (!err)
-		err = connect_datagrams(first);
+		err = connect_datagrams(plan, first);
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
-		err = finish_socket(f);
+		err = f->outside < 0 ? finish_socket(f) : 0;
 	return err;
 }
 

@@ -16,6 +16,7 @@
 #include "cleanup.h"
 #include "log.h"
 #include "opts.h"
+#include "outside.h"
 #include "plan.h"
 #include "tty.h"
 
@@ -151,15 +152,8 @@ static int read_external(struct plan *plan, struct plan_file *file)
 			    key, given ? "; that descriptor is none" : "");
 		return 0;
 	}
-	int *fds = plan_alloc(plan, (plan->n_inherited + 1) * sizeof(*fds));
-	if (!fds)
-		return -ENOMEM;
-	if (plan->n_inherited)
-		memcpy(fds, plan->inherited_fds, plan->n_inherited * sizeof(*fds));
-	plan->inherited_fds = fds;
-	s->from_outside.inherited = plan->n_inherited;
-	fds[plan->n_inherited++] = given->fd;
-	return 0;
+	s->from_outside.inherited = outside_add(plan, given->fd);
+	return s->from_outside.inherited < 0 ? -ENOMEM : 0;
 }
 
 /* A console or serial line: the machine has it, or not. That of a shell job is whatever ckpt was started on. */

@@ -41,7 +41,9 @@ size_t late_count_fds(const struct plan *plan)
 	size_t n = 0;
 
 	for (size_t i = 0; i < plan->n_files; i++)
-		n += plan->files[i].n_late_users ? 2 : 0;
+		if (plan->files[i].n_late_users)
+			/* who shares a table with others takes one beside theirs */
+			n += 2 + (plan->any_sharing ? plan->files[i].n_late_users : 0);
 	return n;
 }
 

@@ -41,6 +41,11 @@ static int fail(const struct plan_task *task, const char *what, const char *path
 
 static int fs_prepare(struct plan *plan, struct plan_task *task)
 {
+	uint32_t *used = &plan->shared->slots[task->fs_of->index].used;
+
+	/* Of those who share them the last sets them, when nobody needs paths as we see them. */
+	if (__atomic_add_fetch(used, 1, __ATOMIC_SEQ_CST) < task->fs_of->fs_users)
+		return 0;
 	const char *cwd = task->cwd->entry->reg->name, *root = task->root->entry->reg->name;
 
 	if (task->fs->has_umask)

@@ -51,15 +51,24 @@ int pipe_data_read(struct plan *plan, enum image_kind kind, void **all)
 		     : -ENOMEM;
 }
 
+uint64_t pipe_data_bytes(const void *all, uint32_t id)
+{
+	const struct pipes *pipes = all;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < pipes->n; i++)
+		bytes += pipes->list[i].pipe_id == id ? pipes->list[i].bytes : 0;
+	return bytes;
+}
+
 void pipe_data_check(struct plan *plan, const void *all, uint32_t id)
 {
 	const struct pipes *pipes = all;
-	uint64_t bytes = 0, size = PIPE_SIZE_DEFAULT;
+	uint64_t bytes = pipe_data_bytes(all, id), size = PIPE_SIZE_DEFAULT;
 
 	for (size_t i = 0; i < pipes->n; i++) {
 		if (pipes->list[i].pipe_id != id)
 			continue;
-		bytes += pipes->list[i].bytes;
 		size = pipes->list[i].size ? pipes->list[i].size : size;
 	}
 	if (bytes > size)

@@ -315,7 +315,7 @@ int plan_open(struct plan *plan, const struct opts *opts)
 	if (!err && !plan->problems)
 		plan_share_memory(plan);
 	if (!err)
-		err = plan_choose_fd_range(plan);
+		err = plan_choose_numbers(plan);
 	/* Last: it may have to wait for a pid to become free, which is in vain when there are other problems. */
 	if (!err)
 		err = plan_check_pids(plan);

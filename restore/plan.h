@@ -14,6 +14,7 @@
 #include <sys/user.h>
 
 #include "arena.h"
+#include "id_map.h"
 #include "image.h"
 #include "image_consts.h"
 #include "image_messages.h"
@@ -92,7 +93,8 @@ struct plan_file {
 	struct plan_task *owner; /* opens it: the lowest common ancestor of all who hold it; NULL: nobody holds it */
 	struct plan_file *with; /* the first of those that are opened together; itself when alone */
 	struct plan_file *with_next;
-	int fd; /* in the owner and its descendants, once opened; above plan->fd_low */
+	int fd; /* in the owner and its descendants, once opened: its home, or a temporary number */
+	int home; /* number that nobody in the tree has another file by, so it is opened there; -1: there is none */
 	const struct plan_fd *first; /* the lowest descriptor of the first task that holds it */
 	bool checked; /* its path was looked at */
 	pid_t dead; /* it belongs to this process in /proc, which was gone at the dump; 0: to none */
@@ -100,6 +102,7 @@ struct plan_file {
 	bool *late_users; /* by index: tasks that need it, beside its owner; NULL: none */
 	size_t n_late_users;
 	int late_pair[2]; /* a socket: its owner sends it through the second end, the others take it from the first */
+	int outside; /* index in plan->inherited_fds of what --inherit-fd gives for it; -1: nothing */
 	struct plan_ghost_name *ghost; /* it has no name; NULL: it has */
 	struct plan_mapping map[2]; /* opened for mappings and as executable: read-only, for writing */
 	void *data; /* the kind's own */
@@ -109,6 +112,12 @@ struct plan_fd {
 	int fd;
 	bool cloexec;
 	struct plan_file *file;
+};
+
+/* A number that means a file somewhere. */
+struct plan_number {
+	int fd;
+	struct plan_file *file; /* NULL: refused */
 };
 
 /* A page image: in which directory of plan->chain, and N of pages-N.img. */
@@ -218,6 +227,14 @@ struct plan_task {
 	struct terminal *terminal; /* of the session that it leads; NULL: not one of the tree (tty.h) */
 	bool makes_group; /* the leader of its group is gone: it forks one for a moment */
 	uint32_t files_id;
+	/*
+	 * The first task with the same table of descriptors (CLONE_FILES), with the same directories and umask
+	 * (CLONE_FS); itself when alone. How many have that, if it is the first.
+	 */
+	struct plan_task *files_of, *fs_of;
+	uint32_t files_users, fs_users;
+	uint64_t born_with; /* of these two flags: what it has in common with its forker when it is born */
+	uint64_t parts_with; /* what it leaves to others when its children are forked */
 
 	size_t n_threads; /* the leader is threads[0] */
 	struct plan_thread *threads;
@@ -274,6 +291,7 @@ struct plan {
 	int sysv_sock;
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
+	struct id_map pipes_by_id, fifos_by_id, sockets_by_ino;
 	void *pipes, *fifos, *ttys, *queues, *maps; /* of the kinds */
 	struct vdso_layout *vdso[2]; /* of this kernel: for 64-bit, for 32-bit programs */
 	struct privileges *privileges; /* ours */
@@ -281,11 +299,14 @@ struct plan {
 	pid_t old_sid, old_pgid; /* with a shell job: those of the root that ours replace */
 	bool shell_job;
 	bool any_adopted;
+	bool any_sharing; /* tasks have tables in common */
 	pid_t lowest, highest; /* of all numbers of tasks, threads, groups and sessions */
 	bool in_step; /* tasks need each other to be born before they load memory: stages TREE and GROUPS take place */
 
-	int *reserved; /* numbers that temporary descriptors must not take, beside those of the tasks */
+	struct plan_number *reserved; /* numbers that files have for a moment, beside those of the tasks */
 	size_t n_reserved;
+	int *homes; /* of files, ascending */
+	size_t n_homes;
 	size_t n_extra_fds; /* that kinds need beside one for each file */
 	int fd_low, fd_high; /* numbers that no task uses: for descriptors that exist only meanwhile */
 	int *inherited_fds; /* our own that tasks get: of --inherit-fd */
@@ -348,12 +369,15 @@ int plan_read_tree(struct plan *plan); /* plan_tree.c */
 void plan_add_child(struct plan_task *parent, struct plan_task *task);
 int plan_read_task(struct plan *plan, struct plan_task *task); /* plan_task.c */
 int plan_order_sessions(struct plan *plan); /* plan_sessions.c; sets plan->in_step */
+/* Tables that tasks share (plan_sharing.c): whose a task has; then how they are born with them. */
+void plan_find_sharers(struct plan *plan, struct plan_task *task);
+int plan_order_sharing(struct plan *plan);
 int plan_read_files(struct plan *plan); /* plan_files.c */
 /* remap-fpath.img and the ghosts that it names (plan_ghosts.c). */
 int plan_read_remaps(struct plan *plan);
 int plan_read_fds(struct plan *plan, struct plan_task *task);
 int plan_share_files(struct plan *plan);
-int plan_choose_fd_range(struct plan *plan);
+int plan_choose_numbers(struct plan *plan); /* plan_homes.c */
 /* Whether any file has to be finished when all tasks exist. */
 bool plan_files_wait(const struct plan *plan);
 int plan_read_memory(struct plan *plan, struct plan_task *task); /* plan_memory.c */
@@ -399,10 +423,12 @@ int fd_take(struct plan *plan, struct plan_file *file, int fd);
 bool plan_find_holder(const struct plan *plan, const struct plan_file *file, char *path, size_t size);
 /* From now on the two files, and all that are opened together with them, are opened together. */
 void plan_join_files(struct plan_file *a, struct plan_file *b);
-/* Keeps a number free of temporary descriptors. Returns 0 or -ENOMEM. */
-int plan_reserve_fd(struct plan *plan, int fd);
+/* Keeps a number free for a file that has it for a moment. Returns 0 or -ENOMEM. */
+int plan_reserve_fd(struct plan *plan, int fd, struct plan_file *file);
 /* Moves a descriptor to a temporary number, close on exec. Returns it or -errno (logged). Closes fd in any case. */
 int fd_to_temporary(struct plan *plan, int fd);
+/* The same, or to the home of the file if it is free. */
+int fd_place(struct plan *plan, const struct plan_file *file, int fd);
 
 extern const struct restore_part *const restore_parts[];
 extern const struct restore_fd_kind *const restore_fd_kinds[];

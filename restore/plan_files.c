@@ -9,12 +9,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include "late_files.h"
 #include "log.h"
-
-#define SPARE_FDS 64 /* images, pages, terminals */
 
 static const struct restore_fd_kind *find_kind(FdTypes type)
 {
@@ -98,7 +95,9 @@ int plan_read_files(struct plan *plan)
 	for (size_t i = 0; i < n; i++) {
 		struct plan_file *file = &plan->files[i];
 
-		*file = (struct plan_file){ .id = entries[i]->id, .entry = entries[i], .fd = -1 };
+		*file = (struct plan_file){
+			.id = entries[i]->id, .entry = entries[i], .fd = -1, .home = -1, .outside = -1
+		};
 		file->kind = find_kind(entries[i]->type);
 	}
 	qsort(plan->files, n, sizeof(*plan->files), compare_files);
@@ -164,6 +163,12 @@ int plan_read_fds(struct plan *plan, struct plan_task *task)
 {
 	FdinfoEntry **entries;
 	size_t n;
+
+	if (task->files_of != task) { /* it was read already */
+		task->fds = task->files_of->fds;
+		task->n_fds = task->files_of->n_fds;
+		return 0;
+	}
 	int err = plan_read_all(plan, IMG_FDINFO, task->files_id, &entries, &n);
 
 	if (err == -ENOENT) {
@@ -195,22 +200,6 @@ static void tell_users(struct plan *plan)
 		if (all && file->kind && file->kind->used_by)
 			file->kind->used_by(plan, file, all);
 	}
-}
-
-int plan_reserve_fd(struct plan *plan, int fd)
-{
-	/* Doubled at each power of two. */
-	if (!(plan->n_reserved & (plan->n_reserved - 1))) {
-		int *larger = plan_alloc(plan, (plan->n_reserved ? 2 * plan->n_reserved : 1) * sizeof(*larger));
-
-		if (!larger)
-			return -ENOMEM;
-		if (plan->n_reserved)
-			memcpy(larger, plan->reserved, plan->n_reserved * sizeof(*larger));
-		plan->reserved = larger;
-	}
-	plan->reserved[plan->n_reserved++] = fd;
-	return 0;
 }
 
 void plan_join_files(struct plan_file *a, struct plan_file *b)
@@ -302,71 +291,4 @@ bool plan_find_holder(const struct plan *plan, const struct plan_file *file, cha
 		}
 	}
 	return false;
-}
-
-static int compare_ints(const void *a, const void *b)
-{
-	int x = *(const int *)a, y = *(const int *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* The start of count numbers below max that are not in fds (ascending): above all others if possible, else -1. */
-static int find_gap(const int *fds, size_t n, int count, int max)
-{
-	int next = n ? fds[n - 1] + 1 : 0, before = -1;
-
-	if (next <= max - count)
-		return next;
-	for (size_t i = 0; i < n; i++) {
-		if (fds[i] - before - 1 >= count)
-			return before + 1;
-		before = fds[i];
-	}
-	return -1;
-}
-
-/* How many descriptors of mapped files there are. */
-static size_t count_mapped(const struct plan *plan)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < plan->n_files; i++)
-		n += !!plan->files[i].map[0].owner + !!plan->files[i].map[1].owner;
-	return n;
-}
-
-/* Chooses numbers that no task uses for the descriptors that exist only during the restore. */
-int plan_choose_fd_range(struct plan *plan)
-{
-	struct rlimit limit;
-	size_t n = plan->n_reserved, used = 0;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return log_errno(errno, "can't read RLIMIT_NOFILE");
-	for (size_t i = 0; i < plan->n_tasks; i++)
-		n += plan->tasks[i].n_fds;
-	int *fds = plan_alloc(plan, (n + 1) * sizeof(*fds));
-	if (!fds)
-		return -ENOMEM;
-	for (size_t i = 0; i < plan->n_tasks; i++)
-		for (size_t f = 0; f < plan->tasks[i].n_fds; f++)
-			fds[used++] = plan->tasks[i].fds[f].fd;
-	for (size_t i = 0; i < plan->n_reserved; i++)
-		fds[used++] = plan->reserved[i];
-	qsort(fds, used, sizeof(*fds), compare_ints);
-	int max = limit.rlim_max < INT32_MAX ? limit.rlim_max : INT32_MAX;
-	int count = plan->n_files + plan->n_extra_fds + plan->chain.n_parents + plan->n_segments +
-		    2 * plan->n_ghost_names + count_mapped(plan) + late_count_fds(plan) + SPARE_FDS;
-	if (used && fds[used - 1] >= max)
-		plan_refuse(plan, "descriptor %d is above the hard limit of open files (%d): raise it with ulimit -Hn",
-			    fds[used - 1], max);
-	plan->fd_low = find_gap(fds, used, count, max);
-	plan->fd_high = plan->fd_low + count - 1;
-	if (plan->fd_low < 0)
-		plan_refuse(plan,
-			    "the hard limit of open files (%d) leaves no room for %d temporary descriptors: "
-			    "raise it with ulimit -Hn",
-			    max, count);
-	return 0;
 }

@@ -184,7 +184,7 @@ static bool need_each_other(const struct plan *plan)
 		    !is_born_in_group(plan, task) || (task->terminal && task->terminal->group != (uint32_t)task->pid))
 			return true;
 	}
-	return plan_files_wait(plan) || locks_wait(plan);
+	return plan->any_sharing || plan_files_wait(plan) || locks_wait(plan);
 }
 
 static void widen(struct plan *plan, pid_t number)
@@ -235,6 +235,7 @@ int plan_order_sessions(struct plan *plan)
 				    task->pid, task->born_by->pid);
 	}
 	find_range(plan);
+	int shared = plan_order_sharing(plan);
 	plan->in_step = need_each_other(plan);
-	return 0;
+	return shared;
 }

@@ -1,6 +1,6 @@
 /*
  * What the core, ids, fs and mm images say about one task, as far as no part looks at it: that all are
- * there, that it shares nothing which cannot be shared yet, that it lives in the namespaces of the caller.
+ * there, that it lives in the namespaces of the caller.
  */
 #include "plan.h"
 
@@ -42,27 +42,6 @@ static void check_namespaces(struct plan *plan, const struct plan_task *task)
 			plan_refuse(plan,
 				    "task %d is in a %s namespace of its own: not supported yet; restore with CRIU",
 				    task->pid, ns[i].name);
-}
-
-static void check_sharing(struct plan *plan, const struct plan_task *task)
-{
-	for (size_t i = 0; i < task->index; i++) {
-		const struct plan_task *other = &plan->tasks[i];
-		const char *what = NULL;
-
-		if (!other->ids)
-			continue;
-		if (other->ids->vm_id == task->ids->vm_id)
-			what = "memory (CLONE_VM)";
-		else if (other->ids->files_id == task->ids->files_id)
-			what = "descriptors (CLONE_FILES)";
-		else if (other->ids->fs_id == task->ids->fs_id)
-			what = "the working directory (CLONE_FS)";
-		else if (other->ids->sighand_id == task->ids->sighand_id)
-			what = "signal handlers (CLONE_SIGHAND)";
-		if (what)
-			plan_refuse(plan, "tasks %d and %d share %s: not supported yet", other->pid, task->pid, what);
-	}
 }
 
 static void check_thread(struct plan *plan, const struct plan_task *task, const struct plan_thread *thread)
@@ -163,6 +142,6 @@ int plan_read_task(struct plan *plan, struct plan_task *task)
 		return err;
 	task->files_id = task->ids->files_id;
 	check_namespaces(plan, task);
-	check_sharing(plan, task);
+	plan_find_sharers(plan, task);
 	return 0;
 }

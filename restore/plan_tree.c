@@ -130,6 +130,10 @@ int restore_judge_tree(const struct opts *opts, const struct restore_shape *task
 			plan_add_child(&plan.tasks[tasks[i].parent], &plan.tasks[i]);
 	}
 	qsort(plan.by_pid, n, sizeof(*plan.by_pid), compare_tasks);
+	for (size_t i = 0; i < n; i++) {
+		plan.tasks[i].files_of = plan_task_by_pid(&plan, tasks[i].files);
+		plan.tasks[i].fs_of = plan_task_by_pid(&plan, tasks[i].fs);
+	}
 	return plan_order_sessions(&plan);
 }
 

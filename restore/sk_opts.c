@@ -2,20 +2,40 @@
 #include "sk_opts.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "cleanup.h"
 #include "kernel_abi.h"
-
 #include "log.h"
 #include "plan.h"
 
+/* An instruction a number. Returns 0, or -1 with errno. */
+static int attach_filter(int fd, const SkOptsEntry *e)
+{
+	struct sock_filter code[BPF_MAXINSNS];
+	struct sock_fprog filter = { e->n_so_filter, code };
+
+	errno = EINVAL;
+	if (e->n_so_filter > BPF_MAXINSNS)
+		return -1;
+	for (size_t i = 0; i < e->n_so_filter; i++)
+		code[i] = (struct sock_filter){ e->so_filter[i] >> 48, e->so_filter[i] >> 40, e->so_filter[i] >> 32,
+						e->so_filter[i] };
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter));
+}
+
 void sk_opts_check(struct plan *plan, const struct plan_file *file, const SkOptsEntry *e)
 {
-	if (e->n_so_filter)
-		plan_refuse(plan, "files.img: socket 0x%x has a packet filter: not supported yet; restore with CRIU",
-			    file->id);
+	if (e->n_so_filter) {
+		_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+		if (attach_filter(fd, e))
+			plan_refuse(plan, "files.img: the kernel does not take the packet filter of socket 0x%x: %s",
+				    file->id, strerror(errno));
+	}
 	if (e->so_bound_dev && *e->so_bound_dev)
 		plan_refuse(plan, "files.img: socket 0x%x is bound to the device %s: not supported yet", file->id,
 			    e->so_bound_dev);
@@ -38,15 +58,19 @@ static int set_int(const struct plan_file *file, int option, int set_by, int wan
 
 static int set_time(const struct plan_file *file, int option, uint64_t sec, uint64_t usec)
 {
-	struct timeval wanted = { sec, usec }, now;
-	socklen_t size = sizeof(now);
+	struct timeval wanted = { sec, usec };
 
-	if (!getsockopt(file->fd, SOL_SOCKET, option, &now, &size) && now.tv_sec == wanted.tv_sec &&
-	    now.tv_usec == wanted.tv_usec)
+	if (!sec && !usec)
 		return 0;
 	if (setsockopt(file->fd, SOL_SOCKET, option, &wanted, sizeof(wanted)))
 		return log_errno(errno, "can't set a timeout of socket 0x%x", file->id);
 	return 0;
+}
+
+/* One that is as the kernel makes it in a new socket needs no look. Those that accept(2) passes on do. */
+static int set_unless(const struct plan_file *file, int option, int fresh, int wanted, const char *name)
+{
+	return wanted == fresh ? 0 : set_int(file, option, option, wanted, wanted, name);
 }
 
 int sk_opts_set(const struct plan_file *file, const SkOptsEntry *e)
@@ -62,13 +86,15 @@ int sk_opts_set(const struct plan_file *file, const SkOptsEntry *e)
 		err = set_time(file, SO_RCVTIMEO, e->so_rcv_tmo_sec, e->so_rcv_tmo_usec);
 #define SET(field, option)                                                                                             \
 	if (!err && e->has_##field)                                                                                    \
-	err = set_int(file, option, option, e->field, e->field, #option)
+	err = set_unless(file, option, option == SO_RCVLOWAT, e->field, #option)
 	SET(reuseaddr, SO_REUSEADDR);
 	SET(so_priority, SO_PRIORITY);
 	SET(so_rcvlowat, SO_RCVLOWAT);
 	SET(so_mark, SO_MARK);
-	SET(so_passcred, SO_PASSCRED);
-	SET(so_passsec, SO_PASSSEC);
+	if (!err && e->has_so_passcred)
+		err = set_int(file, SO_PASSCRED, SO_PASSCRED, e->so_passcred, e->so_passcred, "SO_PASSCRED");
+	if (!err && e->has_so_passsec)
+		err = set_int(file, SO_PASSSEC, SO_PASSSEC, e->so_passsec, e->so_passsec, "SO_PASSSEC");
 	SET(so_dontroute, SO_DONTROUTE);
 	SET(so_no_check, SO_NO_CHECK);
 	SET(so_reuseport, SO_REUSEPORT);
@@ -78,5 +104,9 @@ int sk_opts_set(const struct plan_file *file, const SkOptsEntry *e)
 	/* Last: setting the sizes locks them. */
 	SET(so_buf_lock, SO_BUF_LOCK);
 #undef SET
+	if (!err && e->n_so_filter && attach_filter(file->fd, e))
+		err = log_errno(errno, "can't attach the packet filter of socket 0x%x", file->id);
+	if (!err && e->has_lock_filter && e->lock_filter)
+		err = set_int(file, SO_LOCK_FILTER, SO_LOCK_FILTER, 1, 1, "SO_LOCK_FILTER");
 	return err;
 }

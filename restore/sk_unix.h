@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -18,9 +19,28 @@ struct sk_unix {
 	struct plan_file *listener; /* whose name it got when it was accepted; itself when it is bound on its own */
 	bool absent; /* its file was not there when we looked */
 	bool external; /* outside the images: others connect to its name */
+	bool cut_off; /* its other end was outside the images and has no name */
 	int other; /* the end of a connection whose holder is gone; -1 */
 };
 
+/* Whom SO_PEERCRED names. */
+struct sk_unix_cred {
+	pid_t pid; /* 0: it does not matter */
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Whoever we are. sk_unix_cred.c */
+struct sk_unix_cred sk_unix_self(void);
+/* As the image says, or whoever we are. */
+struct sk_unix_cred sk_unix_recorded(const UnixSkEntry *e);
+/* The first task that holds the file, as it shall become. */
+struct sk_unix_cred sk_unix_holder(const struct plan *plan, const struct plan_file *file);
+/* As reach of struct restore_fd_kind: who is named must not be born yet when the socket is made, or make it. */
+bool sk_unix_cred_reach(const struct plan *plan, struct plan_file *file, const UnixSkEntry *e);
+/* Makes a system call as that one, or, when its number is taken, with its ids only. Returns 0 or -errno (not logged).
+ */
+int sk_unix_call_as(struct plan *plan, struct sk_unix_cred who, long nr, const uint64_t args[4]);
 /* The address of the socket. Returns its length. */
 socklen_t sk_unix_address(const UnixSkEntry *e, struct sockaddr_un *addr);
 /* Whether the name is the path of a file. */

@@ -66,7 +66,7 @@ void sk_unix_check_name(struct plan *plan, const struct plan_file *file, struct 
 	char path[PATH_MAX], copy[PATH_MAX];
 	struct stat st;
 
-	if (!sk_unix_has_path(e) || u->listener != file || (e->has_deleted && e->deleted))
+	if (!sk_unix_has_path(e) || u->listener != file || (e->has_deleted && e->deleted) || file->outside >= 0)
 		return;
 	file_path(e, path);
 	u->absent = lstat(path, &st) != 0;
@@ -168,6 +168,13 @@ int sk_unix_bind(const struct plan_file *file, const struct sk_unix *u, int fd, 
 			 (int)(e->name.len - !e->name.data[0]), e->name.data + !e->name.data[0]);
 }
 
+static bool is_socket(const char *path)
+{
+	struct stat st;
+
+	return !lstat(path, &st) && S_ISSOCK(st.st_mode);
+}
+
 int sk_unix_place_file(const struct plan_file *file, const struct sk_unix *u)
 {
 	const UnixSkEntry *e = u->entry;
@@ -183,6 +190,13 @@ int sk_unix_place_file(const struct plan_file *file, const struct sk_unix *u)
 		file_path(&by_name, bound);
 		if (rename(bound, path))
 			return log_errno(errno, "can't rename %s to %s", bound, path);
+	}
+	for (size_t i = 0; i < e->n_links; i++) {
+		/* Of the socket that is dead now. */
+		if (is_socket(e->links[i]) && unlink(e->links[i]))
+			return log_errno(errno, "can't remove %s", e->links[i]);
+		if (link(path, e->links[i]))
+			return log_errno(errno, "can't link %s to %s", e->links[i], path);
 	}
 	const FilePermsEntry *p = e->file_perms;
 	if (p && (lchown(path, p->uid, p->gid) || chmod(path, p->mode & 07777)))
@@ -210,11 +224,13 @@ int sk_unix_reach_address(const struct plan_file *file, int fd, struct sockaddr_
 void sk_unix_remove_file(const struct sk_unix *u)
 {
 	char path[PATH_MAX];
-	struct stat st;
 
 	if (!u->absent)
 		return;
 	file_path(u->entry, path);
-	if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
+	if (is_socket(path))
 		unlink(path);
+	for (size_t i = 0; i < u->entry->n_links; i++)
+		if (is_socket(u->entry->links[i]))
+			unlink(u->entry->links[i]);
 }

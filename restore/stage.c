@@ -144,6 +144,23 @@ void stage_wait(struct plan *plan, enum restore_stage stage)
 	}
 }
 
+void stage_wait_word(uint32_t *word, uint32_t value)
+{
+	for (;;) {
+		uint32_t now = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+
+		if (now == value)
+			return;
+		futex_wait(word, now, NULL);
+	}
+}
+
+void stage_set_word(uint32_t *word, uint32_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_SEQ_CST);
+	futex_wake(word, INT_MAX);
+}
+
 void stage_fail(struct plan *plan)
 {
 	__atomic_store_n(&plan->shared->failed, 2, __ATOMIC_SEQ_CST);

@@ -32,6 +32,9 @@ int stage_interrupted(void);
 /* In a task. */
 void stage_arrive(struct plan *plan);
 void stage_wait(struct plan *plan, enum restore_stage stage);
+/* The same for a word in the shared memory: waits until it has the value, gives it one. */
+void stage_wait_word(uint32_t *word, uint32_t value);
+void stage_set_word(uint32_t *word, uint32_t value);
 /* Ends this task and the restore. The reason is in the log. */
 _Noreturn void stage_fail(struct plan *plan);
 

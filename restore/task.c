@@ -27,6 +27,8 @@
 #include "stage.h"
 #include "tty.h"
 
+#define MAX_HOLES 16
+
 bool task_ends_stopped(const struct plan *plan, const struct plan_task *task)
 {
 	return task->stop_signal || (task->state == TASK_ALIVE && plan->opts->leave_stopped);
@@ -45,13 +47,50 @@ int fd_to_temporary(struct plan *plan, int fd)
 			 plan->fd_high);
 }
 
+/* At its home, or -1. */
+static int to_home(const struct plan_file *file, int fd)
+{
+	int moved = fcntl(fd, F_DUPFD_CLOEXEC, file->home);
+
+	if (moved == file->home) {
+		close(fd);
+		return moved;
+	}
+	if (moved >= 0)
+		close(moved);
+	return -1;
+}
+
+int fd_place(struct plan *plan, const struct plan_file *file, int fd)
+{
+	if (file->home < 0)
+		return fd_to_temporary(plan, fd);
+	/* Often it is the lowest number that is free, as it was then. */
+	int placed = fd == file->home ? fd : to_home(file, fd);
+	return placed >= 0 ? placed : fd_to_temporary(plan, fd);
+}
+
+/* What was in the way of some was only open for a moment. */
+static int settle_homes(const struct plan_file *first)
+{
+	for (struct plan_file *f = (struct plan_file *)first; f; f = f->with_next) {
+		if (f->fd < 0 || f->home < 0 || f->fd == f->home)
+			continue;
+		int fd = to_home(f, f->fd);
+		if (fd < 0)
+			return log_errno(EBUSY, "number %d of file 0x%x is in use", f->home, f->id);
+		f->fd = fd;
+	}
+	return 0;
+}
+
 int fd_take(struct plan *plan, struct plan_file *file, int fd)
 {
 	int flags = file->flags & (O_NONBLOCK | O_APPEND | O_DIRECT | O_NOATIME);
 
 	if (fd < 0)
 		return log_errno(errno, "can't make file 0x%x (%s)", file->id, file->kind->name);
-	file->fd = fd_to_temporary(plan, fd);
+	file->fd = fd_place(plan, file, fd);
 	if (file->fd < 0)
 		return file->fd;
 	if (fcntl(file->fd, F_SETFL, flags))
@@ -76,9 +115,32 @@ static int open_mapping(struct plan *plan, struct plan_file *file, bool writes)
 	return file->map[writes].fd < 0 ? file->map[writes].fd : 0;
 }
 
+/*
+ * The lowest free number is what open(2) gives: where the tree has none of that number, all that is opened would have
+ * to be moved. So the root takes such numbers for that time. Returns how many, or -errno (logged).
+ */
+static int fill_holes(const struct plan *plan, const struct plan_task *task, int holes[MAX_HOLES])
+{
+	size_t h = 0;
+	int n = 0;
+
+	for (int number = 0; !task->parent && h < plan->n_homes && n < MAX_HOLES; number++) {
+		if (number == plan->homes[h]) {
+			h++;
+			continue;
+		}
+		if (number >= plan->fd_low && number <= plan->fd_high)
+			continue;
+		if (dup3(plan->images.fd, number, O_CLOEXEC) < 0)
+			return log_errno(errno, "can't take descriptor %d for a moment", number);
+		holes[n++] = number;
+	}
+	return n;
+}
+
 int task_open_files(struct plan *plan, struct plan_task *task)
 {
-	int err = 0;
+	int holes[MAX_HOLES], n_holes = fill_holes(plan, task, holes), err = n_holes < 0 ? n_holes : 0;
 
 	for (struct plan_segment *s = plan->segments; !err && s; s = s->next)
 		if (s->owner == task && !s->sysv)
@@ -91,10 +153,14 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 
 		if (file->with == file && file->owner == task)
 			err = file->late ? late_prepare(plan, file) : file->kind->open(plan, file);
+		if (!err && file->with == file && file->owner == task && !file->late)
+			err = settle_homes(file);
 		for (int writes = 0; !err && writes < 2; writes++)
 			if (file->map[writes].owner == task)
 				err = open_mapping(plan, file, writes);
 	}
+	while (n_holes > 0)
+		close(holes[--n_holes]);
 	for (size_t i = 0; !err && i < plan->n_files; i++) {
 		struct plan_file *file = &plan->files[i];
 
@@ -153,20 +219,74 @@ static int set_async(const struct plan_fd *fd)
 	return 0;
 }
 
-/* Nothing but the temporary descriptors is open now; they lie beside all final numbers. */
+/* Closes the descriptors from first to last, but for temporary ones. */
+static int close_between(const struct plan *plan, int first, int last)
+{
+	bool around = first < plan->fd_low && last > plan->fd_high;
+
+	if (syscall(SYS_close_range, first, around ? plan->fd_low - 1 : last, 0) ||
+	    (around && syscall(SYS_close_range, plan->fd_high + 1, last, 0)))
+		return log_errno(errno, "can't close descriptors from %d to %d", first, last);
+	return 0;
+}
+
+/* Homes of files that the task has inherited, but does not hold: there is nothing else at these numbers. */
+static int close_foreign_homes(const struct plan *plan, const struct plan_task *task)
+{
+	size_t next = 0;
+	int err = 0;
+
+	for (size_t h = 0; h < plan->n_homes && !err; h++) {
+		size_t last = h;
+
+		while (next < task->n_fds && task->fds[next].fd < plan->homes[h])
+			next++;
+		if (next < task->n_fds && task->fds[next].fd == plan->homes[h])
+			continue;
+		while (last + 1 < plan->n_homes && (next == task->n_fds || plan->homes[last + 1] < task->fds[next].fd))
+			last++;
+		err = close_between(plan, plan->homes[h], plan->homes[last]);
+		h = last;
+	}
+	return err;
+}
+
+/* Nothing but homes and temporary descriptors is open now; the latter lie beside all final numbers. */
 static int number_descriptors(struct plan *plan, struct plan_task *task)
 {
 	for (size_t i = 0; i < task->n_fds; i++) {
 		const struct plan_fd *fd = &task->fds[i];
 
-		if (dup3(fd->file->fd, fd->fd, fd->cloexec ? O_CLOEXEC : 0) < 0)
+		if (fd->file->fd == fd->fd) {
+			if (!fd->cloexec && fcntl(fd->fd, F_SETFD, 0))
+				return log_errno(errno, "can't set the flags of descriptor %d", fd->fd);
+		} else if (dup3(fd->file->fd, fd->fd, fd->cloexec ? O_CLOEXEC : 0) < 0)
 			return log_errno(errno, "can't make file 0x%x descriptor %d of task %d", fd->file->id, fd->fd,
 					 task->pid);
 		int err = fd == fd->file->first && fd->file->flags & FASYNC ? set_async(fd) : 0;
 		if (err)
 			return err;
 	}
-	return 0;
+	return close_foreign_homes(plan, task);
+}
+
+/*
+ * A table that several share: the last who needs no descriptor for a moment, which might get a final number, does it
+ * for all.
+ */
+static int number_table(struct plan *plan, struct plan_task *task)
+{
+	struct restorer_slot *table = &plan->shared->slots[task->files_of->index];
+	uint32_t users = task->files_of->files_users;
+
+	if (__atomic_add_fetch(&table->opened, 1, __ATOMIC_SEQ_CST) < users) {
+		stage_wait_word(&table->numbered, 1);
+		return 0;
+	}
+	int err = number_descriptors(plan, task);
+	if (!err && users > 1)
+		stage_set_word(&table->numbered, 1);
+	return err;
 }
 
 /* Everything that arrived meanwhile is ours: children that died as they had to. All signals are blocked. */
@@ -213,7 +333,10 @@ static int fill_block(struct plan *plan, struct plan_task *task, struct block *b
 			err = restore_parts[i]->fill(plan, task, block);
 	block->args->fd_low = plan->fd_low;
 	/* The root keeps the guard until the coordinator holds it by ptrace. */
-	block->args->fd_high = plan->fd_high - (plan->guard_fd >= 0 && !task->parent);
+	block->args->fd_high = plan->fd_high - (plan->guard_fd >= 0 && !task->files_of->parent);
+	block->args->table_users = task->files_of->files_users;
+	if (block->args->table_users > 1)
+		block->args->table = &block->args->shared->slots[task->files_of->index];
 	fill_fault(plan, task, block->args);
 	return err;
 }
@@ -226,7 +349,7 @@ _Noreturn void task_finish(struct plan *plan, struct plan_task *task)
 	session_set_foreground(task);
 	flush_signals();
 	if (!err)
-		err = number_descriptors(plan, task);
+		err = number_table(plan, task);
 	if (!err)
 		err = locks_take(plan, task);
 	if (!err)

@@ -26,6 +26,9 @@ pid_t tree_fork_dead(const struct plan *plan, pid_t pid);
  */
 pid_t tree_fork_anonymous(const struct plan *plan, uint64_t flags);
 
+/* Forks a helper with the number, which shares our descriptors. Returns as fork(2). */
+pid_t tree_fork_as(pid_t pid);
+
 /* Opens what the task opens for itself and its descendants. Returns 0 or -errno (logged). */
 int task_open_files(struct plan *plan, struct plan_task *task);
 /* From STAGE_MEMORY on: numbers its descriptors, moves into the blob. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,10 +25,11 @@
 #include "tty.h"
 
 #define HELPER_TRIES 10000
+#define BUSY_TRIES 40 /* half a millisecond each */
 
 static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t parent);
 
-/* fork() with a number. flags: CLONE_PARENT, CLONE_FILES or 0. Returns as fork(). */
+/* fork() with a number. flags: CLONE_PARENT, CLONE_FILES, CLONE_FS or 0. Returns as fork(). */
 static pid_t fork_as(pid_t pid, uint64_t flags)
 {
 	struct clone_args how = {
@@ -41,13 +43,35 @@ static pid_t fork_as(pid_t pid, uint64_t flags)
 	return syscall(SYS_clone3, &how, sizeof(how));
 }
 
+/* A helper of somebody else may have the number for a moment (sk_unix_cred.c). */
+static pid_t fork_patiently(pid_t pid, uint64_t flags)
+{
+	for (int i = 0;; i++) {
+		pid_t forked = fork_as(pid, flags);
+
+		if (forked >= 0 || errno != EEXIST || i == BUSY_TRIES)
+			return forked;
+		usleep(500);
+	}
+}
+
+/*
+ * Waits until a child that shares a table with others has what it needs, and its children: what one of them opens for a
+ * moment nobody else shall take for final, or give to a child of its own.
+ */
+static void await_settled(const struct plan *plan, const struct plan_task *task)
+{
+	if (task->born_with)
+		stage_wait_word(&plan->shared->slots[task->index].settled, 1);
+}
+
 int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling)
 {
 	pid_t parent = as_sibling ? getppid() : getpid();
 
 	if (__atomic_load_n(&plan->shared->failed, __ATOMIC_SEQ_CST))
 		return -ECANCELED;
-	pid_t pid = fork_as(task->pid, as_sibling ? CLONE_PARENT : 0);
+	pid_t pid = fork_patiently(task->pid, task->born_with | (as_sibling ? CLONE_PARENT : 0));
 
 	if (!pid)
 		task_main(plan, task, parent);
@@ -58,7 +82,14 @@ int tree_fork(struct plan *plan, struct plan_task *task, bool as_sibling)
 					 ? " (choosing its number needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN)"
 					 : "");
 	plan->shared->slots[task->index].born = 1;
+	if (!task->adopted) /* its forker has to end first */
+		await_settled(plan, task);
 	return 0;
+}
+
+pid_t tree_fork_as(pid_t pid)
+{
+	return fork_as(pid, CLONE_FILES);
 }
 
 pid_t tree_fork_dead(const struct plan *plan, pid_t pid)
@@ -149,9 +180,12 @@ static int arm_guard(const struct plan *plan)
 static int fork_orphans(struct plan *plan, struct plan_task *task, pid_t sid)
 {
 	pid_t self = getpid();
+	uint64_t flags = 0;
 	int status;
-	pid_t helper = fork_as(sid, 0);
 
+	for (const struct plan_task *c = task->children; c; c = c->next)
+		flags |= c->orphan_session == sid ? c->born_with : 0;
+	pid_t helper = fork_patiently(sid, flags);
 	if (!helper) {
 		bind_to_parent(plan, self);
 		int err = setsid() < 0 ? -errno : 0;
@@ -198,33 +232,32 @@ pid_t tree_fork_anonymous(const struct plan *plan, uint64_t flags)
 	return -1;
 }
 
-/* Those of its session that lost their parent and were adopted further up: a helper is the parent that they lose. */
-static int fork_adopted(struct plan *plan, struct plan_task *task)
+/* Of its session, lost its parent and was adopted further up: a helper is the parent that it loses. */
+static int fork_adopted_one(struct plan *plan, const struct plan_task *task, struct plan_task *child)
 {
-	pid_t self = getpid();
-	int status = 0, err = 0;
-	pid_t helper = tree_fork_anonymous(plan, 0);
+	pid_t self = getpid(), helper = tree_fork_anonymous(plan, child->born_with);
+	int status = 0;
 
 	if (!helper) {
 		bind_to_parent(plan, self);
-		for (size_t i = 0; !err && i < plan->n_tasks; i++)
-			if (plan->tasks[i].adopted && plan->tasks[i].born_by == task)
-				err = tree_fork(plan, &plan->tasks[i], false);
-		_exit(err ? 1 : 0);
+		_exit(tree_fork(plan, child, false) ? 1 : 0);
 	}
 	if (helper < 0)
 		return log_errno(errno, "task %d can't fork a helper", task->pid);
 	if (waitpid(helper, &status, 0) != helper || status)
 		return log_errno(ECHILD, "the helper of task %d failed", task->pid);
+	await_settled(plan, child);
 	return 0;
 }
 
-static bool has_adopted(const struct plan *plan, const struct plan_task *task)
+static int fork_adopted(struct plan *plan, struct plan_task *task)
 {
-	for (size_t i = 0; plan->any_adopted && i < plan->n_tasks; i++)
+	int err = 0;
+
+	for (size_t i = 0; plan->any_adopted && !err && i < plan->n_tasks; i++)
 		if (plan->tasks[i].adopted && plan->tasks[i].born_by == task)
-			return true;
-	return false;
+			err = fork_adopted_one(plan, task, &plan->tasks[i]);
+	return err;
 }
 
 static int fork_children(struct plan *plan, struct plan_task *task, bool early)
@@ -246,7 +279,7 @@ static int fork_children(struct plan *plan, struct plan_task *task, bool early)
 static int make_group(const struct plan_task *task)
 {
 	int err = 0;
-	pid_t helper = fork_as(task->pgid, 0);
+	pid_t helper = fork_patiently(task->pgid, 0);
 
 	if (!helper) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -289,9 +322,19 @@ static int be_born(struct plan *plan, struct plan_task *task)
 	err = task->makes_group ? make_group(task) : 0;
 	if (!err)
 		err = fork_siblings(plan, task);
-	if (!err && has_adopted(plan, task))
+	if (!err)
 		err = fork_adopted(plan, task);
 	return err ? err : fork_children(plan, task, false);
+}
+
+/* Leaves to others what it was born with, or passed on, but shall not have. Its forker waits for that. */
+static int settle(struct plan *plan, const struct plan_task *task)
+{
+	if (task->parts_with && unshare(task->parts_with))
+		return log_errno(errno, "task %d can't part with what others share (unshare)", task->pid);
+	if (task->born_with)
+		stage_set_word(&plan->shared->slots[task->index].settled, 1);
+	return 0;
 }
 
 static int join_group(const struct plan_task *task)
@@ -347,6 +390,8 @@ static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t
 		err = arm_guard(plan);
 	if (!err)
 		err = be_born(plan, task);
+	if (!err)
+		err = settle(plan, task);
 	if (err)
 		stage_fail(plan);
 	if (plan->in_step) {

@@ -42,6 +42,7 @@ fi
 # shellcheck disable=SC2086
 [ -z "${UNIT:-}" ] || run unit sh test/run_unit.sh $UNIT
 run e2e sh test/run_e2e.sh
+run outside "$B/test/bin/outside" "$B/bin/ckpt"
 
 while read -r _ _ p _ f _ s _; do
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))

@@ -55,6 +55,7 @@ static const struct row rows[] = {
 	{ "1 GiB", { "memory", "1024" }, 2300 },
 	{ "1000 threads", { "threads", "1000" }, 128 },
 	{ "200 processes", { "processes", "200" }, 256 },
+	{ "10000 descriptors", { "descriptors", "10000" }, 128 },
 	{ "60000 areas", { "areas", "60000" }, 600 },
 	{ "100000 areas", { "areas", "100000" }, 900 },
 	{ "1 TiB reserved", { "reserved", "1024" }, 128 },
@@ -250,7 +251,7 @@ static void print_machine(void)
 
 static void print_head(void)
 {
-	printf("%-15s", "");
+	printf("%-18s", "");
 	for (int v = 0; v < VALUES; v++)
 		printf("%10s%s", value_names[v], bench.n_tools > 1 ? "      criu   ratio" : "");
 	printf("\n");
@@ -262,7 +263,7 @@ static void run_row(const struct row *row)
 	for (int round = -1; round < bench.rounds; round++)
 		for (int t = 0; t < bench.n_tools; t++)
 			measure(&bench.tools[t], row, round);
-	printf("%-15s", row->name);
+	printf("%-18s", row->name);
 	for (int v = 0; v < VALUES; v++) {
 		double ours = median(bench.tools[0].ms[v], bench.rounds);
 

@@ -1,14 +1,19 @@
 /*
  * What the bench dumps: a process that holds what its arguments say, writes one byte to descriptor 3 when it is
  * ready, and then waits for ever.
- *   target page | memory MIB | threads N | processes N | areas N | reserved GIB
+ *   target page | memory MIB | threads N | processes N | areas N | reserved GIB | descriptors N
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void wait_for_ever(void)
@@ -90,6 +95,29 @@ static void start_processes(long n)
 	}
 }
 
+/* Of ten, four are files, two a pipe, two a pair of sockets, two eventfds. On /run, a tmpfs of the bench. */
+static void open_descriptors(long n)
+{
+	struct rlimit limit;
+	char path[64];
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	mkdir("/run/files", 0700);
+	for (long i = 0; i < n; i += 10) {
+		int pair[2];
+
+		for (int j = 0; j < 4; j++) {
+			snprintf(path, sizeof(path), "/run/files/%ld-%d", i, j);
+			if (open(path, O_RDWR | O_CREAT, 0600) < 0)
+				exit(1);
+		}
+		if (pipe(pair) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || eventfd(i, 0) < 0 || eventfd(i, 0) < 0)
+			exit(1);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	long n = argc > 2 ? atol(argv[2]) : 0;
@@ -106,6 +134,8 @@ int main(int argc, char **argv)
 		start_threads(n);
 	else if (!strcmp(argv[1], "processes"))
 		start_processes(n);
+	else if (!strcmp(argv[1], "descriptors"))
+		open_descriptors(n);
 	else if (strcmp(argv[1], "page"))
 		return 2;
 	if (write(3, "r", 1) != 1)

@@ -61,6 +61,11 @@ int main(int argc, char **argv)
 	bool moved = access("known", F_OK) == 0;
 	int temporary = start(SOCK_STREAM, "known.tmp");
 	must(!rename("known.tmp", "final"));
+	/* As supervisord does, and with both names left. */
+	int linked = start(SOCK_STREAM, "sub/linked.1");
+	must(!link("sub/linked.1", "sub/linked") && !unlink("sub/linked.1"));
+	int many = start(SOCK_STREAM, "many.1");
+	must(!link("many.1", "many.2") && !link("many.1", "many.3"));
 	int listener = start(SOCK_STREAM, "left"), client = reach(SOCK_STREAM, "left");
 	int accepted = accept(listener, NULL, NULL);
 	must(client >= 0 && accepted >= 0 && !close(listener) && !unlink("left"));
@@ -82,6 +87,11 @@ int main(int argc, char **argv)
 	must(reach(SOCK_STREAM, moved ? "known" : name) >= 0 && accept(renamed, NULL, NULL) >= 0);
 	expect_name(temporary, false, "known.tmp");
 	must(reach(SOCK_STREAM, "final") >= 0 && accept(temporary, NULL, NULL) >= 0);
+	expect_name(linked, false, "sub/linked.1");
+	must(reach(SOCK_STREAM, "sub/linked") >= 0 && accept(linked, NULL, NULL) >= 0 && access("sub/linked.1", F_OK));
+	expect_name(many, false, "many.1");
+	for (const char *each = "many.1\0many.2\0many.3\0"; *each; each += strlen(each) + 1)
+		must(reach(SOCK_STREAM, each) >= 0 && accept(many, NULL, NULL) >= 0);
 	expect_name(accepted, false, "left");
 	expect_name(client, true, "left");
 	must(read(accepted, &c, 1) == 1 && c == 'x');

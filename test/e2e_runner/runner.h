@@ -39,6 +39,7 @@ struct program_traits {
 	bool busy; /* changes all the time: /proc is not compared, and its processes may end */
 	bool shell_job; /* needs a terminal from outside, and --shell-job */
 	const char *option; /* of the tool, for dump, explain and restore: what the program needs */
+	unsigned int files; /* hard limit of open files that the tool gets; 0: ours */
 	const char *later; /* why ckpt need not do it yet; the program is skipped unless it is named */
 };
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -36,6 +37,11 @@ pid_t tool_start(struct run *r, const struct tool_call *call, const char *const 
 		close(3);
 	} else {
 		closefrom(3);
+	}
+	if (r->program->traits->files) {
+		struct rlimit files = { r->program->traits->files, r->program->traits->files };
+
+		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	if (call->fault)
 		setenv("CKPT_FAULT", call->fault, 1);

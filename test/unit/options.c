@@ -182,7 +182,10 @@ START_TEST(unknown_and_later_are_told_apart)
 	ck_assert_refused("restore --inherit-fd fd[x]:tty[8800:1a]", "is not fd[NUMBER]:RESOURCE");
 	ck_assert_refused("restore --inherit-fd fd[-1]:tty[8800:1a]", "is not fd[NUMBER]:RESOURCE");
 	ck_assert_refused("restore --inherit-fd fd[3]", "is not fd[NUMBER]:RESOURCE");
-	ck_assert_refused("restore --inherit-fd fd[3]:pipe:[12]", "not supported yet");
+	ck_assert_refused("restore --inherit-fd fd[3]:", "is not fd[NUMBER]:RESOURCE");
+	ck_assert_refused("dump -t1 --external file[1]", "not supported yet");
+	ck_assert_refused("dump -t1 --external unix[1]x", "not supported yet");
+	ck_assert_refused("dump -t1 --file-validation sha", "filesize or buildid");
 	ck_assert_refused("lazy-pages -t1", "the action lazy-pages is not supported yet");
 	ck_assert_refused("swrk 3", "the action swrk is not supported yet");
 	ck_assert_refused("dumb -t1", "unknown action dumb");
@@ -201,6 +204,7 @@ START_TEST(every_option_of_the_table)
 		 : def->type == TYPE_NOOP	? def->value
 		 : def->type == TYPE_STRING	? "word"
 		 : def->type == TYPE_CPU_CAP	? "all"
+		 : def->type == TYPE_VALIDATION ? "filesize"
 		 : def->type == TYPE_EXTERNAL	? "tty[8800:1a]"
 		 : def->type == TYPE_INHERIT_FD ? "fd[0]:tty[8800:1a]"
 						: "1");
@@ -240,7 +244,21 @@ START_TEST(values_without_effect_are_checked)
 	ck_assert_refused("dump -t1 --pre-dump-mode=splice|read", "none of");
 	ck_assert_refused("dump -t1 --manage-cgroups", "not supported yet, only ignore");
 	ck_assert_refused("dump -t1 --manage-cgroups=soft", "not supported yet, only ignore");
-	ck_assert_refused("dump -t1 --file-validation=buildid", "not supported yet, only filesize");
+}
+END_TEST
+
+START_TEST(things_from_outside)
+{
+	ck_assert_good("dump -t1 --external file[1f:2a] --external unix[12] --external tty[8800:1a]");
+	ck_assert_ptr_nonnull(opts_find_outside(&opts, "file[1f:2a]", false));
+	ck_assert_ptr_null(opts_find_outside(&opts, "file[1f:2a]", true));
+	ck_assert_good("restore --inherit-fd fd[3]:pipe[12] --inherit-fd fd[4]:socket:[13] --inherit-fd fd[5]:a/b");
+	ck_assert_int_eq(opts_find_outside(&opts, "pipe:[12]", true)->fd, 3);
+	ck_assert_int_eq(opts_find_outside(&opts, "socket:[13]", true)->fd, 4);
+	ck_assert_int_eq(opts_find_outside(&opts, "/a/b", true)->fd, 5);
+	ck_assert_ptr_null(opts_find_outside(&opts, "pipe:[123]", true));
+	ck_assert_ptr_null(opts_find_outside(&opts, "/a", true));
+	ck_assert_ptr_null(opts_find_outside(&opts, "/a/bc", true));
 }
 END_TEST
 
@@ -510,6 +528,7 @@ int main(void)
 	tcase_add_test(tc, the_calls_of_zdtm);
 	tcase_add_test(tc, negation);
 	tcase_add_test(tc, the_later_of_two_that_contradict_wins);
+	tcase_add_test(tc, things_from_outside);
 	tcase_add_test(tc, cpu_capabilities);
 	tcase_add_test(tc, unknown_and_later_are_told_apart);
 	tcase_add_loop_test(tc, every_option_of_the_table, 0, option_count);

@@ -16,6 +16,10 @@ static void narrow(void)
 }
 
 /* What can be wrong: each change alone must be refused. */
+static uint32_t other_build[] = { 1 };
+static char *relative_links[] = { "relative" };
+static uint64_t other_filter[4097]; /* BPF_LD of nothing */
+
 #define CHANGES(X)                                                                                                     \
 	X(version, s.inventory.img_version = 9)                                                                        \
 	X(no_root_ids, s.inventory.root_ids = NULL)                                                                    \
@@ -103,6 +107,10 @@ static void narrow(void)
 	X(relative_path, s.reg[2].name = "dev/null")                                                                   \
 	X(missing_file, s.reg[2].name = "/nowhere/at/all")                                                             \
 	X(changed_size, s.reg[0].has_size = true; s.reg[0].size = 1)                                                   \
+	X(changed_permissions, s.reg[2].has_mode = true; s.reg[2].mode = S_IFCHR | 0111)                               \
+	X(another_build, s.reg[0].n_build_id = 1; s.reg[0].build_id = other_build)                                     \
+	X(file_from_outside_not_given, s.reg[2].has_ext = s.reg[2].ext = true; s.reg[2].name = "file[1:2]")            \
+	X(program_from_outside_not_given, s.reg[0].has_ext = s.reg[0].ext = true)                                      \
 	X(changed_type, s.reg[2].has_mode = true; s.reg[2].mode = S_IFDIR)                                             \
 	X(entry_of_other_kind, s.files[2].type = FD_TYPES__PIPE)                                                       \
 	X(unsupported_kind, s.files[2].type = s.fds[0].type = s.fds[1].type = FD_TYPES__TUNF)                          \
@@ -144,6 +152,10 @@ static void narrow(void)
 	X(unix_own_peer, s.usk[0].peer = 100)                                                                          \
 	X(unix_peer_of_another, s.usk[1].peer = 0)                                                                     \
 	X(unix_peer_of_other_type, s.usk[1].type = 5)                                                                  \
+	X(socket_filter_without_end, s.sk_opts.n_so_filter = 1; s.sk_opts.so_filter = other_filter)                    \
+	X(socket_filter_too_long, s.sk_opts.n_so_filter = 4097; s.sk_opts.so_filter = other_filter)                    \
+	X(unix_peer_number, s.usk[0].has_peer_pid = true; s.usk[0].peer_pid = 1u << 31)                                \
+	X(unix_relative_link, s.usk[0].n_links = 1; s.usk[0].links = relative_links)                                   \
 	X(unix_external_stream, s.usk[0].uflags = 1)                                                                   \
 	X(unix_unknown_uflags, s.usk[0].uflags = 16)                                                                   \
 	X(unix_huge_buffer, s.sk_opts.so_sndbuf = 0xffffffff)                                                          \
@@ -345,6 +357,33 @@ START_TEST(judges_shapes)
 }
 END_TEST
 
+/* Tables that tasks share must reach them through the tree. */
+START_TEST(judges_shared_tables)
+{
+	const struct opts opts = { 0 };
+	struct restore_shape tree[] = {
+		{ .pid = 10, .pgid = 10, .sid = 10, .files = 10, .fs = 10 },
+		{ .pid = 11, .pgid = 10, .sid = 10, .parent = 0, .files = 11, .fs = 10 },
+		{ .pid = 12, .pgid = 10, .sid = 10, .parent = 1, .files = 10, .fs = 12 },
+		{ .pid = 13, .pgid = 10, .sid = 10, .parent = 2, .files = 13, .fs = 12 },
+		{ .pid = 14, .pgid = 10, .sid = 10, .parent = 0, .files = 10, .fs = 14 },
+	};
+	int reasons = 0;
+
+	ck_assert_int_eq(restore_judge_tree(&opts, tree, 5, count, &reasons), 0);
+	ck_assert_int_eq(reasons, 0);
+	/* 10 and 12 have one, 11 and 13 another: what is between 11 and 12 would have to pass on both. */
+	tree[3].files = 11;
+	ck_assert_int_eq(restore_judge_tree(&opts, tree, 5, count, &reasons), 0);
+	ck_assert_int_eq(reasons, 1);
+	/* 12 has directories of its own and passes on those of others. */
+	tree[3].files = 13;
+	tree[3].fs = 10;
+	ck_assert_int_eq(restore_judge_tree(&opts, tree, 5, count, &reasons), 0);
+	ck_assert_int_eq(reasons, 1);
+}
+END_TEST
+
 #define X(name, change)                                                                                                \
 	START_TEST(refuses_##name)                                                                                     \
 	{                                                                                                              \
@@ -428,6 +467,7 @@ int main(void)
 	tcase_add_test(refuse, good_narrow);
 	tcase_add_test(refuse, takes_foreign_affinity);
 	tcase_add_test(refuse, judges_shapes);
+	tcase_add_test(refuse, judges_shared_tables);
 	tcase_add_test(refuse, takes_filters);
 	tcase_add_test(refuse, takes_grown_file);
 	tcase_add_test(refuse, takes_inotify);

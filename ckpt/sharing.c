@@ -1,0 +1,109 @@
+/*
+ * Objects that clone(2) makes tasks share and a fork gives to each: kcmp(2) puts them in an order, in which equal ones
+ * are neighbours. Tables of descriptors (CLONE_FILES) and the directories and umask (CLONE_FS) are written once.
+ * Does not handle (judged): memory (CLONE_VM) and what can only be shared with it, signal actions.
+ */
+#include <errno.h>
+#include <linux/kcmp.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "dump.h"
+#include "log.h"
+
+/* A task in an order by the object of a type. */
+struct sharer {
+	struct dump_task *task;
+	size_t index; /* in the tree */
+	int type; /* KCMP_* */
+};
+
+/* Of memory much is known already; what differs in it is not shared. */
+static int compare_stats(const struct proc_stat *x, const struct proc_stat *y)
+{
+	if (x->start_stack != y->start_stack)
+		return x->start_stack < y->start_stack ? -1 : 1;
+	return x->arg_start < y->arg_start ? -1 : x->arg_start > y->arg_start;
+}
+
+static int compare_objects(const struct sharer *x, const struct sharer *y)
+{
+	int order = x->type == KCMP_VM ? compare_stats(&x->task->stat, &y->task->stat) : 0;
+
+	if (order)
+		return order;
+	long said = syscall(SYS_kcmp, x->task->member, y->task->member, x->type, 0, 0);
+	return said == 1 ? -1 : said == 2;
+}
+
+static int compare_sharers(const void *a, const void *b)
+{
+	const struct sharer *x = a, *y = b;
+	int order = compare_objects(x, y);
+
+	return order ? order : x->index < y->index ? -1 : 1;
+}
+
+/* Lists those that live in the order of their objects. Returns how many, or -ENOMEM (logged). */
+static ssize_t list_sharers(struct dump *d, int type, struct sharer **list)
+{
+	size_t n = 0;
+
+	*list = malloc(d->n_tasks * sizeof(**list));
+	if (!*list)
+		return log_errno(ENOMEM, "what tasks share");
+	for (size_t i = 0; i < d->n_tasks; i++)
+		if (d->tasks[i]->state != TASK_DEAD)
+			(*list)[n++] = (struct sharer){ d->tasks[i], i, type };
+	qsort(*list, n, sizeof(**list), compare_sharers);
+	return n;
+}
+
+int sharing_collect(struct dump *d)
+{
+	static const int types[] = { KCMP_FILES, KCMP_FS };
+
+	for (size_t i = 0; i < d->n_tasks; i++)
+		d->tasks[i]->files_of = d->tasks[i]->fs_of = d->tasks[i];
+	for (size_t t = 0; t < sizeof(types) / sizeof(types[0]); t++) {
+		_cleanup_free_ struct sharer *list = NULL;
+		ssize_t n = list_sharers(d, types[t], &list);
+
+		if (n < 0)
+			return n;
+		for (ssize_t i = 1; i < n; i++) {
+			struct dump_task *a = list[i - 1].task, *b = list[i].task;
+
+			if (compare_objects(&list[i - 1], &list[i]))
+				continue;
+			if (types[t] == KCMP_FILES)
+				b->files_of = a->files_of;
+			else
+				b->fs_of = a->fs_of;
+		}
+	}
+	return 0;
+}
+
+int sharing_judge(struct dump *d)
+{
+	_cleanup_free_ struct sharer *list = NULL;
+	ssize_t n = list_sharers(d, KCMP_VM, &list);
+	int err = n < 0 ? n : 0;
+
+	for (ssize_t i = 1; i < n && !err; i++) {
+		struct dump_task *a = list[i - 1].task, *b = list[i].task;
+
+		if (compare_objects(&list[i - 1], &list[i]))
+			continue;
+		/* two parasites in one address space would get into each other's way */
+		a->untouchable = b->untouchable = true;
+		err = blocker_add(d, b->pid, "shared memory",
+				  "processes that share all memory (CLONE_VM) are not supported",
+				  "wait until one has executed a program or ended, or make it a thread",
+				  "memory shared with task %d", a->pid);
+	}
+	return err;
+}
