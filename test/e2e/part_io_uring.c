@@ -68,8 +68,11 @@ static void read_elsewhere(void)
 	same(take().user_data, 9);
 }
 
+static bool ready;
+
 static void *wait_for_one(void *arg)
 {
+	__atomic_store_n(&ready, true, __ATOMIC_RELEASE);
 	same(take().user_data, 77);
 	return NULL;
 }
@@ -102,6 +105,8 @@ int main(int argc, char **argv)
 	read_elsewhere();
 	read_into(3, 4000);
 	must(!pthread_create(&thread, NULL, wait_for_one, NULL));
+	while (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE))
+		usleep(1000);
 
 	e2e_wait();
 

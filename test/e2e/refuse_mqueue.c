@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 static mqd_t waiting;
+static bool ready;
 
 static void *wait_for_message(void *arg)
 {
@@ -15,6 +16,7 @@ static void *wait_for_message(void *arg)
 	struct mq_attr attr;
 
 	must(!mq_getattr(waiting, &attr) && attr.mq_msgsize == 64);
+	__atomic_store_n(&ready, true, __ATOMIC_RELEASE);
 	must(mq_receive(waiting, text, sizeof(text), NULL) == 5 && !strcmp(text, "late"));
 	return NULL;
 }
@@ -51,7 +53,8 @@ int main(int argc, char **argv)
 	expect(deleted, "deleted");
 	expect(waiting, "waiting");
 	must(!pthread_create(&thread, NULL, wait_for_message, NULL));
-	usleep(10000);
+	while (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE))
+		usleep(1000);
 
 	e2e_wait();
 
