@@ -129,7 +129,8 @@ static int compare_runs(const void *a, const void *b)
 /* Marks all that the draft has not at the place where it belongs, and takes over the new layout. */
 static int place(struct draft *draft, struct run_list *list)
 {
-	qsort(draft->missed.r, draft->missed.n, sizeof(*draft->missed.r), compare_runs);
+	if (draft->missed.n)
+		qsort(draft->missed.r, draft->missed.n, sizeof(*draft->missed.r), compare_runs);
 	int err = runs_mark(list, &draft->missed);
 
 	if (!err)

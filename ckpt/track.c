@@ -130,7 +130,8 @@ void tracker_close(struct tracker *tr, bool gone)
 	if (!gone) {
 		uint64_t done = 0;
 
-		qsort(tr->areas.r, tr->areas.n, sizeof(*tr->areas.r), compare_runs);
+		if (tr->areas.n)
+			qsort(tr->areas.r, tr->areas.n, sizeof(*tr->areas.r), compare_runs);
 		for (size_t i = 0; i < tr->areas.n; i++) {
 			struct run *r = &tr->areas.r[i];
 
