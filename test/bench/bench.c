@@ -47,12 +47,16 @@ struct row {
 	const char *name;
 	const char *args[2]; /* of the target */
 	size_t mib; /* to be touched beforehand */
+	bool stays; /* dumped with -R; "frozen" is the longest pause that the target saw, and there is no restore */
 };
 
 static const struct row rows[] = {
 	{ "one page", { "page" }, 64 },
 	{ "256 MiB", { "memory", "256" }, 600 },
 	{ "1 GiB", { "memory", "1024" }, 2300 },
+	{ "1 GiB, huge pages", { "huge", "1024" }, 2300 },
+	{ "4 GiB, writing", { "writer", "4096" }, 8400 },
+	{ "4 GiB, writing, -R", { "writer", "4096" }, 8400, .stays = true },
 	{ "1000 threads", { "threads", "1000" }, 128 },
 	{ "200 processes", { "processes", "200" }, 256 },
 	{ "10000 descriptors", { "descriptors", "10000" }, 128 },
@@ -138,8 +142,9 @@ static pid_t start_target(const struct row *row)
 }
 
 /* Runs the tool; returns its wall time in ms. */
-static double run_tool(const struct tool *tool, const char *action, pid_t root)
+static double run_tool(const struct tool *tool, const char *action, pid_t root, const char *option)
 {
+	bool chained = option && strncmp(option, "--", 2) == 0;
 	char pid_text[16];
 	int status;
 
@@ -153,7 +158,7 @@ static double run_tool(const struct tool *tool, const char *action, pid_t root)
 			dup2(null, fd);
 		if (!strcmp(action, "dump"))
 			execl(tool->path, tool->path, "dump", "-t", pid_text, "-D", bench.images, "-o", "dump.log",
-			      "-v0", NULL);
+			      "-v0", option, chained ? "-R" : NULL, chained ? "--track-mem" : NULL, NULL);
 		else
 			execl(tool->path, tool->path, "restore", "-d", "-D", bench.images, "-o", "restore.log", "-v0",
 			      NULL);
@@ -189,16 +194,46 @@ static double frozen_ms(void)
 	return ms;
 }
 
+/* What the writer measures itself. */
+static uint64_t *map_pause(void)
+{
+	int fd = open("/run/pause", O_RDWR | O_CLOEXEC);
+	uint64_t *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (at == MAP_FAILED)
+		die("can't map", "/run/pause");
+	close(fd);
+	return at;
+}
+
+/* A dump that leaves the target running. */
+static double measure_pause(const struct tool *tool, pid_t root, double *dump)
+{
+	uint64_t *pause = map_pause();
+
+	*pause = 0;
+	*dump = run_tool(tool, "dump", root, "-R");
+	usleep(50000); /* what comes after the dump counts, too */
+	double ms = *pause / 1e6;
+	munmap(pause, 4096);
+	return ms;
+}
+
 static void measure(struct tool *tool, const struct row *row, int round)
 {
 	pid_t root = start_target(row);
+	double dump, frozen, restore = 0;
 
 	warm_memory(row->mib);
-	double dump = run_tool(tool, "dump", root);
-	reap_all();
-	double frozen = frozen_ms();
-	warm_memory(row->mib);
-	double restore = run_tool(tool, "restore", root);
+	if (row->stays) {
+		frozen = measure_pause(tool, root, &dump);
+	} else {
+		dump = run_tool(tool, "dump", root, NULL);
+		reap_all();
+		frozen = frozen_ms();
+		warm_memory(row->mib);
+		restore = run_tool(tool, "restore", root, NULL);
+	}
 	if (kill(root, 0))
 		die("no restored process of", row->name);
 	/* All of the tree is below us now, and in no session of ours. */
@@ -246,7 +281,10 @@ static void print_machine(void)
 	       sysconf(_SC_NPROCESSORS_ONLN), model,
 	       (double)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / (1 << 30), thp,
 	       bench.on_disk ? "disk" : "tmpfs");
-	printf("milliseconds, medians of %d rounds; the ratio is ckpt / criu\n\n", bench.rounds);
+	printf("milliseconds, medians of %d rounds; the ratio is ckpt / criu; with -R, frozen is the longest pause "
+	       "that the "
+	       "target saw\n\n",
+	       bench.rounds);
 }
 
 static void print_head(void)
@@ -264,7 +302,7 @@ static void run_row(const struct row *row)
 		for (int t = 0; t < bench.n_tools; t++)
 			measure(&bench.tools[t], row, round);
 	printf("%-18s", row->name);
-	for (int v = 0; v < VALUES; v++) {
+	for (int v = 0; v < VALUES - row->stays; v++) {
 		double ours = median(bench.tools[0].ms[v], bench.rounds);
 
 		printf("%10.2f", ours);
@@ -278,12 +316,43 @@ static void run_row(const struct row *row)
 	fflush(stdout);
 }
 
-static bool is_wanted(const struct row *row, char **wanted)
+/* Dumps in a chain, of a target that changes 1% of its memory in between; CRIU needs soft-dirty bits for that. */
+static void run_chain(const char *name, const char *mib)
+{
+	const struct row row = { name, { "changer", mib }, 2 * atoi(mib) + 200, true };
+	const struct tool *tool = &bench.tools[0];
+	double full = 0, tenth = 0;
+	char base[PATH_MAX], previous[64] = "--track-mem";
+	pid_t root = start_target(&row);
+
+	warm_memory(row.mib);
+	snprintf(base, sizeof(base), "%s", bench.images);
+	for (int i = 0; i <= 10; i++) {
+		snprintf(bench.images, sizeof(bench.images), "%.*s/%d", PATH_MAX - 16, base, i);
+		mkdir(bench.images, 0700);
+		double ms = run_tool(tool, "dump", root, i ? previous : "--track-mem");
+		full = i ? full : ms;
+		tenth = ms;
+		snprintf(previous, sizeof(previous), "--prev-images-dir=../%d", i);
+		close(open("/run/changing", O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+		kill(root, SIGUSR1);
+		while (!access("/run/changing", F_OK))
+			usleep(1000);
+	}
+	snprintf(bench.images, sizeof(bench.images), "%s", base);
+	kill(-1, SIGKILL);
+	reap_all();
+	nftw(bench.images, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	printf("%-18s%10.2f  the first dump with --track-mem; the 10th after it, with 1%% changed: %.2f, ratio %.2f\n",
+	       name, full, tenth, tenth / full);
+}
+
+static bool is_wanted(const char *row, char **wanted)
 {
 	if (!*wanted)
 		return true;
 	for (; *wanted; wanted++)
-		if (strstr(row->name, *wanted))
+		if (strstr(row, *wanted))
 			return true;
 	return false;
 }
@@ -300,8 +369,10 @@ static int run_inside(char **wanted)
 	print_machine();
 	print_head();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (is_wanted(&rows[i], wanted))
+		if (is_wanted(rows[i].name, wanted))
 			run_row(&rows[i]);
+	if (is_wanted("4 GiB, chain", wanted))
+		run_chain("4 GiB, chain", "4096");
 	return 0;
 }
 

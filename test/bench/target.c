@@ -1,10 +1,14 @@
 /*
  * What the bench dumps: a process that holds what its arguments say, writes one byte to descriptor 3 when it is
  * ready, and then waits for ever.
- *   target page | memory MIB | threads N | processes N | areas N | reserved GIB | descriptors N
+ *   target page | memory MIB | threads N | processes N | areas N | reserved GIB | descriptors N |
+ *   huge MIB (in huge pages) | writer MIB (writes to an eighth of it all the time; /run/pause is the longest time in ns
+ *   that it stood still, until somebody sets that to 0) | changer MIB (writes 1% of it when it gets SIGUSR1)
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +18,13 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+struct field {
+	uint64_t *at;
+	size_t n;
+};
 
 static void wait_for_ever(void)
 {
@@ -23,17 +33,75 @@ static void wait_for_ever(void)
 }
 
 /* No two pages are equal, and none is zero. */
-static void fill_memory(size_t len)
+static uint64_t *fill_memory(size_t len, bool huge)
 {
 	uint64_t *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
 		 x = 88172645463325252ull;
 
-	if (at == MAP_FAILED)
+	if (at == MAP_FAILED || (huge && madvise(at, len, MADV_HUGEPAGE)))
 		exit(1);
 	for (size_t i = 0; i < len / 8; i++) {
 		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
 		at[i] = x;
 	}
+	return at;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+static void *write_all_the_time(void *arg)
+{
+	struct field *f = arg;
+	int fd = open("/run/pause", O_RDWR | O_CREAT, 0600);
+	volatile uint64_t *pause = ftruncate(fd, 4096) ? MAP_FAILED
+						       : mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	uint64_t x = 88172645463325252ull, before = now_ns();
+
+	if (pause == MAP_FAILED)
+		exit(1);
+	close(fd);
+	for (;;) {
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		f->at[x % f->n] = x;
+		uint64_t now = now_ns();
+		if (now - before > *pause)
+			*pause = now - before;
+		before = now;
+	}
+}
+
+static struct field changed;
+
+/* Every hundredth page. */
+static void change(int sig)
+{
+	(void)sig;
+	for (size_t i = 0; i < changed.n; i += 51200)
+		changed.at[i]++;
+	if (unlink("/run/changing"))
+		exit(1);
+}
+
+static void start_changer(size_t len)
+{
+	changed = (struct field){ fill_memory(len, false), len / 8 };
+	signal(SIGUSR1, change);
+}
+
+static void start_writer(size_t len)
+{
+	static struct field f;
+	pthread_t id;
+
+	f = (struct field){ fill_memory(len, false), len / 64 };
+	if (pthread_create(&id, NULL, write_all_the_time, &f))
+		exit(1);
 }
 
 /* Areas of one page each: neighbours differ, so that they stay apart. Every other one has its page. */
@@ -125,7 +193,13 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		return 2;
 	if (!strcmp(argv[1], "memory"))
-		fill_memory((size_t)n << 20);
+		fill_memory((size_t)n << 20, false);
+	else if (!strcmp(argv[1], "huge"))
+		fill_memory((size_t)n << 20, true);
+	else if (!strcmp(argv[1], "writer"))
+		start_writer((size_t)n << 20);
+	else if (!strcmp(argv[1], "changer"))
+		start_changer((size_t)n << 20);
 	else if (!strcmp(argv[1], "areas"))
 		make_areas(n);
 	else if (!strcmp(argv[1], "reserved"))
