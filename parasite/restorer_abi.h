@@ -95,6 +95,71 @@ struct restorer_slot {
 	uint64_t sigchld; /* address of its struct restorer_action of SIGCHLD; used with mute_sigchld */
 };
 
+/* Pages that follow each other in memory and in a page image. */
+struct restorer_pages {
+	uint64_t addr;
+	uint64_t len; /* bytes */
+};
+
+/* Runs of pages that follow each other in a page image. */
+struct restorer_read {
+	uint64_t offset; /* in the page image */
+	uint64_t count; /* struct restorer_pages that it fills */
+	struct restorer_pages *pages;
+	uint32_t copy; /* by userfaultfd, if there is one */
+	uint32_t file; /* which page image */
+};
+
+#define RESTORER_HELP (16ul << 20) /* bytes to copy that a task wants help for */
+
+enum restorer_help_state { HELP_FREE, HELP_WANTED, HELP_GIVEN, HELP_DONE };
+
+/* A large task, whose pages the coordinator copies, too, while it waits: each takes the piece that is next. */
+struct restorer_help {
+	uint32_t state; /* futex: enum restorer_help_state */
+	int32_t pid, uffd; /* the task, and its userfaultfd */
+	uint64_t next; /* the number of the piece that is next */
+	const struct restorer_read *reads; /* in the memory of the task, all their pages in one row */
+	uint64_t n_reads, n_pages;
+};
+
+/* A place in the row of all pieces that are to be copied, each RESTORER_COPY bytes or the rest of a run. */
+struct restorer_copy_place {
+	uint64_t read, page, done, offset, piece;
+};
+
+struct restorer_piece {
+	uint64_t addr, len, offset; /* offset: in the page image */
+	uint32_t file;
+};
+
+/* Goes on to the piece of this number, which is not one before. Returns 0 when there is none, else 1. */
+static inline int restorer_find_piece(const struct restorer_read *reads, uint64_t n, struct restorer_copy_place *at,
+				      uint64_t number, struct restorer_piece *piece)
+{
+	while (at->read < n) {
+		const struct restorer_read *r = &reads[at->read];
+		const struct restorer_pages *p = &r->pages[at->page];
+
+		if (!r->copy || at->page == r->count) {
+			at->read++;
+			at->page = at->done = at->offset = 0;
+			continue;
+		}
+		uint64_t left = p->len - at->done, len = left < RESTORER_COPY ? left : RESTORER_COPY;
+
+		if (at->piece == number) {
+			*piece = (struct restorer_piece){ p->addr + at->done, len, r->offset + at->offset, r->file };
+			return 1;
+		}
+		at->piece++;
+		at->offset += len;
+		at->done = len == left ? 0 : at->done + len;
+		at->page += len == left;
+	}
+	return 0;
+}
+
 /* Shared by the coordinator and all tasks. Zeroed at the start. */
 struct restorer_shared {
 	uint32_t stage; /* futex: the stage that has begun */
@@ -106,6 +171,7 @@ struct restorer_shared {
 	int32_t pid;
 	int32_t error; /* errno */
 	uint64_t subject; /* address, tid, signal number: what the step worked on */
+	struct restorer_help help;
 	struct restorer_slot slots[]; /* one a task, in the order of the plan */
 };
 
@@ -128,21 +194,6 @@ struct restorer_area {
 	uint8_t attached; /* part of a struct restorer_attach */
 	uint8_t copy; /* some of its pages are copied by userfaultfd */
 	uint8_t alone; /* its file takes no address: it is mapped first, see restorer_alone.h */
-};
-
-/* Pages that follow each other in memory and in a page image. */
-struct restorer_pages {
-	uint64_t addr;
-	uint64_t len; /* bytes */
-};
-
-/* Runs of pages that follow each other in a page image. */
-struct restorer_read {
-	uint64_t offset; /* in the page image */
-	uint64_t count; /* struct restorer_pages that it fills */
-	struct restorer_pages *pages;
-	uint32_t copy; /* by userfaultfd, if there is one */
-	uint32_t file; /* which page image */
 };
 
 struct restorer_range {

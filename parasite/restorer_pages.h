@@ -68,47 +68,80 @@ static int open_copier(struct restorer_args *args)
 	return -1;
 }
 
-/* Reads into the buffer what fits and puts it in place. Returns its size. */
-static uint64_t copy_some(struct restorer_args *args, int copier, int fd, const struct restorer_pages *p,
-			  uint64_t offset)
+/* Asks the coordinator to help with what takes long, unless it helps somebody else. Returns whether it was asked. */
+static int ask_for_help(struct restorer_args *args, int copier)
 {
-	uint64_t size = p->len < RESTORER_COPY ? p->len : RESTORER_COPY, done = 0;
-	struct uffdio_copy copy = { p->addr, (uint64_t)args->copy_buffer, size, UFFDIO_COPY_MODE_DONTWAKE, 0 };
+	struct restorer_help *help = &args->shared->help;
+	uint32_t free = HELP_FREE;
+	uint64_t bytes = 0, pages = 0;
 
-	while (done < size) {
-		long got = sys(pread64, fd, (char *)args->copy_buffer + done, size - done, offset + done);
-
-		must(args, STEP_READ, p->addr, got ? got : -61 /* ENODATA */);
-		done += got;
+	for (uint64_t i = 0; i < args->n_reads; i++) {
+		for (uint64_t p = 0; args->reads[i].copy && p < args->reads[i].count; p++)
+			bytes += args->reads[i].pages[p].len;
+		pages += args->reads[i].count;
 	}
-	must(args, STEP_READ, p->addr, control(copier, UFFDIO_COPY, &copy));
-	return size;
+	/* whoever has set this writes the rest; nobody looks at it before it is HELP_WANTED */
+	if (bytes < RESTORER_HELP ||
+	    !__atomic_compare_exchange_n(&help->state, &free, HELP_DONE, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return 0;
+	help->pid = args->threads[0].tid;
+	help->uffd = copier;
+	help->next = 0;
+	help->reads = args->reads;
+	help->n_reads = args->n_reads;
+	help->n_pages = pages;
+	__atomic_store_n(&help->state, HELP_WANTED, __ATOMIC_SEQ_CST);
+	sys6(futex, &args->shared->arrived, FUTEX_WAKE, 1, 0, 0, 0);
+	return 1;
 }
 
-static void copy_pages(struct restorer_args *args, int copier, const struct restorer_read *r)
+/* All pieces are taken: waits for those of the coordinator, then others may ask it. */
+static void end_help(struct restorer_help *help)
 {
-	uint64_t offset = r->offset;
+	uint32_t state = HELP_WANTED;
 
-	for (uint64_t i = 0; i < r->count; i++) {
-		struct restorer_pages *p = &r->pages[i];
+	__atomic_compare_exchange_n(&help->state, &state, HELP_DONE, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&help->state, __ATOMIC_SEQ_CST) == HELP_GIVEN)
+		sys6(futex, &help->state, FUTEX_WAIT, HELP_GIVEN, 0, 0, 0);
+	__atomic_store_n(&help->state, HELP_FREE, __ATOMIC_SEQ_CST);
+}
 
-		while (p->len) {
-			uint64_t size = copy_some(args, copier, args->page_fds[r->file], p, offset);
+/* Reads a piece into the buffer and puts it in place. */
+static void copy_piece(struct restorer_args *args, int copier, const struct restorer_piece *piece)
+{
+	struct uffdio_copy copy = { piece->addr, (uint64_t)args->copy_buffer, piece->len, UFFDIO_COPY_MODE_DONTWAKE,
+				    0 };
 
-			offset += size;
-			p->addr += size;
-			p->len -= size;
-		}
+	for (uint64_t done = 0; done < piece->len;) {
+		long got = sys(pread64, args->page_fds[piece->file], (char *)args->copy_buffer + done,
+			       piece->len - done, piece->offset + done);
+
+		must(args, STEP_READ, piece->addr, got ? got : -61 /* ENODATA */);
+		done += got;
 	}
+	must(args, STEP_READ, piece->addr, control(copier, UFFDIO_COPY, &copy));
+}
+
+static void copy_pages(struct restorer_args *args, int copier)
+{
+	int helped = ask_for_help(args, copier);
+	uint64_t own = 0, *next = helped ? &args->shared->help.next : &own;
+	struct restorer_copy_place at = {};
+	struct restorer_piece piece;
+
+	while (restorer_find_piece(args->reads, args->n_reads, &at, __atomic_fetch_add(next, 1, __ATOMIC_SEQ_CST),
+				   &piece))
+		copy_piece(args, copier, &piece);
+	if (helped)
+		end_help(&args->shared->help);
 }
 
 static void load_pages(struct restorer_args *args)
 {
 	int copier = open_copier(args);
 
-	for (uint64_t i = 0; copier >= 0 && i < args->n_reads; i++)
-		if (args->reads[i].copy)
-			copy_pages(args, copier, &args->reads[i]);
+	if (copier >= 0)
+		copy_pages(args, copier);
 	/* While it is there nothing else can fill what is left of these areas. */
 	if (copier >= 0)
 		must(args, STEP_CLOSE, copier, sys(close, copier));

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "copy_help.h"
 #include "log.h"
 #include "plan.h"
 
@@ -112,6 +113,7 @@ int stage_finish(struct plan *plan)
 			return stage_interrupted();
 		if (stage_interrupted())
 			return -EINTR;
+		copy_help(plan);
 		struct timespec before, after;
 		clock_gettime(CLOCK_MONOTONIC, &before);
 		futex_wait(&s->arrived, arrived, &look);
