@@ -37,6 +37,7 @@ void blob_main(struct restorer_args *args);
 #include "restorer_aio.h"
 #include "restorer_alone.h"
 #include "restorer_pages.h"
+#include "restorer_lazy.h"
 
 static void unmap_old(struct restorer_args *args)
 {
@@ -433,6 +434,8 @@ void blob_main(struct restorer_args *args)
 	unmap_old(args);
 	fault(args, BLOB_FAULT_ENTERED);
 	build_memory(args);
+	if (args->lazy)
+		await_pages(args);
 	set_process(args);
 	set_actions(args);
 	set_name(args, &args->threads[0]);
