@@ -21,7 +21,6 @@
 #include "lazy_protocol.h"
 #include "log.h"
 
-#define FILLERS 2
 #define EVENTS 64
 
 static int no_memory(void)
@@ -215,8 +214,6 @@ static int add_fd(struct daemon *d, int fd, void *what)
 
 static int start(struct daemon *d)
 {
-	pthread_t thread;
-
 	d->keep = keep_create();
 	d->epoll = epoll_create1(EPOLL_CLOEXEC);
 	d->wake = eventfd(0, EFD_CLOEXEC);
@@ -229,8 +226,8 @@ static int start(struct daemon *d)
 	int err = d->keeper < 0 ? d->keeper : add_fd(d, d->options->restore, d);
 	if (!err)
 		err = add_fd(d, d->wake, NULL);
-	for (int i = 0; !err && i < FILLERS; i++)
-		err = -pthread_create(&thread, NULL, lazy_fill, d);
+	for (int i = 0; !err && i < 2; i++)
+		err = -pthread_create(&d->fillers[i], NULL, lazy_fill, d);
 	return err;
 }
 
@@ -244,6 +241,10 @@ int lazy_daemon_run(const struct lazy_options *options)
 	if (err)
 		return err;
 	log_info("all pages have come");
+	/* They may still ask for pages that came meanwhile. */
+	d.done = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(d.fillers[i], NULL);
 	/* It has nothing to keep any more. */
 	kill(d.keeper, SIGKILL);
 	waitpid(d.keeper, NULL, 0);

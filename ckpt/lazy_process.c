@@ -25,7 +25,7 @@
 #define CHUNK (256ul << 10) /* given at once in the background: it stays in the cache of the CPU */
 #define RETRY_US 50
 #define TRIES_MAX 200000 /* 10 s */
-#define NO_MEMORY_TRIES 1000
+#define NO_MEMORY_TRIES TRIES_MAX
 
 static void wake_main(struct daemon *d)
 {
@@ -128,14 +128,7 @@ static int place(struct process *p, const struct lazy_piece *piece, const char *
 			at += copy.copy;
 			continue;
 		}
-		if (err == EEXIST) { /* it is there: nobody waits for it any more, but wake whoever does */
-			struct uffdio_range range = { at, IMAGE_PAGE_SIZE };
-
-			ioctl(p->uffd, UFFDIO_WAKE, &range);
-			if (lazy_set_remove(&p->set, at, at + IMAGE_PAGE_SIZE))
-				return no_memory();
-			at += IMAGE_PAGE_SIZE;
-		} else if (err == EAGAIN) {
+		if (err == EAGAIN) {
 			return LATER;
 		} else if (err == ENOENT && len > IMAGE_PAGE_SIZE) { /* more than one area, perhaps */
 			most = len / 2 & -IMAGE_PAGE_SIZE;
@@ -147,7 +140,7 @@ static int place(struct process *p, const struct lazy_piece *piece, const char *
 			return GONE;
 		} else if (err == ENOMEM && tries++ < NO_MEMORY_TRIES) {
 			nap();
-		} else {
+		} else { /* EEXIST, too: whatever is there, it is not what should be */
 			return log_errno(err, "can't put a page at 0x%llx of task %llu in place",
 					 (unsigned long long)at, (unsigned long long)p->pid);
 		}
@@ -369,7 +362,7 @@ void *lazy_fill(void *arg)
 	static _Thread_local char buffer[CHUNK] __attribute__((aligned(4096)));
 	struct daemon *d = arg;
 
-	while (!d->failed) {
+	while (!d->failed && !d->done) {
 		struct process *p = d->filling ? next_process(d) : NULL;
 
 		if (!p) {

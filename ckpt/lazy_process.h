@@ -42,7 +42,8 @@ struct daemon {
 	struct page_file *files;
 	size_t n_files;
 	bool restored; /* the tree runs */
-	_Atomic bool filling, failed;
+	pthread_t fillers[2];
+	_Atomic bool filling, failed, done; /* done: threads that fill end */
 };
 
 /* The number of a page image among those that are open, or -errno (logged). */

@@ -169,8 +169,12 @@ static int check_connection(const struct opts *opts)
 		log_err("%s needs to know where: --port PORT", serves ? "page-server" : "--page-server");
 		return -EINVAL;
 	}
-	if (opts->lazy_pages && dumps) {
-		log_err("--lazy-pages (giving memory to a restore that is running) is not supported yet for dump");
+	if (opts->lazy_pages && dumps && !opts->port && opts->ps_socket < 0) {
+		log_err("--lazy-pages needs to know where to give memory out: --port PORT");
+		return -EINVAL;
+	}
+	if (opts->lazy_pages && dumps && opts->page_server) {
+		log_err("--lazy-pages and --page-server: memory either stays here or goes to a page server");
 		return -EINVAL;
 	}
 	return 0;

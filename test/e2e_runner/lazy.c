@@ -1,9 +1,13 @@
 /* Restores whose memory comes late, from images or from a page server. */
 #include "runner.h"
 
+#include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,6 +96,102 @@ void way_lazy_remote_peer(struct run *r)
 {
 	own_network(r);
 	lazy(r, remote, true, settings.peer);
+}
+
+/*
+ * The tree is restored beside itself, in a PID namespace of its own, while the dump that gives it its memory still
+ * holds it. Then the first one is gone, and the second one right.
+ */
+static int migrate(struct run *r, const char *tool)
+{
+	static const char *const from[] = { "--page-server", "--address", "127.0.0.1", "--port", PORT, NULL };
+	struct tool_call serving = { .label = "lazy-pages", .tool = tool };
+
+	if (mount("proc", "/proc", "proc", 0, NULL))
+		fail_case(r, "can't mount /proc: %s", strerror(errno));
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	pid_t pid = start_server(r, &serving, "lazy-pages", from);
+	restore_lazily(r, tool);
+	must_end_well(r, &serving, pid);
+	check_program(r);
+	return 0;
+}
+
+static void lazy_migrate(struct run *r, const char *tool)
+{
+	struct tool_call dumping = { .label = "dump-lazily" };
+	char root[16];
+	int status;
+
+	own_network(r);
+	start_program(r);
+	remember_pids(r);
+	snprintf(root, sizeof(root), "%d", r->root);
+	r->dumps++;
+	make_dirs(image_dir(r));
+	const char *const options[] = { "-t", root, "--lazy-pages", "--port", PORT, NULL };
+	pid_t giver = start_server(r, &dumping, "dump", options);
+	if (unshare(CLONE_NEWPID))
+		skip_case(r, "no PID namespace (%s)", strerror(errno));
+	fflush(r->report);
+	pid_t other = fork();
+	if (!other) {
+		/* The first process of a namespace cannot be one of the tree. */
+		if (unshare(CLONE_NEWNS))
+			_exit(1);
+		_exit(migrate(r, tool));
+	}
+	if (waitpid(other, &status, 0) != other || status)
+		fail_case(r, "the other side ended with status 0x%x", status);
+	must_end_well(r, &dumping, giver);
+	if (wait_gone(r, 20))
+		fail_case(r, "the tree is still here");
+	end_case(r, 0);
+}
+
+void way_lazy_migrate(struct run *r)
+{
+	lazy_migrate(r, NULL);
+}
+
+void way_lazy_migrate_peer(struct run *r)
+{
+	lazy_migrate(r, settings.peer);
+}
+
+/* Nobody comes, or who came is gone: the tree goes on here. */
+void way_lazy_migrate_fails(struct run *r)
+{
+	struct lines before = { 0 };
+	char root[16], names[1024];
+
+	own_network(r);
+	start_program(r);
+	snapshot(r, &before);
+	for (int i = 0; i < 2; i++) {
+		struct tool_call dumping = { .label = i ? "dump-lazily-2" : "dump-lazily-1" };
+
+		snprintf(root, sizeof(root), "%d", r->root);
+		r->dumps++;
+		make_dirs(image_dir(r));
+		const char *const options[] = { "-t", root, "--lazy-pages", "--port", PORT, NULL };
+		pid_t giver = start_server(r, &dumping, "dump", options);
+		if (i) {
+			struct tool_call serving = { .label = "lazy-pages" };
+			pid_t pid = start_server(r, &serving, "lazy-pages", remote);
+
+			kill(pid, SIGKILL);
+			waitpid(pid, NULL, 0);
+		} else {
+			kill(giver, SIGINT);
+		}
+		if (!tool_wait(r, &dumping, giver))
+			fail_case(r, "a dump that nobody took ended well");
+		if (images_left(r, true, names, sizeof(names)) && strstr(names, "inventory"))
+			fail_case(r, "a dump that nobody took left images:%s", names);
+		expect_same(r, &before, "after a dump that nobody took");
+	}
+	finish_program(r);
 }
 
 /* Whoever gives the pages is killed: the tree may be killed then, or have all of them, but never see a wrong one. */

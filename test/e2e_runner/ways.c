@@ -215,6 +215,8 @@ const struct way ways[] = {
 	{ "lazy", way_lazy, "memory comes late, from the images" },
 	{ "lazy-chain", way_lazy_chain, "the same from a chain of incremental images" },
 	{ "lazy-remote", way_lazy_remote, "the same from a page server" },
+	{ "lazy-migrate", way_lazy_migrate, "the tree is restored elsewhere while the dump still has its memory" },
+	{ "lazy-migrate-fails", way_lazy_migrate_fails, "nobody takes the memory that a dump gives out" },
 	{ "lazy-dies", way_lazy_dies, "the daemon of a lazy restore is killed" },
 	{ "peer-restores", way_peer_restores, "the peer restores our images" },
 	{ "restores-peer", way_restores_peer, "we restore the peer's images" },
@@ -222,5 +224,6 @@ const struct way ways[] = {
 	{ "pages-to-peer", way_pages_to_peer, "our pages go to the peer's page server, and the peer restores" },
 	{ "pages-from-peer", way_pages_from_peer, "the peer's pages go to our page server, and we restore" },
 	{ "lazy-remote-peer", way_lazy_remote_peer, "the peer restores late from our page server" },
+	{ "lazy-migrate-peer", way_lazy_migrate_peer, "the peer restores while our dump still has the memory" },
 	{ 0 },
 };
