@@ -24,8 +24,6 @@ static const struct {
 	{ "cgroupns", "cgroup namespaces" },
 	{ "autofs", "autofs mounts" },
 	{ "tcp_half_closed", "TCP connections" },
-	{ "uffd", "lazy restores" },
-	{ "uffd-noncoop", "lazy restores" },
 	{ "sk_ns", "sockets of several network namespaces" },
 	{ "net_diag_raw", "raw sockets" },
 	{ "nsid", "network namespaces" },

@@ -21,6 +21,7 @@
 #include "dedup.h"
 #include "dump.h"
 #include "fault.h"
+#include "lazy_dump.h"
 #include "log.h"
 #include "opts.h"
 #include "page_xfer.h"
@@ -177,7 +178,7 @@ static int track_on(struct dump *d)
 	return err ? err : chain_arm(d);
 }
 
-static int dump_tree(struct dump *d, struct page_xfer *xfer)
+static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *lazy)
 {
 	int err = image_dir_begin(&d->images);
 
@@ -220,6 +221,9 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer)
 		err = dump_dedup(d);
 	if (!err)
 		log_info("images have their final names");
+	if (!err)
+		err = lazy_dump_serve(lazy, d);
+	d->committed &= !err;
 	if (err || d->opts->leave_running)
 		return err;
 	if (d->opts->leave_stopped)
@@ -267,6 +271,7 @@ int cmd_dump(const struct opts *opts)
 {
 	struct dump d = { .opts = opts, .images.fd = -1, .images.partial_fd = -1, .next_pages_id = 1 };
 	struct page_xfer xfer = { -1 };
+	struct lazy_dump lazy = { .listener = -1 };
 
 	if (!opts->tree) {
 		log_err("no process given: say which with --tree PID");
@@ -278,7 +283,10 @@ int cmd_dump(const struct opts *opts)
 	if (!err)
 		err = page_xfer_begin(&xfer, opts);
 	if (!err)
-		err = dump_tree(&d, &xfer);
+		err = lazy_dump_begin(&lazy, opts);
+	if (!err)
+		err = dump_tree(&d, &xfer, &lazy);
+	lazy_dump_end(&lazy);
 	page_xfer_close(&xfer);
 	dump_say_why(&d, err);
 	dump_free(&d);

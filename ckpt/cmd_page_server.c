@@ -14,6 +14,7 @@
 #include "opts.h"
 #include "page_chain.h"
 #include "page_server.h"
+#include "page_source.h"
 
 /* What comes builds on the images of a dump before. */
 static int link_parent(const struct opts *opts, const struct image_dir *images)
@@ -25,9 +26,9 @@ static int link_parent(const struct opts *opts, const struct image_dir *images)
 	return log_errno(errno, "can't make %s/" PARENT_LINK, images->path);
 }
 
-static int serve(const struct opts *opts, struct image_dir *images)
+static int serve(const struct opts *opts, struct image_dir *images, struct page_source *source)
 {
-	struct page_server server = { .images = images, .auto_dedup = opts->auto_dedup };
+	struct page_server server = { .images = images, .source = source, .auto_dedup = opts->auto_dedup };
 	bool connected;
 	_cleanup_close_ int listener = net_listen(opts, &connected);
 	int err = listener < 0 ? listener : link_parent(opts, images);
@@ -51,12 +52,19 @@ static int serve(const struct opts *opts, struct image_dir *images)
 
 int cmd_page_server(const struct opts *opts)
 {
+	_cleanup_chain_ struct image_chain chain = {};
+	struct image_source source;
 	struct image_dir images;
 	int err = image_dir_open(&images, opts->images_dir);
 
 	if (err)
 		return 1;
-	err = serve(opts, &images);
+	image_source_init(&source, &chain);
+	if (opts->lazy_pages)
+		err = image_chain_open(&chain, &images);
+	if (!err)
+		err = serve(opts, &images, opts->lazy_pages ? &source.source : NULL);
+	image_source_free(&source);
 	image_dir_close(&images);
 	return err ? 1 : 0;
 }

@@ -53,6 +53,8 @@ static int run(const struct opts *opts)
 		return cmd_show(opts);
 	case ACTION_CPUINFO:
 		return cmd_cpuinfo(opts);
+	case ACTION_LAZY_PAGES:
+		return cmd_lazy_pages(opts);
 	case ACTION_PAGE_SERVER:
 		return cmd_page_server(opts);
 	case ACTION_DEDUP:

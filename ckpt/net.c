@@ -162,16 +162,21 @@ static int write_pidfile(const struct opts *opts)
 	return 0;
 }
 
-int net_tell_ready(const struct opts *opts)
+int net_tell_status(const struct opts *opts)
 {
-	int err = opts->pidfile ? write_pidfile(opts) : 0;
-
-	if (err || opts->status_fd < 0)
-		return err;
+	if (opts->status_fd < 0)
+		return 0;
 	if (write(opts->status_fd, "", 1) != 1)
 		return log_errno(errno, "can't write to --status-fd %d", opts->status_fd);
 	close(opts->status_fd);
 	return 0;
+}
+
+int net_tell_ready(const struct opts *opts)
+{
+	int err = opts->pidfile ? write_pidfile(opts) : 0;
+
+	return err ? err : net_tell_status(opts);
 }
 
 int net_daemonize(const struct opts *opts)

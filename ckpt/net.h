@@ -22,6 +22,8 @@ int net_send(int fd, const void *bytes, size_t len, bool more);
 /* Receives exactly len bytes. Returns 0, -ENODATA (not logged: the end, before the first byte) or -errno (logged). */
 int net_receive(int fd, void *bytes, size_t len);
 
+/* Tells who waits at --status-fd. Returns 0 or -errno (logged). */
+int net_tell_status(const struct opts *opts);
 /* A server is ready: tells who waits at --status-fd, and writes --pidfile. Returns 0 or -errno (logged). */
 int net_tell_ready(const struct opts *opts);
 /*

@@ -47,7 +47,8 @@ enum {
 	FOR_PAGE_SERVER = 256,
 	FOR_PRE_DUMP = 512,
 	FOR_DUMPS = FOR_DUMP | FOR_PRE_DUMP,
-	FOR_ALL = 1023,
+	FOR_LAZY_PAGES = 1024,
+	FOR_ALL = 2047,
 };
 
 struct option_def {

@@ -140,14 +140,14 @@ static int unknown_action(const struct opts *opts)
 {
 	if (!opts->action_name)
 		log_err("no action given: one of dump, pre-dump, restore, explain, show, check, cpuinfo, dedup, "
-			"page-server. See "
+			"page-server, lazy-pages. See "
 			"ckpt --help");
 	else if (opts->action == ACTION_LATER)
 		log_err("the action %s is not supported yet", opts->action_name);
 	else
 		log_err("unknown action %s: it is none of dump, pre-dump, restore, explain, show, check, cpuinfo, "
 			"dedup, "
-			"page-server. See "
+			"page-server, lazy-pages. See "
 			"ckpt "
 			"--help",
 			opts->action_name);
@@ -164,8 +164,17 @@ static int check_connection(const struct opts *opts)
 		log_err("--port %u: ports end at %u", opts->port, UINT16_MAX);
 		return -EINVAL;
 	}
-	if ((serves || (dumps && opts->page_server)) && !opts->port && opts->ps_socket < 0) {
+	if ((serves || (opts->page_server && (dumps || opts->action == ACTION_LAZY_PAGES))) && !opts->port &&
+	    opts->ps_socket < 0) {
 		log_err("%s needs to know where: --port PORT", serves ? "page-server" : "--page-server");
+		return -EINVAL;
+	}
+	if (opts->lazy_pages && dumps && !opts->port && opts->ps_socket < 0) {
+		log_err("--lazy-pages needs to know where to give memory out: --port PORT");
+		return -EINVAL;
+	}
+	if (opts->lazy_pages && dumps && opts->page_server) {
+		log_err("--lazy-pages and --page-server: memory either stays here or goes to a page server");
 		return -EINVAL;
 	}
 	return 0;
@@ -191,6 +200,7 @@ static int check_action(struct opts *opts)
 	case ACTION_RESTORE:
 	case ACTION_CHECK:
 	case ACTION_PAGE_SERVER:
+	case ACTION_LAZY_PAGES:
 	case ACTION_DEDUP:
 		if (opts->arg_count) {
 			log_err("%s takes no argument: \"%s\"", opts->action_name, opts->args[0]);

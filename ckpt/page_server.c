@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -257,6 +258,8 @@ static int serve(struct session *s, const struct page_message *m)
 	bool unused;
 	int err;
 
+	if (s->server->source && m->command != PAGE_GET && m->command != PAGE_CLOSE && m->command != PAGE_FORCE_CLOSE)
+		return bad("it can only ask for pages here", m);
 	switch (m->command & 0xffff) {
 	case PAGE_OPEN:
 		return open_set(s, m, &unused);
@@ -281,6 +284,17 @@ static int serve(struct session *s, const struct page_message *m)
 	}
 }
 
+/* Waits for the next message. */
+static int await(const struct page_server *server)
+{
+	struct pollfd poll_fd = { .fd = server->sock, .events = POLLIN };
+	int err = 0;
+
+	while (server->stop && !err && poll(&poll_fd, 1, 100) <= 0)
+		err = server->stop();
+	return err;
+}
+
 int page_server_run(const struct page_server *server)
 {
 	struct session s = { .server = server, .out = -1, .pages_id = FIRST_PAGES_ID };
@@ -290,7 +304,9 @@ int page_server_run(const struct page_server *server)
 	if (!err)
 		err = grow_buffer(&s, BUFFER);
 	while (!err) {
-		err = net_receive(server->sock, &m, sizeof(m));
+		err = await(server);
+		if (!err)
+			err = net_receive(server->sock, &m, sizeof(m));
 		if (err == -ENODATA)
 			log_errno(ECONNRESET, "the client of the page server went away without an end");
 		if (!err)

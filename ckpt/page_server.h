@@ -13,7 +13,8 @@ struct page_source {
 struct page_server {
 	int sock;
 	struct image_dir *images; /* that pages are written into */
-	struct page_source *source; /* NULL: nobody may ask for pages */
+	struct page_source *source; /* if it gives pages, instead of taking them; NULL: it takes */
+	int (*stop)(void); /* asked while it waits: -errno (logged) ends it; NULL: nobody is asked */
 	bool auto_dedup; /* cut what came out of the parents */
 };
 

@@ -2,12 +2,14 @@
  * Which pages of a task belong into its image: found by PAGEMAP_SCAN (6.7), before that by reading /proc/PID/pagemap.
  * Only pages that the task made its own: not the zero page, not clean pages of files.
  */
+#include "opts.h"
 #include "pagemap.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -56,6 +58,14 @@ static int add_whole(struct run_list *list, const struct vma *v)
 	return added ? 0 : run_add(list, (struct run){ .start = v->start, .end = v->end });
 }
 
+/* Whether a restore may bring pages when they are needed: what is locked, or no child shall have, must be there. */
+static bool may_come_late(const struct vma *v)
+{
+	const uint32_t not_for_children = 1u << MADV_WIPEONFORK | 1u << MADV_DONTFORK;
+
+	return !v->ino && !v->hugetlb && !v->locked && v->prot & PROT_WRITE && !(v->madv & not_for_children);
+}
+
 /* Cuts a range of private pages at the borders of areas. *area moves along, from area to area: ranges ascend. */
 static int add_range(struct run_list *list, const struct vma_list *vmas, size_t *area, struct run range)
 {
@@ -64,7 +74,7 @@ static int add_range(struct run_list *list, const struct vma_list *vmas, size_t 
 		struct run run = {
 			.start = range.start > v->start ? range.start : v->start,
 			.end = range.end < v->end ? range.end : v->end,
-			.lazy = !v->ino,
+			.lazy = may_come_late(v),
 			.copied = range.copied,
 		};
 		int err = is_written_whole(v) ? add_whole(list, v) : memory_is_private(v) ? run_add(list, run) : 0;
@@ -297,6 +307,16 @@ uint64_t runs_bytes(const struct run_list *list, bool all)
 	return bytes;
 }
 
+void runs_drop_lazy(struct run_list *list)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->n; i++)
+		if (!list->r[i].lazy || list->r[i].parent)
+			list->r[kept++] = list->r[i];
+	list->n = kept;
+}
+
 int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32_t pages_id,
 		  const struct run_list *list)
 {
@@ -317,7 +337,10 @@ int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32
 		e.has_nr_pages = true;
 		e.nr_pages = (list->r[i].end - first->start) / IMAGE_PAGE_SIZE;
 		e.has_flags = true;
-		e.flags = first->parent ? PE_PARENT : PE_PRESENT | (first->lazy ? PE_LAZY : 0);
+		e.flags = first->parent		? PE_PARENT
+			  : !first->lazy	? PE_PRESENT
+			  : d->opts->lazy_pages ? PE_LAZY /* it stays where it is */
+						: PE_PRESENT | PE_LAZY;
 		image_put(&w, &e.base);
 	}
 	return image_close(&w);

@@ -33,4 +33,7 @@ uint64_t runs_common(const struct run_list *a, const struct run_list *b);
 /* Bytes that the image holds, or of those only that are not copied yet. */
 uint64_t runs_bytes(const struct run_list *list, bool all);
 
+/* Takes out what comes late: with --lazy-pages it is in no image. */
+void runs_drop_lazy(struct run_list *list);
+
 #endif

@@ -14,6 +14,7 @@
 #include "dump.h"
 #include "fault.h"
 #include "log.h"
+#include "opts.h"
 #include "page_copy.h"
 #include "pagemap.h"
 #include "precopy.h"
@@ -54,6 +55,8 @@ static int begin_task(struct task_pages *p)
 		err = pagemap_write(d, IMG_PAGEMAP, p->t->pid, id, &p->list);
 	if (err)
 		return err;
+	if (d->opts->lazy_pages)
+		runs_drop_lazy(&p->list);
 	if (draft)
 		return draft_finish(d, draft, &p->list, &p->out);
 	p->out = image_create_raw(&d->images, IMG_PAGES, id);

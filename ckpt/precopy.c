@@ -225,7 +225,7 @@ static int copy(struct dump *d)
 
 int precopy(struct dump *d)
 {
-	if (d->opts->no_precopy || d->chain->n || !is_worth_it(d) || !tracking_possible())
+	if (d->opts->no_precopy || d->opts->lazy_pages || d->chain->n || !is_worth_it(d) || !tracking_possible())
 		return 0;
 	d->precopy = calloc(1, sizeof(*d->precopy));
 	if (!d->precopy)

@@ -13,5 +13,6 @@ int cmd_check(const struct opts *opts);
 int cmd_cpuinfo(const struct opts *opts);
 int cmd_dedup(const struct opts *opts);
 int cmd_page_server(const struct opts *opts);
+int cmd_lazy_pages(const struct opts *opts);
 
 #endif

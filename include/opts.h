@@ -25,6 +25,7 @@ enum action {
 	ACTION_CPUINFO,
 	ACTION_DEDUP,
 	ACTION_PAGE_SERVER,
+	ACTION_LAZY_PAGES,
 	ACTION_LATER, /* an action of CRIU that is not supported yet: always an error */
 };
 
@@ -68,7 +69,8 @@ struct opts {
 	unsigned int max_frozen; /* ms: the live copy goes on until copying the rest takes no longer; 0: not given */
 	unsigned int precopy_rounds; /* at most; 0: as many as are worth it, and only for trees that are large enough */
 	bool display_stats;
-	bool page_server; /* dump: pages go to one */
+	bool page_server; /* dump: pages go to one; lazy-pages: they come from one */
+	bool lazy_pages; /* memory comes when it is needed */
 	const char *address; /* of a page server, in numbers; NULL: any, or this machine */
 	unsigned int port;
 	int ps_socket; /* an open connection instead; -1: none */

@@ -37,6 +37,7 @@ void blob_main(struct restorer_args *args);
 #include "restorer_aio.h"
 #include "restorer_alone.h"
 #include "restorer_pages.h"
+#include "restorer_lazy.h"
 
 static void unmap_old(struct restorer_args *args)
 {
@@ -163,7 +164,8 @@ static void build_memory(struct restorer_args *args)
 		     sys(madvise, args->guards[i].start, args->guards[i].len, MADV_GUARD_INSTALL_));
 	for (uint64_t i = 0; i < args->n_areas; i++)
 		lock_area(args, &args->areas[i]);
-	register_buffers(args);
+	if (!args->lazy)
+		register_buffers(args);
 	/* Takes the new executable only now that nothing of the old one is mapped. */
 	must(args, STEP_MM, 0, sys(prctl, PR_SET_MM, PR_SET_MM_MAP, args->mm_map, args->mm_map_size, 0));
 	close_temporary(args);
@@ -433,6 +435,10 @@ void blob_main(struct restorer_args *args)
 	unmap_old(args);
 	fault(args, BLOB_FAULT_ENTERED);
 	build_memory(args);
+	if (args->lazy) {
+		await_pages(args);
+		register_buffers(args); /* which touches them */
+	}
 	set_process(args);
 	set_actions(args);
 	set_name(args, &args->threads[0]);

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define RESTORER_ABI_VERSION 5
+#define RESTORER_ABI_VERSION 6
 #define RESTORER_COPY (256 << 10) /* bytes that are copied at a time: they should stay in the cache of the CPU */
 #define RESTORER_STACK 4096 /* bytes of stack of each thread while it is in the blob */
 
@@ -21,6 +21,7 @@ enum restore_stage {
 	STAGE_TREE = 1, /* fork the tree; leaders make their sessions and groups */
 	STAGE_GROUPS, /* join groups: their leaders exist now. Then those that are dead in the images die */
 	STAGE_MEMORY, /* all signals of that are out: descriptors, then in the blob memory, threads and the rest */
+	STAGE_THREADS, /* with memory that comes late: somebody serves it now. Threads and the rest */
 	STAGE_LEADERS, /* all threads are seized and die with the coordinator: what makes a task stand on its own */
 };
 
@@ -38,6 +39,7 @@ enum blob_step {
 	STEP_AIO,
 	STEP_BUFFERS,
 	STEP_LOCK,
+	STEP_LAZY,
 	STEP_LOCK_FUTURE,
 	STEP_CLOSE,
 	STEP_FILE_LOCK,
@@ -91,6 +93,10 @@ struct restorer_slot {
 	uint32_t used; /* how many look for no path any more */
 	uint32_t unused;
 	int32_t pair[2]; /* of a socketpair(2) that a helper of the task makes */
+	uint32_t n_lazy; /* struct restorer_lazy at lazy, in its memory; 0: all its pages are there */
+	int32_t uffd; /* with these: the userfaultfd of its memory */
+	uint32_t unused_lazy;
+	uint64_t lazy;
 	uint64_t block_start, block_end; /* what has to be unmapped at the end */
 	uint64_t sigchld; /* address of its struct restorer_action of SIGCHLD; used with mute_sigchld */
 };
@@ -106,7 +112,9 @@ struct restorer_read {
 	uint64_t offset; /* in the page image */
 	uint64_t count; /* struct restorer_pages that it fills */
 	struct restorer_pages *pages;
-	uint32_t copy; /* by userfaultfd, if there is one */
+	uint16_t copy; /* by userfaultfd, if there is one */
+	uint8_t lazy; /* in the plan: PE_LAZY */
+	uint8_t away; /* in the plan: they are in no image */
 	uint32_t file; /* which page image */
 };
 
@@ -194,6 +202,15 @@ struct restorer_area {
 	uint8_t attached; /* part of a struct restorer_attach */
 	uint8_t copy; /* some of its pages are copied by userfaultfd */
 	uint8_t alone; /* its file takes no address: it is mapped first, see restorer_alone.h */
+	uint8_t lazy; /* some of its pages come late */
+};
+
+/* Pages that come late, for the daemon that serves them. */
+struct restorer_lazy {
+	uint64_t addr, len;
+	uint64_t offset; /* in the page image */
+	uint32_t file;
+	uint32_t away;
 };
 
 struct restorer_range {
@@ -347,6 +364,8 @@ struct restorer_args {
 	void *copy_buffer; /* RESTORER_COPY bytes; NULL: no read is to be copied */
 	const int32_t *page_fds; /* the page images */
 	uint32_t n_page_fds;
+	uint32_t lazy; /* memory of the tree comes late: stage THREADS takes place */
+	struct restorer_slot *slot; /* its own */
 	int32_t null_fd; /* /dev/null, for AIO rings; -1: there are none */
 	uint64_t n_attach, n_holes;
 	const struct restorer_attach *attach;

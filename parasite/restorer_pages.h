@@ -149,7 +149,8 @@ static void load_pages(struct restorer_args *args)
 		if (copier < 0 || !args->reads[i].copy)
 			read_pages(args, &args->reads[i]);
 	for (uint64_t i = 0; i < args->n_page_fds; i++)
-		must(args, STEP_CLOSE, args->page_fds[i], sys(close, args->page_fds[i]));
+		if (args->page_fds[i] >= 0)
+			must(args, STEP_CLOSE, args->page_fds[i], sys(close, args->page_fds[i]));
 }
 
 #endif

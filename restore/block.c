@@ -41,7 +41,8 @@ static size_t block_need(const struct plan *plan, const struct plan_task *task)
 
 	need += task->n_areas * (sizeof(struct restorer_area) + 2 * sizeof(struct restorer_range));
 	need += task->pages.n_files * sizeof(int32_t) + 16;
-	need += task_count_reads(task) * (sizeof(struct restorer_read) + 2 * sizeof(struct restorer_pages));
+	need += task_count_reads(task) * (sizeof(struct restorer_read) + 2 * sizeof(struct restorer_pages) +
+					  (plan->lazy_sock >= 0 ? sizeof(struct restorer_lazy) : 0));
 	for (size_t i = 0; i < task->n_threads; i++) {
 		const ThreadCoreEntry *e = task->threads[i].core->thread_core;
 

@@ -302,7 +302,9 @@ static int read_images(struct plan *plan)
 
 int plan_open(struct plan *plan, const struct opts *opts)
 {
-	*plan = (struct plan){ .opts = opts, .tty_fd = -1, .guard_fd = -1, .images = { -1, -1, NULL } };
+	*plan = (struct plan){
+		.opts = opts, .tty_fd = -1, .lazy_sock = -1, .guard_fd = -1, .images = { -1, -1, NULL }
+	};
 	plan->fixed.shared = true;
 
 	int err = image_dir_open(&plan->images, opts->images_dir);

@@ -185,6 +185,7 @@ struct plan_area {
 	struct plan_segment *segment; /* of shared anonymous memory */
 	bool writes; /* maps file->map[1] */
 	bool has_pages;
+	bool away; /* some of them are in no image: they come late in any case */
 	bool forked; /* children have it too: loaded before they are forked (cow.c) */
 	uint64_t low; /* from here on it is mapped for them: below its start if their stack has grown more */
 	/* Written by the task itself: */
@@ -316,6 +317,7 @@ struct plan {
 	struct restorer_shared *shared; /* once processes exist */
 	size_t shared_size;
 	pid_t coordinator;
+	int lazy_sock; /* to the daemon that serves memory that comes late; -1: all is loaded */
 	int guard_fd; /* with restore_sibling: tells the root that the coordinator died; -1 */
 };
 
@@ -386,6 +388,8 @@ int plan_read_segments(struct plan *plan);
 struct plan_segment *plan_segment(struct plan *plan, uint64_t id);
 /* Makes file one that the task and who else needs it map, for writing too or not, or execute. */
 void plan_need_mapping(struct plan_file *file, struct plan_task *task, bool writes);
+/* Whether pages of the area may be loaded when the task runs. */
+bool plan_can_come_late(const struct plan_area *area);
 void plan_share_memory(struct plan *plan); /* plan_cow.c */
 /* Whether the area belongs to the vDSO of the task, which then has it (plan_vdso.c). */
 bool plan_vdso_takes(struct plan_task *task, const VmaEntry *v);

@@ -20,6 +20,8 @@ bool plan_may_share(const struct plan_area *a, const struct plan_area *b)
 	const VmaEntry *v = a->vma, *w = b->vma;
 	uint64_t madv = v->has_madv ? v->madv : 0, other = w->has_madv ? w->madv : 0;
 
+	if (a->away || b->away)
+		return false;
 	if (!a->has_pages || !b->has_pages || (v->flags & MAP_TYPE) != MAP_PRIVATE || a->segment || b->segment)
 		return false;
 	if ((v->flags ^ w->flags) & SAME_FLAGS || (madv ^ other) & SAME_ADVICE || v->flags & MAP_HUGETLB)

@@ -16,6 +16,7 @@
 #include "compat.h"
 #include "kernel_abi.h"
 #include "log.h"
+#include "opts.h"
 #include "sysv_shm.h"
 
 #define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
@@ -213,9 +214,22 @@ static int sort_areas(struct plan *plan, struct plan_task *task)
 /* Pages that the dump has left with a page server. */
 static int refuse_away(struct plan *plan, const char *whose, uint64_t id, uint64_t at)
 {
-	log_err("the page 0x%llx of %s %llu is in no image: a page server has it (ckpt restore --lazy-pages)",
+	log_err("the page 0x%llx of %s %llu is in no image: a page server has it: use --lazy-pages, with ckpt "
+		"lazy-pages --page-server",
 		(unsigned long long)at, whose, (unsigned long long)id);
 	return -ENOTSUP;
+}
+
+bool plan_can_come_late(const struct plan_area *area)
+{
+	const VmaEntry *v = area->vma;
+	uint64_t madv = v->has_madv ? v->madv : 0;
+
+	/* A child that is forked meanwhile has none of it. */
+	if (madv & (1ul << MADV_WIPEONFORK | 1ul << MADV_DONTFORK))
+		return false;
+	return v->flags & MAP_PRIVATE && !area->file && !area->segment && !(v->flags & (MAP_HUGETLB | MAP_LOCKED)) &&
+	       !(v->status & VMA_AREA_AIORING);
 }
 
 struct page_place {
@@ -229,9 +243,6 @@ static int check_pages(struct plan *plan, void *arg, const struct pagemap_piece 
 	struct page_place *place = arg;
 	struct plan_task *task = place->task;
 	uint64_t start = piece->start, end = piece->end;
-
-	if (piece->away)
-		return refuse_away(plan, "task", task->pid, start);
 
 	if (task->vdso.code && start >= task->vdso.code->start && end <= task->vdso.code->end) {
 		*skip = true;
@@ -247,7 +258,10 @@ static int check_pages(struct plan *plan, void *arg, const struct pagemap_piece 
 				    (unsigned long long)start);
 			return 0;
 		}
+		if (piece->away && (!plan->opts->lazy_pages || !plan_can_come_late(area)))
+			return refuse_away(plan, "task", task->pid, start);
 		area->has_pages = true;
+		area->away |= piece->away;
 		start = area->vma->end;
 	}
 	return 0;

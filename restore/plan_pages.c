@@ -61,9 +61,12 @@ static int add_pages(struct page_reader *r, const struct pagemap_piece *piece, u
 		return -ENOMEM;
 	last = r->n_reads ? &r->reads[r->n_reads - 1] : NULL;
 	before = r->n_pages ? &r->list[r->n_pages - 1] : NULL;
-	if (!last || last->file != file || r->next != piece->offset) {
+	if (!last || last->file != file || r->next != piece->offset || last->lazy != piece->lazy ||
+	    last->away != piece->away) {
 		last = &r->reads[r->n_reads++];
-		*last = (struct restorer_read){ .offset = piece->offset, .file = file };
+		*last = (struct restorer_read){
+			.offset = piece->offset, .file = file, .lazy = piece->lazy, .away = piece->away
+		};
 		before = NULL;
 	}
 	r->next = piece->offset + (piece->end - piece->start);

@@ -21,6 +21,8 @@ static const struct {
 	[STEP_BUFFERS] = { "register buffers of a ring (io_uring)", "descriptor",
 			   "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },
 	[STEP_LOCK] = { "lock memory", "address", "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },
+	[STEP_LAZY] = { "register memory that comes late (userfaultfd)", "address",
+			"the kernel needs CONFIG_USERFAULTFD and the caller CAP_SYS_PTRACE; leave out --lazy-pages" },
 	[STEP_LOCK_FUTURE] = { "lock memory to come (mlockall)", "flags",
 			       "raise RLIMIT_MEMLOCK, or give CAP_IPC_LOCK" },
 	[STEP_CLOSE] = { "close temporary descriptors", "descriptor", NULL },

@@ -21,6 +21,7 @@
 #include "cleanup.h"
 #include "fault.h"
 #include "ghost.h"
+#include "lazy.h"
 #include "log.h"
 #include "opts.h"
 #include "page_files.h"
@@ -135,6 +136,29 @@ static int write_pidfile(const struct plan *plan)
 	return err;
 }
 
+/* How many arrive in STAGE_MEMORY: all threads, or, when memory comes late, first the tasks alone. */
+static size_t count_in_memory(const struct plan *plan)
+{
+	size_t living = 0;
+
+	for (size_t i = 0; i < plan->n_tasks; i++)
+		living += plan_lives(&plan->tasks[i]);
+	return plan->lazy_sock >= 0 ? living : plan->n_threads;
+}
+
+/* Memory that comes late is served before anybody can touch it. */
+static int begin_lazy(struct plan *plan)
+{
+	if (plan->lazy_sock < 0)
+		return 0;
+	int err = lazy_hand_over(plan);
+	if (err)
+		return err;
+	log_info("ckpt lazy-pages serves the memory");
+	stage_begin(plan, STAGE_THREADS, plan->n_threads);
+	return stage_finish(plan);
+}
+
 /* All are born before anybody does more: leaders of groups and owners of files must exist, the dead must die. */
 static int fork_in_step(struct plan *plan)
 {
@@ -156,14 +180,14 @@ static int fork_in_step(struct plan *plan)
 	if (err)
 		return err;
 	log_info("sessions and groups are made");
-	stage_begin(plan, STAGE_MEMORY, plan->n_threads);
+	stage_begin(plan, STAGE_MEMORY, count_in_memory(plan));
 	return 0;
 }
 
 /* Nobody needs anybody: each task goes on as soon as it has forked its children. */
 static int fork_freely(struct plan *plan)
 {
-	stage_begin(plan, STAGE_MEMORY, plan->n_threads);
+	stage_begin(plan, STAGE_MEMORY, count_in_memory(plan));
 	int err = fork_root(plan);
 
 	log_info("the root is forked");
@@ -177,6 +201,8 @@ static int run_stages(struct plan *plan, struct stopwatch *watch)
 	clock_gettime(CLOCK_MONOTONIC, &watch->forked);
 	if (!err)
 		err = stage_finish(plan);
+	if (!err)
+		err = begin_lazy(plan);
 	log_info("memory and %zu threads are made", plan->n_threads);
 	if (!err)
 		err = tree_prepare_go(plan);
@@ -268,6 +294,8 @@ static int prepare(struct plan *plan, int *guard)
 	if (!err)
 		err = share_state(plan);
 	if (!err)
+		err = lazy_connect(plan);
+	if (!err)
 		err = sysv_make(plan);
 	if (!err)
 		err = make_guard(plan, guard);
@@ -293,6 +321,9 @@ static int restore_planned(struct plan *plan, struct stopwatch *watch)
 		ghosts_remove_links(plan);
 	if (!err)
 		tree_go(plan);
+	if (!err)
+		lazy_done(plan);
+	lazy_close(plan);
 	prctl(PR_SET_CHILD_SUBREAPER, was_subreaper, 0, 0, 0);
 	/* One that came too late is for whoever we are now. */
 	sigprocmask(SIG_SETMASK, &mask, NULL);
@@ -317,7 +348,9 @@ int restore_tree(const struct opts *opts, pid_t *root)
 	if (!err)
 		write_stats(&plan, &watch);
 	/* Not before: a restore that fails must leave the images as they were. */
-	if (!err && opts->auto_dedup)
+	if (!err && opts->auto_dedup && opts->lazy_pages)
+		log_warn("--auto-dedup is left out: the images are needed until all memory has come");
+	else if (!err && opts->auto_dedup)
 		page_files_punch(&plan);
 	*root = err ? 0 : plan.tasks[0].pid;
 	if (plan.shared)

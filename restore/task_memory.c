@@ -159,7 +159,10 @@ static bool can_copy(const struct restorer_area *a)
 struct read_list {
 	struct restorer_read *reads;
 	struct restorer_pages *pages;
-	size_t n_reads, n_pages;
+	struct restorer_lazy *lazy; /* NULL: all is loaded at once */
+	size_t n_reads, n_pages, n_lazy;
+	const struct plan_area *areas; /* of the task: as many as the blob has */
+	struct restorer_area *first;
 	uint64_t next; /* offset in its page image behind the last read */
 	struct restorer_area *area; /* those below it end before what is added */
 	enum { UNKNOWN, NO, YES } may_copy; /* looked up when there is something to copy */
@@ -182,8 +185,19 @@ static void add_read(struct read_list *list, uint32_t file, uint64_t offset, con
 	list->next = offset + pages->len;
 }
 
+/*
+ * Whether pages come late. Those that were shared before the fork are there. Where nobody may write, the kernel counts
+ * memory as used (VM_ACCOUNT) only if there are pages at once.
+ */
+static bool comes_late(const struct read_list *list, const struct restorer_read *r)
+{
+	return list->lazy && r->lazy && (r->away || list->area->prot & PROT_WRITE) && !list->area->from &&
+	       plan_can_come_late(&list->areas[list->area - list->first]);
+}
+
 /* Adds one run of pages, cut where areas begin that are filled in another way, or were before. */
-static void add_run(struct read_list *list, uint32_t file, uint64_t offset, const struct restorer_pages *run)
+static void add_run(struct read_list *list, const struct restorer_read *r, uint64_t offset,
+		    const struct restorer_pages *run)
 {
 	uint64_t addr = run->addr, end = run->addr + run->len;
 
@@ -194,12 +208,16 @@ static void add_run(struct read_list *list, uint32_t file, uint64_t offset, cons
 		uint64_t stop = area->end < end ? area->end : end;
 		bool copy = can_copy(area) && stop - addr >= COPY_MIN;
 
-		if (!area->from) {
+		if (comes_late(list, r)) {
+			list->lazy[list->n_lazy++] =
+				(struct restorer_lazy){ addr, stop - addr, offset, r->file, r->away };
+			area->lazy = true;
+		} else if (!area->from) {
 			if (copy && !list->may_copy)
 				list->may_copy = huge_pages_always() ? NO : YES;
 			copy &= list->may_copy == YES;
 			area->copy |= copy;
-			add_read(list, file, offset, &(struct restorer_pages){ addr, stop - addr }, copy);
+			add_read(list, r->file, offset, &(struct restorer_pages){ addr, stop - addr }, copy);
 		}
 		offset += stop - addr;
 		addr = stop;
@@ -216,45 +234,56 @@ size_t task_count_reads(const struct plan_task *task)
 }
 
 /* Tells which pages are read, in which way. Sets *copy when some are copied. */
-static int list_reads(const struct plan_task *task, struct block *block, bool *copy)
+static int list_reads(const struct plan *plan, const struct plan_task *task, struct block *block,
+		      struct restorer_slot *slot, bool *copy)
 {
 	const struct plan_pages *pages = &task->pages;
 	size_t n = task_count_reads(task);
 	struct read_list list = {
 		.reads = block_alloc(block, n * sizeof(*list.reads)),
 		.pages = block_alloc(block, n * sizeof(*list.pages)),
+		.areas = task->areas,
+		.first = (struct restorer_area *)block->args->areas,
 		.area = (struct restorer_area *)block->args->areas,
 	};
 
-	if (!list.reads || !list.pages)
+	if (plan->lazy_sock >= 0)
+		list.lazy = block_alloc(block, n * sizeof(*list.lazy));
+	if (!list.reads || !list.pages || (plan->lazy_sock >= 0 && !list.lazy))
 		return -ENOMEM;
 	for (size_t i = 0; i < pages->n_reads; i++) {
 		const struct restorer_read *r = &pages->reads[i];
 		uint64_t offset = r->offset;
 
 		for (uint64_t p = 0; p < r->count; p++) {
-			add_run(&list, r->file, offset, &r->pages[p]);
+			add_run(&list, r, offset, &r->pages[p]);
 			offset += r->pages[p].len;
 		}
 	}
 	block->args->reads = list.reads;
 	block->args->n_reads = list.n_reads;
+	slot->lazy = (uint64_t)list.lazy;
+	slot->n_lazy = list.n_lazy;
 	for (size_t i = 0; i < list.n_reads; i++)
 		*copy |= list.reads[i].copy;
 	return 0;
 }
 
+/* Opens the page images that the blob reads. All final descriptors are there: any other number will do. */
 static int open_files(const struct plan *plan, const struct plan_task *task, struct block *block)
 {
 	int32_t *fds = block_alloc(block, task->pages.n_files * sizeof(*fds));
 
 	if (!fds)
 		return -ENOMEM;
-	for (size_t i = 0; i < task->pages.n_files; i++) {
-		/* All final descriptors are there: any other number will do until the blob closes it. */
-		fds[i] = page_file_open(plan, &task->pages.files[i]);
-		if (fds[i] < 0)
-			return fds[i];
+	memset(fds, 0xff, task->pages.n_files * sizeof(*fds));
+	for (size_t i = 0; i < block->args->n_reads; i++) {
+		uint32_t file = block->args->reads[i].file;
+
+		if (fds[file] < 0)
+			fds[file] = page_file_open(plan, &task->pages.files[file]);
+		if (fds[file] < 0)
+			return fds[file];
 	}
 	block->args->page_fds = fds;
 	block->args->n_page_fds = task->pages.n_files;
@@ -265,7 +294,12 @@ static int fill_reads(struct plan *plan, struct plan_task *task, struct block *b
 {
 	bool copy = false;
 
-	int err = task->pages.n_reads ? list_reads(task, block, &copy) : 0;
+	struct restorer_slot *slot = &plan->shared->slots[task->index];
+
+	/* In the block it will be elsewhere. */
+	block->args->lazy = plan->lazy_sock >= 0;
+	block->args->slot = &block->args->shared->slots[task->index];
+	int err = task->pages.n_reads ? list_reads(plan, task, block, slot, &copy) : 0;
 	if (err || !block->args->n_reads)
 		return err;
 	block->args->copy_buffer = copy ? block_alloc(block, RESTORER_COPY) : NULL;

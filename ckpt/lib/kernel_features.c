@@ -376,6 +376,25 @@ static bool probe_kcmp_epoll(void)
 	       !syscall(SYS_kcmp, getpid(), getpid(), KCMP_EPOLL_TFD, fd, &slot);
 }
 
+static bool has_userfaultfd(uint64_t features)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	_cleanup_close_ int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	return fd >= 0 && !ioctl(fd, UFFDIO_API, &api);
+}
+
+static bool probe_userfaultfd(void)
+{
+	return has_userfaultfd(0);
+}
+
+static bool probe_userfaultfd_events(void)
+{
+	return has_userfaultfd(UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE |
+			       UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_THREAD_ID);
+}
+
 const struct kernel_feature kernel_features[] = {
 	{ "ptrace", "Linux 3.4", true, probe_ptrace, "no task can be stopped and looked into" },
 	{ "kcmp", "CONFIG_KCMP", true, probe_kcmp, "which descriptors share an open file can't be seen" },
@@ -403,6 +422,9 @@ const struct kernel_feature kernel_features[] = {
 	  "where the files of UNIX sockets are can't be seen" },
 	{ "kcmp_epoll", "Linux 4.13 with CONFIG_KCMP", false, probe_kcmp_epoll,
 	  "what an epoll descriptor watches can't be seen" },
+	{ "uffd", "Linux 4.3 with CONFIG_USERFAULTFD", false, probe_userfaultfd, "no lazy restore (--lazy-pages)" },
+	{ "uffd-noncoop", "Linux 4.14 with CONFIG_USERFAULTFD, and CAP_SYS_PTRACE", false, probe_userfaultfd_events,
+	  "no lazy restore (--lazy-pages)" },
 	{ "pagemap_scan", "Linux 6.7", false, probe_pagemap_scan,
 	  "pages are found through /proc/PID/pagemap: slower, most of all in large areas that are mostly empty" },
 	{ "pagemap_scan_guard_pages", "Linux 6.15", false, probe_guard_pages,

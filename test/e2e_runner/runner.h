@@ -67,6 +67,7 @@ struct run {
 	pid_t root; /* root of the tree */
 	int root_status; /* wait status, when root_ended */
 	bool root_ended;
+	bool may_be_killed; /* by SIGKILL, which is no failure then */
 	pid_t *pids; /* all tasks of the tree (thread groups) when last looked at */
 	size_t n_pids;
 	int terminal; /* our end of the terminal of a shell job, or -1 */
@@ -188,6 +189,14 @@ void way_page_server(struct run *r);
 void way_page_server_dies(struct run *r);
 void way_pages_to_peer(struct run *r);
 void way_pages_from_peer(struct run *r);
+void way_lazy(struct run *r);
+void way_lazy_chain(struct run *r);
+void way_lazy_remote(struct run *r);
+void way_lazy_remote_peer(struct run *r);
+void way_lazy_dies(struct run *r);
+void way_lazy_migrate(struct run *r);
+void way_lazy_migrate_peer(struct run *r);
+void way_lazy_migrate_fails(struct run *r);
 void way_dedup(struct run *r);
 void way_peer_restores(struct run *r);
 void way_restores_peer(struct run *r);

@@ -166,6 +166,8 @@ static void judge_end(struct run *r, const char *when)
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return;
+	if (r->may_be_killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+		return;
 	say_program(r);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
 		char path[PATH_MAX];

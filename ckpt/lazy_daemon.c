@@ -1,0 +1,252 @@
+/*
+ * The daemon of a lazy restore. The main thread listens to the restore and to all userfaultfds (lazy_process.c); two
+ * others fill in what nobody has asked for once the tree runs, from where it was touched last.
+ *
+ * Whatever goes wrong, no page is given that is not the right one: the daemon ends, and the keeper (lazy_keep.c) kills
+ * the tree.
+ */
+#include "lazy_daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lazy_process.h"
+#include "lazy_protocol.h"
+#include "log.h"
+
+#define EVENTS 64
+
+static int no_memory(void)
+{
+	return log_errno(ENOMEM, "a lazy restore");
+}
+
+/* Takes a message and its descriptors. Returns 1, 0 at the end, or -errno (logged). */
+static int receive(int sock, struct lazy_task *task, int fds[LAZY_FDS])
+{
+	struct iovec iov = { task, sizeof(*task) };
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(LAZY_FDS * sizeof(int))];
+	} control = {};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+
+	for (int i = 0; i < LAZY_FDS; i++)
+		fds[i] = -1;
+	if (!n)
+		return 0;
+	if (n == sizeof(*task) && task->version == LAZY_VERSION && task->what == LAZY_DONE)
+		return 1;
+	if (n != sizeof(*task) || task->version != LAZY_VERSION || task->what != LAZY_TASK ||
+	    control.header.cmsg_len != CMSG_LEN((task->n_ranges ? LAZY_FDS : 1) * sizeof(int)) ||
+	    control.header.cmsg_type != SCM_RIGHTS || task->n_ranges > LAZY_RANGES_MAX)
+		return log_errno(EPROTO, "the restore is none of this version of ckpt");
+	memcpy(fds, CMSG_DATA(&control.header), control.header.cmsg_len - CMSG_LEN(0));
+	return 1;
+}
+
+/* Pages from the page server are asked for by their address at the dump. */
+static int add_range(struct daemon *d, const struct lazy_range *r, struct lazy_set *set)
+{
+	struct lazy_piece piece = {
+		.start = r->start, .end = r->start + r->len, .image = r->start, .file = LAZY_REMOTE, .offset = r->offset
+	};
+
+	if (r->away && d->options->page_server < 0) {
+		log_err("pages are in no image, a page server has them: say where it is (--page-server --address "
+			"--port)");
+		return -EINVAL;
+	}
+	if (d->options->page_server < 0) {
+		int file = lazy_find_file(d, r->depth, r->pages_id);
+
+		if (file < 0)
+			return file;
+		piece.file = file;
+	}
+	return lazy_set_add(set, &piece) ? no_memory() : 0;
+}
+
+static int read_ranges(struct daemon *d, int fd, uint32_t n, struct lazy_set *set)
+{
+	struct lazy_range range;
+	int err = 0;
+
+	if (lseek(fd, 0, SEEK_SET))
+		return log_errno(errno, "the list of pages");
+	uint64_t end = 0;
+	for (uint32_t i = 0; i < n && !err; i++) {
+		if (pread(fd, &range, sizeof(range), i * sizeof(range)) != sizeof(range) || range.start < end ||
+		    !range.len || (range.start | range.len | range.offset) % IMAGE_PAGE_SIZE ||
+		    range.start + range.len < range.start)
+			return log_errno(EPROTO, "the list of pages makes no sense");
+		end = range.start + range.len;
+		err = add_range(d, &range, set);
+	}
+	return err;
+}
+
+static int take_task(struct daemon *d, const struct lazy_task *task, int fds[LAZY_FDS])
+{
+	struct lazy_set set = {};
+	int err = 0, slot;
+
+	if (task->n_ranges) {
+		err = read_ranges(d, fds[LAZY_FD_RANGES], task->n_ranges, &set);
+		close(fds[LAZY_FD_RANGES]);
+	} else {
+		slot = keep_add(d->keep, -1, fds[LAZY_FD_PID]);
+		err = slot < 0 ? slot : 0;
+	}
+	if (!err && task->n_ranges) {
+		log_info("task %d: %llu pages come late", task->pid, (unsigned long long)set.bytes / IMAGE_PAGE_SIZE);
+		err = lazy_add_process(d, fds[LAZY_FD_USERFAULT], fds[LAZY_FD_PID], task->pid, &set);
+	}
+	lazy_set_free(&set);
+	if (!err && send(d->options->restore, "", 1, MSG_NOSIGNAL) != 1)
+		err = log_errno(errno, "the restore is gone");
+	return err;
+}
+
+static int listen_to_restore(struct daemon *d)
+{
+	struct lazy_task task;
+	int fds[LAZY_FDS];
+	int got = receive(d->options->restore, &task, fds);
+
+	if (got < 0)
+		return got;
+	if (!got && !d->restored)
+		return log_errno(ECANCELED, "the restore failed");
+	if (!got) {
+		epoll_ctl(d->epoll, EPOLL_CTL_DEL, d->options->restore, NULL);
+		return 0;
+	}
+	if (task.what == LAZY_TASK)
+		return take_task(d, &task, fds);
+	log_info("the tree runs");
+	d->restored = true;
+	d->filling = true;
+	return 0;
+}
+
+/* All pages have come, or nobody wants them. */
+static bool is_done(struct daemon *d)
+{
+	bool done = d->restored;
+
+	for (struct process *p = d->processes; p; p = p->next) {
+		pthread_mutex_lock(&p->lock);
+		if (d->restored && p->uffd >= 0 && !p->set.bytes)
+			lazy_end_process(d, p);
+		done &= p->uffd < 0;
+		pthread_mutex_unlock(&p->lock);
+	}
+	return done;
+}
+
+/* Somebody killed it: the next one. */
+static int watch_keeper(struct daemon *d)
+{
+	if (waitpid(d->keeper, NULL, WNOHANG) != d->keeper)
+		return 0;
+	d->keeper = keep_start(d->keep);
+	return d->keeper < 0 ? d->keeper : 0;
+}
+
+/* Serves again those who wait for what could not be done. *any: there are some left. */
+static int serve_later(struct daemon *d, bool *any)
+{
+	int err = 0;
+
+	*any = false;
+	for (struct process *p = d->processes; p && !err; p = p->next) {
+		if (!p->n_later)
+			continue;
+		err = lazy_serve(d, p);
+		*any |= p->n_later > 0;
+	}
+	return err;
+}
+
+static int loop(struct daemon *d)
+{
+	struct epoll_event events[EVENTS];
+	uint64_t unused;
+	bool later = false;
+	int err = 0;
+
+	while (!err && !d->failed && !is_done(d)) {
+		int n = epoll_wait(d->epoll, events, EVENTS, later ? 1 : 1000);
+
+		for (int i = 0; i < n && !err; i++) {
+			if (events[i].data.ptr == d)
+				err = listen_to_restore(d);
+			else if (events[i].data.ptr)
+				err = lazy_serve(d, events[i].data.ptr);
+			else if (read(d->wake, &unused, sizeof(unused)) < 0)
+				err = -errno;
+		}
+		if (!err)
+			err = serve_later(d, &later);
+		if (!err)
+			err = watch_keeper(d);
+	}
+	return err ? err : d->failed ? -ECANCELED : 0;
+}
+
+static int add_fd(struct daemon *d, int fd, void *what)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = what };
+
+	return epoll_ctl(d->epoll, EPOLL_CTL_ADD, fd, &event) ? log_errno(errno, "can't listen to a descriptor") : 0;
+}
+
+static int start(struct daemon *d)
+{
+	d->keep = keep_create();
+	d->epoll = epoll_create1(EPOLL_CLOEXEC);
+	d->wake = eventfd(0, EFD_CLOEXEC);
+	pthread_mutex_init(&d->fill_lock, NULL);
+	pthread_mutex_init(&d->server_lock, NULL);
+	if (!d->keep || d->epoll < 0 || d->wake < 0)
+		return no_memory();
+	/* Before there are threads: it is a copy of this one. */
+	d->keeper = keep_start(d->keep);
+	int err = d->keeper < 0 ? d->keeper : add_fd(d, d->options->restore, d);
+	if (!err)
+		err = add_fd(d, d->wake, NULL);
+	for (int i = 0; !err && i < 2; i++)
+		err = -pthread_create(&d->fillers[i], NULL, lazy_fill, d);
+	return err;
+}
+
+int lazy_daemon_run(const struct lazy_options *options)
+{
+	struct daemon d = { .options = options, .epoll = -1, .wake = -1 };
+	int err = start(&d);
+
+	if (!err)
+		err = loop(&d);
+	if (err)
+		return err;
+	log_info("all pages have come");
+	/* They may still ask for pages that came meanwhile. */
+	d.done = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(d.fillers[i], NULL);
+	/* It has nothing to keep any more. */
+	kill(d.keeper, SIGKILL);
+	waitpid(d.keeper, NULL, 0);
+	return 0;
+}
