@@ -186,7 +186,7 @@ START_TEST(unknown_and_later_are_told_apart)
 	ck_assert_refused("dump -t1 --external file[1]", "not supported yet");
 	ck_assert_refused("dump -t1 --external unix[1]x", "not supported yet");
 	ck_assert_refused("dump -t1 --file-validation sha", "filesize or buildid");
-	ck_assert_refused("lazy-pages -t1", "the action lazy-pages is not supported yet");
+	ck_assert_refused("swrk -t1", "the action swrk is not supported yet");
 	ck_assert_refused("swrk 3", "the action swrk is not supported yet");
 	ck_assert_refused("dumb -t1", "unknown action dumb");
 	ck_assert_refused("", "no action");
