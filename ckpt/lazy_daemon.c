@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -155,13 +156,31 @@ static bool is_done(struct daemon *d)
 	return done;
 }
 
-/* Somebody killed it: the next one. */
-static int watch_keeper(struct daemon *d)
+static int add_fd(struct daemon *d, int fd, void *what)
 {
-	if (waitpid(d->keeper, NULL, WNOHANG) != d->keeper)
-		return 0;
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = what };
+
+	return epoll_ctl(d->epoll, EPOLL_CTL_ADD, fd, &event) ? log_errno(errno, "can't listen to a descriptor") : 0;
+}
+
+static int start_keeper(struct daemon *d)
+{
 	d->keeper = keep_start(d->keep);
-	return d->keeper < 0 ? d->keeper : 0;
+	if (d->keeper < 0)
+		return d->keeper;
+	d->keeper_fd = syscall(SYS_pidfd_open, d->keeper, 0);
+	if (d->keeper_fd < 0)
+		return log_errno(errno, "can't open a pidfd of the keeper");
+	return add_fd(d, d->keeper_fd, &d->keeper);
+}
+
+/* Somebody has killed it: the next one. */
+static int replace_keeper(struct daemon *d)
+{
+	waitpid(d->keeper, NULL, 0);
+	epoll_ctl(d->epoll, EPOLL_CTL_DEL, d->keeper_fd, NULL);
+	close(d->keeper_fd);
+	return start_keeper(d);
 }
 
 /* Serves again those who wait for what could not be done. *any: there are some left. */
@@ -192,6 +211,8 @@ static int loop(struct daemon *d)
 		for (int i = 0; i < n && !err; i++) {
 			if (events[i].data.ptr == d)
 				err = listen_to_restore(d);
+			else if (events[i].data.ptr == &d->keeper)
+				err = replace_keeper(d);
 			else if (events[i].data.ptr)
 				err = lazy_serve(d, events[i].data.ptr);
 			else if (read(d->wake, &unused, sizeof(unused)) < 0)
@@ -199,17 +220,8 @@ static int loop(struct daemon *d)
 		}
 		if (!err)
 			err = serve_later(d, &later);
-		if (!err)
-			err = watch_keeper(d);
 	}
 	return err ? err : d->failed ? -ECANCELED : 0;
-}
-
-static int add_fd(struct daemon *d, int fd, void *what)
-{
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = what };
-
-	return epoll_ctl(d->epoll, EPOLL_CTL_ADD, fd, &event) ? log_errno(errno, "can't listen to a descriptor") : 0;
 }
 
 static int start(struct daemon *d)
@@ -222,8 +234,9 @@ static int start(struct daemon *d)
 	if (!d->keep || d->epoll < 0 || d->wake < 0)
 		return no_memory();
 	/* Before there are threads: it is a copy of this one. */
-	d->keeper = keep_start(d->keep);
-	int err = d->keeper < 0 ? d->keeper : add_fd(d, d->options->restore, d);
+	int err = start_keeper(d);
+	if (!err)
+		err = add_fd(d, d->options->restore, d);
 	if (!err)
 		err = add_fd(d, d->wake, NULL);
 	for (int i = 0; !err && i < 2; i++)

@@ -34,6 +34,7 @@ struct daemon {
 	const struct lazy_options *options;
 	struct keep *keep;
 	pid_t keeper;
+	int keeper_fd; /* a pidfd of it */
 	int epoll, wake; /* wake: an eventfd, something has changed for the main thread */
 	struct process *_Atomic processes;
 	struct process *next_to_fill;

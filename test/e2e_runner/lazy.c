@@ -194,6 +194,66 @@ void way_lazy_migrate_fails(struct run *r)
 	finish_program(r);
 }
 
+/* The daemon starts another one. */
+static void kill_keeper(pid_t daemon)
+{
+	pid_t *children;
+	size_t n = children_of(daemon, &children);
+
+	if (n)
+		kill(children[0], SIGKILL);
+	free(children);
+	sleep_ms(20);
+}
+
+/* A restore that fails, or is killed, at any point: nothing of it is left, and the daemon does not stay. */
+void way_lazy_faults(struct run *r)
+{
+	static const char *const points[] = {
+#define FAULT(action, name, where) #action "." #name,
+#include "../../include/fault_points.def"
+#undef FAULT
+	};
+	static const char *const modes[] = { "", ":kill", ":int" };
+	struct lines before = { 0 };
+
+	start_program(r);
+	snapshot(r, &before);
+	dump_ok(r, NULL, false);
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]) * 3; i++) {
+		char fault[64];
+		struct tool_call call = { .fault = fault, .extra = { "--lazy-pages" } };
+		struct tool_call serving = { .label = "lazy-pages" };
+
+		snprintf(fault, sizeof(fault), "%s%s", points[i / 3], modes[i % 3]);
+		if (strncmp(fault, "restore.", 8))
+			continue;
+		pid_t pid = start_server(r, &serving, "lazy-pages", local);
+		int status = restore(r, &call);
+
+		if (status && !strstr(fault, "planned")) { /* it was never called by then */
+			if (!tool_wait(r, &serving, pid))
+				fail_case(r, "%s: the daemon of a restore that failed ended well", fault);
+		} else if (status) {
+			kill(pid, SIGKILL);
+			waitpid(pid, NULL, 0);
+		} else { /* a signal that came too late, or a point that is not reached */
+			must_end_well(r, &serving, pid);
+			remember_pids(r);
+			drop_program(r);
+		}
+		if (wait_gone(r, 20))
+			fail_case(r, "%s: a task is left", fault);
+		r->faults++;
+	}
+	struct tool_call serving = { .label = "lazy-pages" };
+	pid_t pid = start_server(r, &serving, "lazy-pages", local);
+	restore_lazily(r, NULL);
+	must_end_well(r, &serving, pid);
+	expect_same(r, &before, "after the restore");
+	finish_program(r);
+}
+
 /* Whoever gives the pages is killed: the tree may be killed then, or have all of them, but never see a wrong one. */
 void way_lazy_dies(struct run *r)
 {
@@ -207,6 +267,8 @@ void way_lazy_dies(struct run *r)
 		restore_lazily(r, NULL);
 		remember_pids(r);
 		sleep_ms(3 * (i % 8));
+		if (i % 2)
+			kill_keeper(pid);
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 		if (i >= 8)

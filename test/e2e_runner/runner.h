@@ -194,6 +194,7 @@ void way_lazy_chain(struct run *r);
 void way_lazy_remote(struct run *r);
 void way_lazy_remote_peer(struct run *r);
 void way_lazy_dies(struct run *r);
+void way_lazy_faults(struct run *r);
 void way_lazy_migrate(struct run *r);
 void way_lazy_migrate_peer(struct run *r);
 void way_lazy_migrate_fails(struct run *r);

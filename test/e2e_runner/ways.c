@@ -217,6 +217,7 @@ const struct way ways[] = {
 	{ "lazy-remote", way_lazy_remote, "the same from a page server" },
 	{ "lazy-migrate", way_lazy_migrate, "the tree is restored elsewhere while the dump still has its memory" },
 	{ "lazy-migrate-fails", way_lazy_migrate_fails, "nobody takes the memory that a dump gives out" },
+	{ "lazy-faults", way_lazy_faults, "a fault at every fault point of a restore whose memory comes late" },
 	{ "lazy-dies", way_lazy_dies, "the daemon of a lazy restore is killed" },
 	{ "peer-restores", way_peer_restores, "the peer restores our images" },
 	{ "restores-peer", way_restores_peer, "we restore the peer's images" },
