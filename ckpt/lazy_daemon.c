@@ -147,11 +147,11 @@ static bool is_done(struct daemon *d)
 	bool done = d->restored;
 
 	for (struct process *p = d->processes; p; p = p->next) {
-		pthread_mutex_lock(&p->lock);
+		pthread_rwlock_wrlock(&p->events); /* nothing is on its way */
 		if (d->restored && p->uffd >= 0 && !p->set.bytes)
 			lazy_end_process(d, p);
 		done &= p->uffd < 0;
-		pthread_mutex_unlock(&p->lock);
+		pthread_rwlock_unlock(&p->events);
 	}
 	return done;
 }

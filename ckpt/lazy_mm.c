@@ -136,6 +136,22 @@ static void drop_empty(struct lazy_set *set)
 	set->n = kept;
 }
 
+static void sort(struct lazy_set *set)
+{
+	drop_empty(set);
+	if (set->n)
+		qsort(set->pieces, set->n, sizeof(*set->pieces), compare);
+}
+
+int lazy_set_put_back(struct lazy_set *set, const struct lazy_piece *piece, uint64_t from)
+{
+	const struct lazy_piece rest = tail(piece, from);
+	int err = lazy_set_add(set, &rest);
+
+	sort(set);
+	return err;
+}
+
 int lazy_set_move(struct lazy_set *set, uint64_t from, uint64_t to, uint64_t len)
 {
 	struct lazy_set moved = {};
@@ -149,9 +165,7 @@ int lazy_set_move(struct lazy_set *set, uint64_t from, uint64_t to, uint64_t len
 		err = lazy_set_add(set, &moved.pieces[i]);
 	}
 	lazy_set_free(&moved);
-	drop_empty(set);
-	if (set->n)
-		qsort(set->pieces, set->n, sizeof(*set->pieces), compare);
+	sort(set);
 	return err;
 }
 

@@ -31,6 +31,8 @@ int lazy_set_add(struct lazy_set *set, const struct lazy_piece *piece);
 bool lazy_set_find(const struct lazy_set *set, uint64_t from, uint64_t to, struct lazy_piece *piece);
 /* Takes out all between from and to. Returns 0 or -ENOMEM. */
 int lazy_set_remove(struct lazy_set *set, uint64_t from, uint64_t to);
+/* Puts back what was taken out of a piece from an address on. Returns 0 or -ENOMEM. */
+int lazy_set_put_back(struct lazy_set *set, const struct lazy_piece *piece, uint64_t from);
 /* What was at from, len bytes, belongs to the address to now; what was there before is gone. Returns 0 or -ENOMEM. */
 int lazy_set_move(struct lazy_set *set, uint64_t from, uint64_t to, uint64_t len);
 /* Makes copy, which must be empty, the same. Returns 0 or -ENOMEM. */

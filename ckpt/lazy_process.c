@@ -2,8 +2,8 @@
  * The processes of a lazy restore, over userfaultfd(2): pages for those who wait, the rest in the background, and the
  * books of what forks, moves and vanishes.
  *
- * A page is put in place, and events are read, under the lock of the process: the kernel refuses (EAGAIN) to put pages
- * in place while an event is waiting, so what we believe of the memory is true when we act on it.
+ * No page is put in place between the reading of an event and what follows from it: the kernel refuses (EAGAIN) to put
+ * pages in place while an event is waiting, so what we believe of the memory is true when we act on it.
  *
  * Does not handle: memory that the restored program marks MADV_WIPEONFORK while its pages are missing (a child that it
  * forks then gets them, too).
@@ -82,7 +82,7 @@ static int read_piece(struct daemon *d, const struct process *p, const struct la
 	return 0;
 }
 
-/* Processes. All of these with the lock of the process. */
+/* Processes. All of these with p->events for writing. */
 
 void lazy_end_process(struct daemon *d, struct process *p)
 {
@@ -110,22 +110,20 @@ static void nap(void)
 enum { PLACED, LATER, GONE };
 
 /*
- * Puts pages in place that are still wanted. Returns PLACED, LATER (an event waits to be read), GONE (so is the memory)
- * or -errno (logged).
+ * Puts pages in place, from *at on, which moves along. Returns PLACED, LATER (an event waits to be read), GONE (so is
+ * the memory) or -errno (logged).
  */
-static int place(struct process *p, const struct lazy_piece *piece, const char *bytes)
+static int copy_in(const struct process *p, const struct lazy_piece *piece, const char *bytes, uint64_t *at)
 {
-	uint64_t at = piece->start, most = piece->end - at;
+	uint64_t most = piece->end - *at;
 
-	for (int tries = 0; at < piece->end;) {
-		uint64_t len = piece->end - at < most ? piece->end - at : most;
-		struct uffdio_copy copy = { at, (uint64_t)(bytes + (at - piece->start)), len, 0, 0 };
+	for (int tries = 0; *at < piece->end;) {
+		uint64_t len = piece->end - *at < most ? piece->end - *at : most;
+		struct uffdio_copy copy = { *at, (uint64_t)(bytes + (*at - piece->start)), len, 0, 0 };
 		int err = ioctl(p->uffd, UFFDIO_COPY, &copy) ? errno : 0;
 
 		if (copy.copy > 0) {
-			if (lazy_set_remove(&p->set, at, at + copy.copy))
-				return no_memory();
-			at += copy.copy;
+			*at += copy.copy;
 			continue;
 		}
 		if (err == EAGAIN) {
@@ -133,16 +131,14 @@ static int place(struct process *p, const struct lazy_piece *piece, const char *
 		} else if (err == ENOENT && len > IMAGE_PAGE_SIZE) { /* more than one area, perhaps */
 			most = len / 2 & -IMAGE_PAGE_SIZE;
 		} else if (err == ENOENT) { /* it is not mapped here: MADV_DONTFORK */
-			if (lazy_set_remove(&p->set, at, at + IMAGE_PAGE_SIZE))
-				return no_memory();
-			at += IMAGE_PAGE_SIZE;
+			*at += IMAGE_PAGE_SIZE;
 		} else if (err == ESRCH) {
 			return GONE;
 		} else if (err == ENOMEM && tries++ < NO_MEMORY_TRIES) {
 			nap();
 		} else { /* EEXIST, too: whatever is there, it is not what should be */
 			return log_errno(err, "can't put a page at 0x%llx of task %llu in place",
-					 (unsigned long long)at, (unsigned long long)p->pid);
+					 (unsigned long long)*at, (unsigned long long)p->pid);
 		}
 	}
 	return PLACED;
@@ -187,7 +183,9 @@ static int on_fault(struct daemon *d, struct process *p, uint64_t address)
 	if (err)
 		return err;
 	p->cursor = piece.end;
-	return place(p, &piece, buffer);
+	uint64_t at = piece.start;
+	int ret = copy_in(p, &piece, buffer, &at);
+	return lazy_set_remove(&p->set, piece.start, at) ? no_memory() : ret;
 }
 
 /* Whoever waits there goes on waiting: woken, it would ask again at once, and questions come before events. */
@@ -221,6 +219,18 @@ static int serve_later(struct daemon *d, struct process *p)
 	return ret;
 }
 
+/* The main thread must not wait for ever while others fill. */
+static void init_locks(struct process *p)
+{
+	pthread_rwlockattr_t attributes;
+
+	pthread_rwlockattr_init(&attributes);
+	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&p->events, &attributes);
+	pthread_rwlockattr_destroy(&attributes);
+	pthread_mutex_init(&p->lock, NULL);
+}
+
 int lazy_add_process(struct daemon *d, int uffd, int pidfd, uint64_t pid, const struct lazy_set *set)
 {
 	struct process *p = calloc(1, sizeof(*p));
@@ -229,7 +239,7 @@ int lazy_add_process(struct daemon *d, int uffd, int pidfd, uint64_t pid, const 
 	if (!p || lazy_set_copy(set, &p->set))
 		return no_memory();
 	*p = (struct process){ .uffd = uffd, .pidfd = pidfd, .pid = pid, .set = p->set };
-	pthread_mutex_init(&p->lock, NULL);
+	init_locks(p);
 	p->slot = keep_add(d->keep, uffd, pidfd);
 	if (p->slot < 0)
 		return p->slot;
@@ -268,7 +278,7 @@ int lazy_serve(struct daemon *d, struct process *p)
 {
 	int ret = PLACED;
 
-	pthread_mutex_lock(&p->lock);
+	pthread_rwlock_wrlock(&p->events);
 	while (ret >= 0 && ret != GONE && p->uffd >= 0) {
 		struct uffd_msg msg;
 		ssize_t n = read(p->uffd, &msg, sizeof(msg));
@@ -281,13 +291,25 @@ int lazy_serve(struct daemon *d, struct process *p)
 		ret = serve_later(d, p);
 	if (ret == GONE)
 		lazy_end_process(d, p);
-	pthread_mutex_unlock(&p->lock);
+	pthread_rwlock_unlock(&p->events);
 	return ret < 0 ? ret : 0;
 }
 
-/* Filling */
+/* Filling: others fill the same process meanwhile, but no event is read */
 
-/* The next process that has pages missing, with its lock; NULL: none. */
+static void begin_filling(struct process *p)
+{
+	pthread_rwlock_rdlock(&p->events);
+	pthread_mutex_lock(&p->lock);
+}
+
+static void end_filling(struct process *p)
+{
+	pthread_mutex_unlock(&p->lock);
+	pthread_rwlock_unlock(&p->events);
+}
+
+/* The next process that has pages missing; NULL: none. */
 static struct process *next_process(struct daemon *d)
 {
 	struct process *found = NULL;
@@ -297,53 +319,77 @@ static struct process *next_process(struct daemon *d)
 		struct process *p = round || !d->next_to_fill ? d->processes : d->next_to_fill;
 
 		for (; p && !found; p = p->next) {
-			pthread_mutex_lock(&p->lock);
+			begin_filling(p);
 			if (p->uffd >= 0 && p->set.bytes) {
 				found = p;
 				d->next_to_fill = p->next;
-				continue;
 			}
-			pthread_mutex_unlock(&p->lock);
+			end_filling(p);
 		}
 	}
 	pthread_mutex_unlock(&d->fill_lock);
 	return found;
 }
 
+/* Chooses what is next and leaves it in the set. Returns whether there is anything. */
+static bool choose_chunk(struct process *p, struct lazy_piece *chunk)
+{
+	begin_filling(p);
+	bool found = p->uffd >= 0 && (lazy_set_find(&p->set, p->cursor, UINT64_MAX, chunk) ||
+				      lazy_set_find(&p->set, 0, UINT64_MAX, chunk));
+	if (found && chunk->end - chunk->start > CHUNK)
+		chunk->end = chunk->start + CHUNK;
+	if (found)
+		p->cursor = chunk->end;
+	end_filling(p);
+	return found;
+}
+
+/* Takes the first of what is still wanted of a chunk out of the set. Returns 1, 0: nothing is, or -errno (logged). */
+static int claim(struct process *p, const struct lazy_piece *chunk, uint64_t from, struct lazy_piece *piece)
+{
+	for (; lazy_set_find(&p->set, from, chunk->end, piece); from = piece->end) {
+		/* Something else may have moved there. */
+		if (piece->image - piece->start != chunk->image - chunk->start || piece->file != chunk->file)
+			continue;
+		return lazy_set_remove(&p->set, piece->start, piece->end) ? no_memory() : 1;
+	}
+	return 0;
+}
+
 /* Puts what is still wanted of a chunk in place: meanwhile some of it may have come, moved or vanished. */
 static int place_chunk(struct process *p, const struct lazy_piece *chunk, const char *bytes)
 {
-	struct lazy_piece piece;
-	int ret = PLACED;
+	struct lazy_piece piece = { .end = chunk->start };
+	int ret = PLACED, claimed;
 
-	for (uint64_t at = chunk->start; ret == PLACED && p->uffd >= 0 && at < chunk->end; at = piece.end) {
-		if (!lazy_set_find(&p->set, at, chunk->end, &piece))
+	begin_filling(p);
+	while (ret == PLACED && p->uffd >= 0 && (claimed = claim(p, chunk, piece.end, &piece))) {
+		uint64_t at = piece.start;
+
+		if (claimed < 0) {
+			ret = claimed;
 			break;
-		/* Something else may have moved there. */
-		if (piece.image - piece.start == chunk->image - chunk->start && piece.file == chunk->file)
-			ret = place(p, &piece, bytes + (piece.start - chunk->start));
+		}
+		pthread_mutex_unlock(&p->lock);
+		ret = copy_in(p, &piece, bytes + (piece.start - chunk->start), &at);
+		pthread_mutex_lock(&p->lock);
+		if (at < piece.end && lazy_set_put_back(&p->set, &piece, at))
+			ret = no_memory();
 	}
+	end_filling(p);
 	return ret;
 }
 
 static int fill_some(struct daemon *d, struct process *p, char *buffer)
 {
 	struct lazy_piece chunk;
-	uint64_t from = p->cursor;
 
-	if (!lazy_set_find(&p->set, from, UINT64_MAX, &chunk))
-		lazy_set_find(&p->set, 0, UINT64_MAX, &chunk);
-	if (chunk.end - chunk.start > CHUNK)
-		chunk.end = chunk.start + CHUNK;
-	p->cursor = chunk.end;
-	pthread_mutex_unlock(&p->lock);
+	if (!choose_chunk(p, &chunk))
+		return 0;
 	int ret = read_piece(d, p, &chunk, buffer);
 	for (int tries = 0; ret >= 0; tries++) {
-		pthread_mutex_lock(&p->lock);
 		ret = place_chunk(p, &chunk, buffer);
-		if (ret == GONE)
-			lazy_end_process(d, p);
-		pthread_mutex_unlock(&p->lock);
 		if (ret != LATER)
 			break;
 		/* The main thread has an event to read. */
@@ -353,6 +399,11 @@ static int fill_some(struct daemon *d, struct process *p, char *buffer)
 			return -EAGAIN;
 		}
 		nap();
+	}
+	if (ret == GONE) {
+		pthread_rwlock_wrlock(&p->events);
+		lazy_end_process(d, p);
+		pthread_rwlock_unlock(&p->events);
 	}
 	return ret < 0 ? ret : 0;
 }

@@ -13,6 +13,11 @@
 
 struct process {
 	struct process *next; /* newest first; none is freed before the end */
+	/*
+	 * For writing: events are read, and all may be changed. For reading, and with the lock: pages are taken out of
+	 * the set and put in place, which takes long and is done without the lock.
+	 */
+	pthread_rwlock_t events;
 	pthread_mutex_t lock;
 	int uffd; /* -1: all its pages have come, or it is gone */
 	int pidfd; /* -1: unknown, it was forked since */
@@ -51,7 +56,7 @@ struct daemon {
 int lazy_find_file(struct daemon *d, uint32_t depth, uint32_t id);
 /* Takes over a process. pidfd -1: it is not known which. Returns 0 or -errno (logged). */
 int lazy_add_process(struct daemon *d, int uffd, int pidfd, uint64_t pid, const struct lazy_set *set);
-/* Nothing more comes: closes what it has. With its lock. */
+/* Nothing more comes: closes what it has. With p->events for writing. */
 void lazy_end_process(struct daemon *d, struct process *p);
 /*
  * Reads what the kernel tells of a process, and gives it what it waits for. What cannot be done yet is left in

@@ -94,6 +94,13 @@ START_TEST(random_changes_are_as_in_an_array)
 			memset(model + from, 0, len * sizeof(*model));
 			memcpy(model + to, moved, len * sizeof(*model));
 		}
+		struct lazy_piece p;
+		if (lazy_set_find(&set, from * PAGE, UINT64_MAX, &p)) { /* out, and some of it back */
+			ck_assert_int_eq(lazy_set_remove(&set, p.start, p.end), 0);
+			uint64_t back = p.start + random() % ((p.end - p.start) / PAGE) * PAGE;
+			ck_assert_int_eq(lazy_set_put_back(&set, &p, back), 0);
+			memset(model + p.start / PAGE, 0, (back - p.start) / PAGE * sizeof(*model));
+		}
 		check(&set);
 		if (random() % 16 == 0) {
 			struct lazy_set copy = {};
