@@ -155,11 +155,32 @@ void chain_end(struct dump *d)
 	free(take_ptr(d->chain));
 }
 
-int chain_link(struct dump *d)
+static int make_link(const struct dump *d, int dir)
 {
-	if (!d->opts->prev_images_dir)
-		return 0;
-	if (symlinkat(d->opts->prev_images_dir, d->images.partial_fd, PARENT))
+	if (symlinkat(d->opts->prev_images_dir, dir, PARENT))
 		return log_errno(errno, "can't make the link %s/" PARENT, d->images.path);
 	return 0;
+}
+
+int chain_link_early(struct dump *d)
+{
+	if (!d->opts->prev_images_dir || !d->opts->page_server)
+		return 0;
+	if (!unlinkat(d->images.fd, PARENT, 0))
+		log_info("the older link %s/" PARENT " is replaced", d->images.path);
+	int err = make_link(d, d->images.fd);
+	d->linked = !err;
+	return err;
+}
+
+void chain_unlink(struct dump *d)
+{
+	if (d->linked && !d->committed && unlinkat(d->images.fd, PARENT, 0))
+		log_warn("can't remove the link %s/" PARENT ": %s", d->images.path, strerror(errno));
+	d->linked = false;
+}
+
+int chain_link(struct dump *d)
+{
+	return d->opts->prev_images_dir && !d->linked ? make_link(d, d->images.partial_fd) : 0;
 }

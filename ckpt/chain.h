@@ -39,6 +39,9 @@ int chain_add(struct dump *d, struct tracker tracker);
 void chain_end(struct dump *d);
 /* Makes the link "parent" to --prev-images-dir among the images. Returns 0 or -errno (logged). */
 int chain_link(struct dump *d);
+/* The same in the directory itself, before a page server in the same directory looks for it; takes it away again. */
+int chain_link_early(struct dump *d);
+void chain_unlink(struct dump *d);
 
 /* keeper.c. Fetches what the keeper of a tree holds; it ends then. Returns 0 with no trackers when there is none. */
 int keeper_take(pid_t root, struct chain *chain);

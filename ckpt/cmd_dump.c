@@ -281,6 +281,8 @@ int cmd_dump(const struct opts *opts)
 	chain_new_id(d.id);
 	int err = image_dir_open(&d.images, opts->images_dir);
 	if (!err)
+		err = chain_link_early(&d);
+	if (!err)
 		err = page_xfer_begin(&xfer, opts);
 	if (!err)
 		err = lazy_dump_begin(&lazy, opts);
@@ -289,6 +291,7 @@ int cmd_dump(const struct opts *opts)
 	lazy_dump_end(&lazy);
 	page_xfer_close(&xfer);
 	dump_say_why(&d, err);
+	chain_unlink(&d);
 	dump_free(&d);
 	image_dir_close(&d.images);
 	if (!err && opts->display_stats)

@@ -171,11 +171,14 @@ int cmd_pre_dump(const struct opts *opts)
 	chain_new_id(d.id);
 	int err = image_dir_open(&d.images, opts->images_dir);
 	if (!err)
+		err = chain_link_early(&d);
+	if (!err)
 		err = page_xfer_begin(&xfer, opts);
 	if (!err)
 		err = pre_dump(&d, &xfer);
 	page_xfer_close(&xfer);
 	dump_say_why(&d, err);
+	chain_unlink(&d);
 	dump_free(&d);
 	image_dir_close(&d.images);
 	if (!err && opts->display_stats)

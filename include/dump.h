@@ -179,6 +179,7 @@ struct dump {
 	struct precopy *precopy; /* NULL: nothing was copied live */
 	bool committed; /* the images have their final names */
 	bool killed; /* the tree is no more */
+	bool linked; /* the link to the parent has its final place */
 	struct locks *locks; /* NULL: there are none */
 	unsigned int ring_naps; /* while requests of rings were on the way */
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
