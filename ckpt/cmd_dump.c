@@ -78,17 +78,23 @@ static int examine(struct dump *d)
 {
 	int err = freeze_without_parasites(d);
 
+	phase_done(&d->stats.phases, "freeze", err);
 	if (!err)
 		err = in_peace(d, collect_tree_outside);
+	phase_done(&d->stats.phases, "collect outside", err);
 	if (!err)
 		log_info("collected from outside");
 	if (!err)
 		err = judge_tree_outside(d);
+	phase_done(&d->stats.phases, "judge", err);
 	if (!err)
 		err = collect_tree_inside(d);
 	if (!err)
 		log_info("collected from inside");
-	return err ? err : judge_tree_inside(d);
+	if (!err)
+		err = judge_tree_inside(d);
+	phase_done(&d->stats.phases, "collect inside", err);
+	return err;
 }
 
 static void *describe(void *writing)
@@ -187,8 +193,10 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	cpuinfo_own(&d->cpu, true);
 	if (!err)
 		err = chain_begin(d);
+	phase_done(&d->stats.phases, "prepare", err);
 	if (!err)
 		err = precopy(d);
+	phase_done(&d->stats.phases, "live copy", err);
 	if (!err)
 		err = examine(d);
 	if (!err && d->n_blockers) {
@@ -197,6 +205,7 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	}
 	if (!err)
 		err = in_peace(d, write_images);
+	phase_done(&d->stats.phases, "write", err);
 	if (!err)
 		log_info("images written");
 	if (!err && d->opts->track_mem && d->opts->leave_running)
@@ -209,16 +218,20 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	}
 	if (!err)
 		err = interrupted();
+	phase_done(&d->stats.phases, "cure", err);
 	if (!err)
 		err = page_xfer_finish(xfer, &d->images);
+	phase_done(&d->stats.phases, "send", err);
 	d->stats.frozen_time = time_us() - d->freeze_start;
 	if (!err)
 		err = write_stats(d);
 	if (!err)
 		err = image_dir_commit(&d->images);
 	d->committed = !err;
+	phase_done(&d->stats.phases, "commit", err);
 	if (!err)
 		err = dump_dedup(d);
+	phase_done(&d->stats.phases, "dedup", err);
 	if (!err)
 		log_info("images have their final names");
 	if (!err)
@@ -229,7 +242,9 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	if (d->opts->leave_stopped)
 		return stop_tree(d);
 	d->killed = true;
-	return kill_tree(d);
+	err = kill_tree(d);
+	phase_done(&d->stats.phases, "kill", err);
+	return err;
 }
 
 /* A thread that is gone (-ESRCH) is not logged where it is noticed: mostly another one knows why. */
@@ -257,16 +272,6 @@ void dump_free(struct dump *d)
 	blockers_free(d);
 }
 
-void dump_show_stats(const struct dump *d)
-{
-	const struct dump_stats *s = &d->stats;
-
-	printf("Displaying dump stats:\nFreezing time: %lu us\nFrozen time: %lu us\nMemory dump time: %lu us\n"
-	       "Memory write time: %lu us\nMemory pages scanned: %lu (0x%lx)\nMemory pages written: %lu (0x%lx)\n",
-	       s->freezing_time, s->frozen_time, s->memdump_time, s->memwrite_time, s->pages_scanned, s->pages_scanned,
-	       s->pages_written + s->shpages_written, s->pages_written + s->shpages_written);
-}
-
 int cmd_dump(const struct opts *opts)
 {
 	struct dump d = { .opts = opts, .images.fd = -1, .images.partial_fd = -1, .next_pages_id = 1 };
@@ -277,6 +282,7 @@ int cmd_dump(const struct opts *opts)
 		log_err("no process given: say which with --tree PID");
 		return 1;
 	}
+	phases_begin(&d.stats.phases);
 	dump_begin();
 	chain_new_id(d.id);
 	int err = image_dir_open(&d.images, opts->images_dir);
@@ -290,11 +296,14 @@ int cmd_dump(const struct opts *opts)
 	page_xfer_close(&xfer);
 	dump_say_why(&d, err);
 	dump_free(&d);
+	phase_done(&d.stats.phases, "release", err);
 	image_dir_close(&d.images);
 	if (!err && opts->display_stats)
-		dump_show_stats(&d);
+		dump_stats_show(&d.stats);
 	if (!err)
 		log_info("dumped process %d with %zu us frozen", opts->tree, (size_t)d.stats.frozen_time);
+	dump_stats_write_json(&d.stats, opts, err);
+	dump_stats_free(&d.stats);
 	return err ? 1 : 0;
 }
 
@@ -317,5 +326,6 @@ int cmd_explain(const struct opts *opts)
 		blockers_print(&d, tasks, threads);
 	bool dumpable = !err && !d.n_blockers;
 	dump_free(&d);
+	dump_stats_free(&d.stats);
 	return dumpable ? 0 : 1;
 }

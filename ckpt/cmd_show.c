@@ -99,7 +99,7 @@ static int show_path(struct show_out *out, const char *path)
 
 int cmd_show(const struct opts *opts)
 {
-	struct show_out out = { .file = stdout, .json = opts->json };
+	struct show_out out = { .to.file = stdout, .json = opts->json };
 	bool many = opts->arg_count > 1;
 	int status = 0;
 

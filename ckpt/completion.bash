@@ -37,7 +37,7 @@ _ckpt()
 		compopt -o filenames 2>/dev/null
 		return
 		;;
-	-o | --log-file | --pidfile | --config)
+	-o | --log-file | --pidfile | --config | --stats-json)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		compopt -o filenames 2>/dev/null
 		return

@@ -15,6 +15,7 @@
 #include "fault.h"
 #include "log.h"
 #include "pagemap.h"
+#include "time_us.h"
 
 #define CHUNK (256ul << 10) /* bytes */
 #define PIECES 64 /* of a chunk */
@@ -147,7 +148,11 @@ static void work(struct copying *c, bool watch)
 	int err = buf ? 0 : log_errno(ENOMEM, "buffer for pages");
 
 	while (!err && !c->err && take_chunk(c, &chunk)) {
+		uint64_t start = chunk.job->us ? time_us() : 0;
+
 		err = copy_chunk(c, &chunk, buf);
+		if (chunk.job->us)
+			__atomic_fetch_add(chunk.job->us, time_us() - start, __ATOMIC_RELAXED);
 		if (!err && watch)
 			err = fault_point(FAULT_dump_memory_half);
 		if (!err && watch)

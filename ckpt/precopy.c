@@ -104,10 +104,10 @@ static int begin(struct dump *d)
 	for (size_t i = 0; i < d->n_tasks && !err && !d->n_blockers; i++)
 		if (d->tasks[i]->parasite.thread)
 			err = add_draft(d, d->tasks[i]);
-	uint64_t stopped = time_us() - d->freeze_start;
+	d->stats.tracking_pause = time_us() - d->freeze_start;
 	undo_to(&d->undo, mark);
 	blockers_free(d);
-	log_info("tracking %zu tasks; that stopped the tree for %lu us", d->precopy->n, stopped);
+	log_info("tracking %zu tasks; that stopped the tree for %lu us", d->precopy->n, d->stats.tracking_pause);
 	return err ? err : fault_point(FAULT_dump_tracked);
 }
 
@@ -153,6 +153,7 @@ static int look(struct draft *draft)
 		err = pages_find(&scan, &list);
 	if (!err)
 		err = runs_mark(&list, &written);
+	draft->again += runs_overlap(&written, &draft->layout);
 	if (!err)
 		err = place(draft, &list);
 	free(written.r);
@@ -211,6 +212,7 @@ static int copy(struct dump *d)
 		if (err)
 			return err;
 		log_info("live copy, round %u: %lu KiB in %lu us", round, bytes >> 10, us);
+		dump_stats_add_round(&d->stats, bytes, us);
 		if (!go_on(d->opts, round, bytes, us, before))
 			break;
 		before = us;
@@ -269,6 +271,8 @@ bool has_held_buffers(const struct dump *d)
 int draft_finish(const struct dump *d, struct draft *draft, struct run_list *list, int *out)
 {
 	bool held = has_held_buffers(d);
+
+	draft->again += runs_overlap(list, &draft->layout);
 	int err = place(draft, list);
 
 	if (!err && held)

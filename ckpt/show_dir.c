@@ -164,7 +164,7 @@ static void show_task(struct show_out *out, const struct dir_task *task, unsigne
 		return;
 	}
 	out_text(out, "  %*s%u ", (int)(depth < 40 ? depth : 40) * 2, "", t->pid);
-	out_quoted(out->file, task->comm);
+	out_quoted(out->to.file, task->comm);
 	out_text(out, " %s, group %u, session %u", state_word(task->state), t->pgid, t->sid);
 	if (task->state != 2)
 		out_text(out, ", %zu thread%s", t->n_threads, t->n_threads == 1 ? "" : "s");

@@ -258,6 +258,7 @@ int write_stats(struct dump *d)
 	s.memwrite_time = d->stats.memwrite_time;
 	s.pages_scanned = d->stats.pages_scanned;
 	s.pages_written = d->stats.pages_written;
+	s.pages_skipped_parent = d->stats.pages_parent;
 	s.has_shpages_scanned = s.has_shpages_written = s.has_shpages_skipped_parent = true;
 	s.shpages_scanned = d->stats.shpages_scanned;
 	s.shpages_written = d->stats.shpages_written;

@@ -16,6 +16,7 @@
 #include "arena.h"
 #include "core.pb-c.h"
 #include "cpuinfo.h"
+#include "dump_stats.h"
 #include "fdinfo.pb-c.h"
 #include "image.h"
 #include "image_consts.h"
@@ -145,12 +146,6 @@ struct blocker {
 	char *kind; /* "inotify" */
 	char *reason;
 	char *remedy;
-};
-
-/* Microseconds, counts: what stats-dump tells. */
-struct dump_stats {
-	uint64_t freezing_time, frozen_time, memdump_time, memwrite_time; /* us */
-	uint64_t pages_scanned, pages_written, shpages_scanned, shpages_written;
 };
 
 #define NAMESPACES 8
@@ -289,7 +284,6 @@ void dump_say_why(const struct dump *d, int err);
 void dump_free(struct dump *d);
 /* --auto-dedup, once the images are complete. Returns 0 or -errno (logged). */
 int dump_dedup(const struct dump *d);
-void dump_show_stats(const struct dump *d);
 
 /* Adds a blocker; fmt says where ("fd %d"). Returns 0 or -ENOMEM (logged). */
 int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt,

@@ -69,6 +69,7 @@ struct opts {
 	unsigned int max_frozen; /* ms: the live copy goes on until copying the rest takes no longer; 0: not given */
 	unsigned int precopy_rounds; /* at most; 0: as many as are worth it, and only for trees that are large enough */
 	bool display_stats;
+	const char *stats_json; /* in work_dir unless absolute; NULL: none */
 	bool page_server; /* dump: pages go to one; lazy-pages: they come from one */
 	bool lazy_pages; /* memory comes when it is needed */
 	const char *address; /* of a page server, in numbers; NULL: any, or this machine */
