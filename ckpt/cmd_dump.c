@@ -275,7 +275,7 @@ void dump_free(struct dump *d)
 int cmd_dump(const struct opts *opts)
 {
 	struct dump d = { .opts = opts, .images.fd = -1, .images.partial_fd = -1, .next_pages_id = 1 };
-	struct page_xfer xfer = { -1 };
+	struct page_xfer xfer = { -1, &d.progress };
 	struct lazy_dump lazy = { .listener = -1 };
 
 	if (!opts->tree) {
@@ -283,6 +283,7 @@ int cmd_dump(const struct opts *opts)
 		return 1;
 	}
 	phases_begin(&d.stats.phases);
+	progress_begin(&d.progress, opts);
 	dump_begin();
 	chain_new_id(d.id);
 	int err = image_dir_open(&d.images, opts->images_dir);
@@ -294,6 +295,7 @@ int cmd_dump(const struct opts *opts)
 		err = dump_tree(&d, &xfer, &lazy);
 	lazy_dump_end(&lazy);
 	page_xfer_close(&xfer);
+	progress_end(&d.progress, err);
 	dump_say_why(&d, err);
 	dump_free(&d);
 	phase_done(&d.stats.phases, "release", err);

@@ -97,7 +97,7 @@ static int write_task(struct dump *d, struct tracker *tr)
 	struct live_pages p = { .out = -1 };
 	struct page_job job = { .pid = tr->pid, .mem = tr->mem, .list = &p.list, .missed = &p.missed };
 	struct task_stats stats = { .pid = tr->pid };
-	uint64_t bytes = 0, start = time_us();
+	uint64_t start = time_us();
 	int err = look(d, tr, &p);
 
 	p.id = d->next_pages_id++;
@@ -105,7 +105,7 @@ static int write_task(struct dump *d, struct tracker *tr)
 		err = pagemap_write(d, IMG_PAGEMAP, tr->pid, p.id, &p.list);
 	if (!err) {
 		p.out = job.out = image_create_raw(&d->images, IMG_PAGES, p.id);
-		err = p.out < 0 ? p.out : pages_copy(&job, 1, &bytes);
+		err = p.out < 0 ? p.out : pages_copy(&job, 1, &d->progress);
 	}
 	if (p.out >= 0)
 		close(p.out);
@@ -126,6 +126,7 @@ static int write_memory(struct dump *d)
 	uint64_t start = time_us();
 	int err = 0;
 
+	progress_phase(&d->progress, "pages", 0);
 	for (size_t i = 0; i < d->chain->n && !err; i++)
 		err = write_task(d, &d->chain->trackers[i]);
 	d->stats.memdump_time = d->stats.memwrite_time = time_us() - start;
@@ -172,9 +173,10 @@ static int pre_dump(struct dump *d, struct page_xfer *xfer)
 int cmd_pre_dump(const struct opts *opts)
 {
 	struct dump d = { .opts = opts, .images.fd = -1, .images.partial_fd = -1, .next_pages_id = 1 };
-	struct page_xfer xfer = { -1 };
+	struct page_xfer xfer = { -1, &d.progress };
 
 	phases_begin(&d.stats.phases);
+	progress_begin(&d.progress, opts);
 	dump_begin();
 	chain_new_id(d.id);
 	int err = image_dir_open(&d.images, opts->images_dir);
@@ -183,6 +185,7 @@ int cmd_pre_dump(const struct opts *opts)
 	if (!err)
 		err = pre_dump(&d, &xfer);
 	page_xfer_close(&xfer);
+	progress_end(&d.progress, err);
 	dump_say_why(&d, err);
 	dump_free(&d);
 	image_dir_close(&d.images);

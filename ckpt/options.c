@@ -351,6 +351,11 @@ static int set_option(struct opts *opts, const char *place, const struct option_
 	case TYPE_CPU_CAP:
 		return set_cpu_caps(opts, value) ? 0
 						 : bad_value(place, def, value, "a list of fpu, ins, cpu, all, none");
+	case TYPE_PROGRESS:
+		if (value && strcmp(value, "json"))
+			return bad_value(place, def, value, "json");
+		opts->progress = !on ? PROGRESS_OFF : value ? PROGRESS_JSON : PROGRESS_TEXT;
+		return 0;
 	case TYPE_ACTION:
 		opts->action = def->letter == 'h' ? ACTION_HELP : ACTION_VERSION;
 		return 0;

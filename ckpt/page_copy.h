@@ -21,9 +21,9 @@ struct page_job {
 };
 
 /*
- * Copies what is not copied yet to where it belongs in the image. Adds the bytes to *bytes as it goes, for who shows
- * progress. Returns 0, -EINTR or another -errno (logged).
+ * Copies what is not copied yet to where it belongs in the image, and shows the progress. Returns 0, -EINTR or another
+ * -errno (logged).
  */
-int pages_copy(const struct page_job *jobs, size_t n, uint64_t *bytes);
+int pages_copy(const struct page_job *jobs, size_t n, struct progress *progress);
 
 #endif

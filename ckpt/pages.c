@@ -103,7 +103,6 @@ static void count_pages(struct dump *d, const struct task_pages *p)
 static int write_tasks(struct dump *d, struct task_pages *tasks, size_t n)
 {
 	struct page_job jobs[TASKS_AT_ONCE];
-	uint64_t bytes = 0;
 	int err = 0;
 
 	for (size_t i = 0; i < n && !err; i++) {
@@ -117,7 +116,7 @@ static int write_tasks(struct dump *d, struct task_pages *tasks, size_t n)
 	}
 	uint64_t start = time_us();
 	if (!err)
-		err = pages_copy(jobs, n, &bytes);
+		err = pages_copy(jobs, n, &d->progress);
 	d->stats.memwrite_time += time_us() - start;
 	for (size_t i = 0; i < n && !err; i++) {
 		err = unmark_vdso(&tasks[i]);
@@ -132,6 +131,7 @@ int pages_write(struct dump *d)
 	uint64_t start = time_us();
 	int err = 0;
 
+	progress_phase(&d->progress, "pages", 0);
 	for (size_t next = 0; next < d->n_tasks && !err;) {
 		size_t n = 0;
 

@@ -163,10 +163,10 @@ static int look(struct draft *draft)
 }
 
 /* Copies what was written since the last round. Returns 0 with the bytes, or -errno (logged). */
-static int copy_round(struct precopy *p, uint64_t *bytes)
+static int copy_round(struct dump *d, uint64_t *bytes)
 {
+	struct precopy *p = d->precopy;
 	_cleanup_free_ struct page_job *jobs = calloc(p->n + 1, sizeof(*jobs));
-	uint64_t done = 0;
 	size_t n = 0;
 
 	*bytes = 0;
@@ -184,7 +184,7 @@ static int copy_round(struct precopy *p, uint64_t *bytes)
 		jobs[n++] = (struct page_job){ draft->tracker.pid, draft->tracker.mem, draft->out, &draft->layout,
 					       &draft->missed };
 	}
-	return pages_copy(jobs, n, &done);
+	return pages_copy(jobs, n, &d->progress);
 }
 
 /* Whether another round will leave less to copy: what is written meanwhile follows from how long it takes. */
@@ -207,7 +207,8 @@ static int copy(struct dump *d)
 	for (unsigned int round = 1;; round++) {
 		uint64_t start = time_us();
 
-		err = copy_round(d->precopy, &bytes);
+		progress_phase(&d->progress, "live copy", round);
+		err = copy_round(d, &bytes);
 		us = time_us() - start;
 		if (err)
 			return err;

@@ -53,18 +53,6 @@ void read_entries(struct dir_info *info, enum image_kind kind, unsigned long id,
 		info->err = err;
 }
 
-const char *format_size(char *buf, size_t size, uint64_t bytes)
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-	double value = bytes;
-	int unit = 0;
-
-	for (; value >= 1024 && unit < 6; unit++)
-		value /= 1024;
-	snprintf(buf, size, value < 10 && unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
-	return buf;
-}
-
 /* Takes from the images of a task what the tree shows. */
 static void read_task(struct dir_info *info, struct dir_task *task)
 {

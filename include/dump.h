@@ -22,6 +22,7 @@
 #include "image_consts.h"
 #include "inject.h"
 #include "proc.h"
+#include "progress.h"
 #include "regs.h"
 #include "remote.h"
 #include "undo.h"
@@ -180,6 +181,7 @@ struct dump {
 	struct gadget_cache gadget_cache;
 	struct undo undo;
 	struct dump_stats stats;
+	struct progress progress;
 	struct cpuinfo cpu; /* asked before the tree stands: that takes long on virtual machines */
 	long online_cpus; /* of the machine; 0: not asked yet */
 	uint64_t freeze_start; /* CLOCK_MONOTONIC, us */

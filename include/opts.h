@@ -29,6 +29,13 @@ enum action {
 	ACTION_LATER, /* an action of CRIU that is not supported yet: always an error */
 };
 
+enum progress_mode {
+	PROGRESS_AUTO, /* when stderr is a terminal */
+	PROGRESS_TEXT,
+	PROGRESS_JSON,
+	PROGRESS_OFF,
+};
+
 #define IRMAP_PATHS 16
 
 /* All strings are owned by argv or by the struct (opts_free). */
@@ -69,6 +76,7 @@ struct opts {
 	unsigned int max_frozen; /* ms: the live copy goes on until copying the rest takes no longer; 0: not given */
 	unsigned int precopy_rounds; /* at most; 0: as many as are worth it, and only for trees that are large enough */
 	bool display_stats;
+	enum progress_mode progress;
 	const char *stats_json; /* in work_dir unless absolute; NULL: none */
 	bool page_server; /* dump: pages go to one; lazy-pages: they come from one */
 	bool lazy_pages; /* memory comes when it is needed */

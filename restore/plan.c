@@ -306,6 +306,7 @@ int plan_open(struct plan *plan, const struct opts *opts)
 		.opts = opts, .tty_fd = -1, .lazy_sock = -1, .guard_fd = -1, .images = { -1, -1, NULL }
 	};
 	plan->fixed.shared = true;
+	progress_begin(&plan->progress, opts);
 
 	int err = image_dir_open(&plan->images, opts->images_dir);
 	if (!err)

@@ -21,6 +21,7 @@
 #include "inherited.h"
 #include "log.h"
 #include "page_chain.h"
+#include "progress.h"
 #include "regs.h"
 #include "restorer_abi.h"
 #include "vdso.h"
@@ -314,6 +315,7 @@ struct plan {
 	size_t n_inherited;
 	int tty_fd; /* our terminal, for a shell job; -1 */
 
+	struct progress progress;
 	struct restorer_shared *shared; /* once processes exist */
 	size_t shared_size;
 	pid_t coordinator;

@@ -199,6 +199,8 @@ static int fork_freely(struct plan *plan)
 
 static int run_stages(struct plan *plan, struct stopwatch *watch)
 {
+	restore_progress_begin(plan);
+
 	int err = plan->in_step ? fork_in_step(plan) : fork_freely(plan);
 
 	clock_gettime(CLOCK_MONOTONIC, &watch->forked);
@@ -353,6 +355,7 @@ int restore_tree(const struct opts *opts, pid_t *root)
 		sysv_finish(&plan, err);
 	else
 		err = restore_planned(&plan, &watch);
+	progress_end(&plan.progress, err);
 	if (!err)
 		write_stats(&plan, &watch);
 	/* Not before: a restore that fails must leave the images as they were. */
