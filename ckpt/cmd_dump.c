@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "chain.h"
+#include "checksums.h"
 #include "cleanup.h"
 #include "cmd.h"
 #include "dedup.h"
@@ -174,6 +175,23 @@ int dump_dedup(const struct dump *d)
 	return err;
 }
 
+int dump_checksums(struct dump *d)
+{
+	const struct checksum_work work = { .progress = &d->progress, .stop = interrupted };
+
+	if (!d->opts->checksum)
+		return 0;
+	/* whatever comes of it, the tree will run on: it need not wait for that */
+	if (d->opts->leave_running)
+		undo_to(&d->undo, 0);
+	if (d->opts->page_server)
+		log_warn("pages that a page server gets have no checksums");
+	progress_phase(&d->progress, "checksums", 0);
+	int err = checksums_write(&d->images, &work);
+	phase_done(&d->stats.phases, "checksums", err);
+	return err ? err : fault_point(FAULT_dump_checksummed);
+}
+
 /* What the tree writes from now on shall be known. */
 static int track_on(struct dump *d)
 {
@@ -225,6 +243,8 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	d->stats.frozen_time = time_us() - d->freeze_start;
 	if (!err)
 		err = write_stats(d);
+	if (!err)
+		err = dump_checksums(d);
 	if (!err)
 		err = image_dir_commit(&d->images);
 	d->committed = !err;

@@ -161,6 +161,8 @@ static int pre_dump(struct dump *d, struct page_xfer *xfer)
 	if (!err)
 		err = write_stats(d);
 	if (!err)
+		err = dump_checksums(d);
+	if (!err)
 		err = image_dir_commit(&d->images);
 	d->committed = !err;
 	phase_done(&d->stats.phases, "commit", err);

@@ -49,7 +49,8 @@ enum {
 	FOR_PRE_DUMP = 512,
 	FOR_DUMPS = FOR_DUMP | FOR_PRE_DUMP,
 	FOR_LAZY_PAGES = 1024,
-	FOR_ALL = 2047,
+	FOR_VERIFY = 2048,
+	FOR_ALL = 4095,
 };
 
 struct option_def {

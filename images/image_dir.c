@@ -22,6 +22,7 @@
 #define PARTIAL ".ckpt-partial"
 #define INVENTORY "inventory.img"
 #define OLD_INVENTORY "inventory.old" /* in PARTIAL while a commit runs */
+#define OLD_CHECKSUMS "checksums.old" /* likewise */
 
 static const char *partial_name(const struct image_dir *dir)
 {
@@ -188,7 +189,11 @@ static int commit(struct image_dir *dir, bool drop_old)
 	bool had_old = drop_old && !renameat(dir->fd, INVENTORY, dir->partial_fd, OLD_INVENTORY);
 	if (drop_old && !had_old && errno != ENOENT)
 		return log_errno(errno, "can't move the older %s/" INVENTORY " away", dir->path);
+	/* They are of the older set, and a new one may have none. */
+	bool had_sums = drop_old && !renameat(dir->fd, CHECKSUMS_NAME, dir->partial_fd, OLD_CHECKSUMS);
 	err = move_all_in(dir, &names);
+	if (err && had_sums && renameat(dir->partial_fd, OLD_CHECKSUMS, dir->fd, CHECKSUMS_NAME))
+		log_warn("can't move the older %s/" CHECKSUMS_NAME " back: %s", dir->path, strerror(errno));
 	if (err && had_old && renameat(dir->partial_fd, OLD_INVENTORY, dir->fd, INVENTORY))
 		log_warn("can't move the older %s/" INVENTORY " back: %s", dir->path, strerror(errno));
 	if (!err)

@@ -44,6 +44,7 @@ extern const struct image_info image_info[IMG_KINDS];
 #define IMAGE_SERVICE_MAGIC 0x55105940u
 #define IMAGE_PAGE_SIZE 4096ul
 #define DEDUP_MARK ".ckpt-deduplicated" /* in a directory whose pages were cut out in part (dedup.h) */
+#define CHECKSUMS_NAME "checksums.img"
 #define IMAGE_VERSION 2 /* inventory_entry.img_version */
 
 struct image_dir {

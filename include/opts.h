@@ -26,6 +26,7 @@ enum action {
 	ACTION_DEDUP,
 	ACTION_PAGE_SERVER,
 	ACTION_LAZY_PAGES,
+	ACTION_VERIFY,
 	ACTION_LATER, /* an action of CRIU that is not supported yet: always an error */
 };
 
@@ -75,6 +76,8 @@ struct opts {
 	bool no_precopy; /* copy no memory while the tree runs */
 	unsigned int max_frozen; /* ms: the live copy goes on until copying the rest takes no longer; 0: not given */
 	unsigned int precopy_rounds; /* at most; 0: as many as are worth it, and only for trees that are large enough */
+	bool checksum; /* dump: write checksums */
+	bool no_checksum; /* restore: do not look at them */
 	bool display_stats;
 	enum progress_mode progress;
 	const char *stats_json; /* in work_dir unless absolute; NULL: none */

@@ -264,6 +264,22 @@ START_TEST(progress_and_statistics)
 }
 END_TEST
 
+START_TEST(verify_takes_a_directory)
+{
+	ck_assert_good("verify");
+	ck_assert_str_eq(opts.images_dir, ".");
+	ck_assert_good("verify some/dir");
+	ck_assert_str_eq(opts.images_dir, "some/dir");
+	ck_assert_good("verify -D dir --progress=json");
+	ck_assert_str_eq(opts.images_dir, "dir");
+	ck_assert_refused("verify a b", "takes one directory");
+	ck_assert_good("dump -t1 --checksum");
+	ck_assert(opts.checksum && !opts.no_checksum);
+	ck_assert_good("restore --no-checksum");
+	ck_assert(opts.no_checksum && !opts.checksum);
+}
+END_TEST
+
 START_TEST(things_from_outside)
 {
 	ck_assert_good("dump -t1 --external file[1f:2a] --external unix[12] --external tty[8800:1a]");
@@ -546,6 +562,7 @@ int main(void)
 	tcase_add_test(tc, negation);
 	tcase_add_test(tc, the_later_of_two_that_contradict_wins);
 	tcase_add_test(tc, progress_and_statistics);
+	tcase_add_test(tc, verify_takes_a_directory);
 	tcase_add_test(tc, things_from_outside);
 	tcase_add_test(tc, cpu_capabilities);
 	tcase_add_test(tc, unknown_and_later_are_told_apart);
