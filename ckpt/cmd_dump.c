@@ -181,8 +181,8 @@ int dump_checksums(struct dump *d)
 
 	if (!d->opts->checksum)
 		return 0;
-	/* whatever comes of it, the tree will run on: it need not wait for that */
-	if (d->opts->leave_running)
+	/* whatever comes of it, the tree will run on: it need not wait for that, unless its memory is still needed */
+	if (d->opts->leave_running && !d->opts->lazy_pages)
 		undo_to(&d->undo, 0);
 	if (d->opts->page_server)
 		log_warn("pages that a page server gets have no checksums");
@@ -200,6 +200,29 @@ static int track_on(struct dump *d)
 	if (!err)
 		err = chain_track(d);
 	return err ? err : chain_arm(d);
+}
+
+/* What is left when all is written. err: what came of it until then. */
+static int finish_images(struct dump *d, struct page_xfer *xfer, int err)
+{
+	if (!err)
+		err = page_xfer_finish(xfer, &d->images);
+	phase_done(&d->stats.phases, "send", err);
+	d->stats.frozen_time = time_us() - d->freeze_start;
+	if (!err)
+		err = write_stats(d);
+	if (!err)
+		err = dump_checksums(d);
+	if (!err)
+		err = image_dir_commit(&d->images);
+	d->committed = !err;
+	phase_done(&d->stats.phases, "commit", err);
+	if (!err)
+		err = dump_dedup(d);
+	phase_done(&d->stats.phases, "dedup", err);
+	if (!err)
+		log_info("images have their final names");
+	return err;
 }
 
 static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *lazy)
@@ -237,23 +260,7 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	if (!err)
 		err = interrupted();
 	phase_done(&d->stats.phases, "cure", err);
-	if (!err)
-		err = page_xfer_finish(xfer, &d->images);
-	phase_done(&d->stats.phases, "send", err);
-	d->stats.frozen_time = time_us() - d->freeze_start;
-	if (!err)
-		err = write_stats(d);
-	if (!err)
-		err = dump_checksums(d);
-	if (!err)
-		err = image_dir_commit(&d->images);
-	d->committed = !err;
-	phase_done(&d->stats.phases, "commit", err);
-	if (!err)
-		err = dump_dedup(d);
-	phase_done(&d->stats.phases, "dedup", err);
-	if (!err)
-		log_info("images have their final names");
+	err = finish_images(d, xfer, err);
 	if (!err)
 		err = lazy_dump_serve(lazy, d);
 	d->committed &= !err;

@@ -27,7 +27,7 @@ struct verify {
 	struct image_chain chain; /* the directory and its parents */
 	struct progress progress;
 	size_t files, checked; /* images; directories that have checksums */
-	uint64_t bytes;
+	uint64_t bytes, away; /* of the images; of pages that are with a page server */
 	bool inventory, tree, tasks; /* inventory.img; pstree.img; images of tasks */
 	int err; /* the first; all are logged */
 };
@@ -67,15 +67,18 @@ static void check_image(struct verify *v, const char *name)
 	note(v, err);
 }
 
-static int ignore_piece(void *arg, const struct pagemap_piece *piece)
+static int count_piece(void *arg, const struct pagemap_piece *piece)
 {
+	struct verify *v = arg;
+
+	v->away += piece->away ? piece->end - piece->start : 0;
 	return 0;
 }
 
 /* All pages that it promises must be here or in parents; the page image holds these and nothing else. */
 static void check_pagemap(struct verify *v, enum image_kind kind, unsigned long id)
 {
-	int err = pagemap_walk(&v->chain, kind, id, ignore_piece, NULL);
+	int err = pagemap_walk(&v->chain, kind, id, count_piece, v);
 	struct pagemap map;
 	struct stat st;
 
@@ -147,6 +150,8 @@ static void print_result(const struct verify *v)
 	printf("%s: %zu images, %s, complete", v->images.path, v->files, format_size(size, sizeof(size), v->bytes));
 	if (!v->tree)
 		printf(" (memory only, of a pre-dump)");
+	if (v->away)
+		printf(", but for %s with a page server", format_size(size, sizeof(size), v->away));
 	if (v->chain.n_parents)
 		printf("; %zu parents", v->chain.n_parents);
 	if (v->checked == v->chain.n_parents + 1)

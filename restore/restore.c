@@ -280,7 +280,7 @@ static void write_stats(const struct plan *plan, struct stopwatch *watch)
 	restore.restore_time = microseconds(&watch->start, &watch->end);
 	restore.has_pages_restored = true;
 	for (size_t i = 0; i < plan->n_tasks; i++)
-		restore.pages_restored += pages_bytes(&plan->tasks[i].pages) / IMAGE_PAGE_SIZE;
+		restore.pages_restored += pages_bytes(plan, &plan->tasks[i].pages) / IMAGE_PAGE_SIZE;
 	stats.restore = &restore;
 	/* Straight to its final name: a commit would take the place of the images that were restored. */
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -6,28 +6,34 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "opts.h"
 #include "plan.h"
 #include "stats_json.h"
 #include "time_us.h"
 
-uint64_t pages_bytes(const struct plan_pages *pages)
+static bool comes_late(const struct plan *plan, const struct restorer_read *r)
+{
+	return plan->opts->lazy_pages && r->lazy;
+}
+
+uint64_t pages_bytes(const struct plan *plan, const struct plan_pages *pages)
 {
 	uint64_t bytes = 0;
 
 	for (size_t r = 0; r < pages->n_reads; r++)
-		for (size_t p = 0; p < pages->reads[r].count; p++)
+		for (size_t p = 0; p < pages->reads[r].count && !comes_late(plan, &pages->reads[r]); p++)
 			bytes += pages->reads[r].pages[p].len;
 	return bytes;
 }
 
 /* Pages that stand in parents of incremental images. */
-static uint64_t parent_bytes(const struct plan_pages *pages)
+static uint64_t parent_bytes(const struct plan *plan, const struct plan_pages *pages)
 {
 	uint64_t bytes = 0;
 
 	for (size_t r = 0; r < pages->n_reads; r++)
 		for (size_t p = 0; p < pages->reads[r].count; p++)
-			if (pages->files[pages->reads[r].file].depth)
+			if (pages->files[pages->reads[r].file].depth && !comes_late(plan, &pages->reads[r]))
 				bytes += pages->reads[r].pages[p].len;
 	return bytes;
 }
@@ -37,7 +43,7 @@ static uint64_t shared_bytes(const struct plan *plan)
 	uint64_t bytes = 0;
 
 	for (const struct plan_segment *s = plan->segments; s; s = s->next)
-		bytes += pages_bytes(&s->pages);
+		bytes += pages_bytes(plan, &s->pages);
 	return bytes;
 }
 
@@ -47,7 +53,7 @@ void restore_progress_begin(struct plan *plan)
 		return;
 	progress_phase(&plan->progress, "pages", 0);
 	for (size_t i = 0; i < plan->n_tasks; i++)
-		progress_more(&plan->progress, pages_bytes(&plan->tasks[i].pages));
+		progress_more(&plan->progress, pages_bytes(plan, &plan->tasks[i].pages));
 	progress_more(&plan->progress, shared_bytes(plan));
 }
 
@@ -92,8 +98,8 @@ void restore_stats_json(const struct plan *plan, const struct phases *phases, in
 		json_open(j, NULL, '{');
 		json_number(j, "pid", t->pid);
 		json_number(j, "threads", t->n_threads);
-		json_number(j, "pages", pages_bytes(&t->pages) / IMAGE_PAGE_SIZE);
-		json_number(j, "pages_parent", parent_bytes(&t->pages) / IMAGE_PAGE_SIZE);
+		json_number(j, "pages", pages_bytes(plan, &t->pages) / IMAGE_PAGE_SIZE);
+		json_number(j, "pages_parent", parent_bytes(plan, &t->pages) / IMAGE_PAGE_SIZE);
 		json_close(j, '}');
 	}
 	json_close(j, ']');

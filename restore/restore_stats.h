@@ -7,8 +7,8 @@
 struct plan;
 struct plan_pages;
 
-/* Bytes that are loaded from page images. */
-uint64_t pages_bytes(const struct plan_pages *pages);
+/* Bytes that are loaded from page images, but for those that come late. */
+uint64_t pages_bytes(const struct plan *plan, const struct plan_pages *pages);
 /* --stats-json, if it is asked for; err: what came of the restore. */
 void restore_stats_json(const struct plan *plan, const struct phases *phases, int err);
 
