@@ -25,6 +25,7 @@
 #include "lazy_dump.h"
 #include "log.h"
 #include "opts.h"
+#include "packed.h"
 #include "page_xfer.h"
 #include "precopy.h"
 #include "sk_queue.h"
@@ -175,21 +176,41 @@ int dump_dedup(const struct dump *d)
 	return err;
 }
 
-int dump_checksums(struct dump *d)
+static int pack_pages(struct dump *d)
+{
+	const struct pack_work work = { .progress = &d->progress, .stop = interrupted };
+
+	if (!d->opts->packing)
+		return 0;
+	progress_phase(&d->progress, "compressing", 0);
+	int err = packed_make(&d->images, d->opts->packing, &work);
+	phase_done(&d->stats.phases, "compress", err);
+	return err ? err : fault_point(FAULT_dump_packed);
+}
+
+static int write_checksums(struct dump *d)
 {
 	const struct checksum_work work = { .progress = &d->progress, .stop = interrupted };
 
 	if (!d->opts->checksum)
 		return 0;
-	/* whatever comes of it, the tree will run on: it need not wait for that, unless its memory is still needed */
-	if (d->opts->leave_running && !d->opts->lazy_pages)
-		undo_to(&d->undo, 0);
 	if (d->opts->page_server)
 		log_warn("pages that a page server gets have no checksums");
 	progress_phase(&d->progress, "checksums", 0);
 	int err = checksums_write(&d->images, &work);
 	phase_done(&d->stats.phases, "checksums", err);
 	return err ? err : fault_point(FAULT_dump_checksummed);
+}
+
+int dump_seal(struct dump *d)
+{
+	bool long_work = d->opts->packing || d->opts->checksum;
+
+	/* whatever comes of it, the tree will run on: it need not wait for that, unless its memory is still needed */
+	if (long_work && d->opts->leave_running && !d->opts->lazy_pages)
+		undo_to(&d->undo, 0);
+	int err = pack_pages(d);
+	return err ? err : write_checksums(d);
 }
 
 /* What the tree writes from now on shall be known. */
@@ -212,7 +233,7 @@ static int finish_images(struct dump *d, struct page_xfer *xfer, int err)
 	if (!err)
 		err = write_stats(d);
 	if (!err)
-		err = dump_checksums(d);
+		err = dump_seal(d);
 	if (!err)
 		err = image_dir_commit(&d->images);
 	d->committed = !err;

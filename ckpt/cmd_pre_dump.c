@@ -161,7 +161,7 @@ static int pre_dump(struct dump *d, struct page_xfer *xfer)
 	if (!err)
 		err = write_stats(d);
 	if (!err)
-		err = dump_checksums(d);
+		err = dump_seal(d);
 	if (!err)
 		err = image_dir_commit(&d->images);
 	d->committed = !err;

@@ -54,6 +54,10 @@ _ckpt()
 		mapfile -t COMPREPLY < <(compgen -W "iptables nftables skip" -- "$cur")
 		return
 		;;
+	--compress)
+		mapfile -t COMPREPLY < <(compgen -W "lz4 zstd" -- "$cur")
+		return
+		;;
 	--file-validation)
 		mapfile -t COMPREPLY < <(compgen -W "filesize buildid" -- "$cur")
 		return

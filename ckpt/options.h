@@ -22,6 +22,7 @@ enum option_type {
 	TYPE_FD, /* int, not below 0 */
 	TYPE_VERBOSITY,
 	TYPE_CPU_CAP,
+	TYPE_PACKING, /* --compress */
 	TYPE_PROGRESS, /* --progress: as text, or json */
 	TYPE_CLOSE,
 	TYPE_IRMAP_PATH,

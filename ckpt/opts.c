@@ -214,6 +214,10 @@ static int check_action(struct opts *opts)
 			log_err("%s needs to know what to dump: -t PID", opts->action_name);
 			return -EINVAL;
 		}
+		if (opts->packing && (opts->page_server || opts->lazy_pages)) {
+			log_err("--compress: pages that go elsewhere (--page-server, --lazy-pages) are not compressed");
+			return -EINVAL;
+		}
 		return check_connection(opts);
 	default:
 		return unknown_action(opts);

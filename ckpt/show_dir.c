@@ -215,6 +215,11 @@ static struct totals count_files(const struct dir_info *info)
 	return t;
 }
 
+static const char *packing_word(const struct dir_info *info)
+{
+	return enum_word(&page_compression__descriptor, info->inventory->page_compression) ?: "unknown";
+}
+
 static void show_head(struct show_out *out, const struct dir_info *info)
 {
 	struct totals t = count_files(info);
@@ -227,6 +232,8 @@ static void show_head(struct show_out *out, const struct dir_info *info)
 	if (out->json) {
 		out_string(out, "directory", info->dir.path);
 		out_value(out, "image_version", "%u", info->inventory->img_version);
+		if (info->inventory->has_page_compression)
+			out_string(out, "page_compression", packing_word(info));
 		out_string(out, "written", date);
 		if (info->inventory->has_dump_uptime)
 			out_value(out, "dump_uptime", "%" PRIu64, info->inventory->dump_uptime);
@@ -236,6 +243,8 @@ static void show_head(struct show_out *out, const struct dir_info *info)
 		return;
 	}
 	out_text(out, "%s: images of version %u, written %s", info->dir.path, info->inventory->img_version, date);
+	if (info->inventory->has_page_compression)
+		out_text(out, ", pages compressed (%s)", packing_word(info));
 	if (info->inventory->has_dump_uptime)
 		out_text(out, ", uptime %" PRIu64, info->inventory->dump_uptime);
 	out_text(out, "\n%" PRIu64 " files, %s, of which %s are pages\n", t.files,

@@ -284,8 +284,8 @@ extern const struct dump_part *const dump_parts[]; /* ended by NULL */
 void dump_begin(void);
 void dump_say_why(const struct dump *d, int err);
 void dump_free(struct dump *d);
-/* --checksum, once all is written: a tree that stays runs on from here. Returns 0 or -errno (logged). */
-int dump_checksums(struct dump *d);
+/* --compress, --checksum, once all is written: a tree that stays runs on from here. Returns 0 or -errno (logged). */
+int dump_seal(struct dump *d);
 /* --auto-dedup, once the images are complete. Returns 0 or -errno (logged). */
 int dump_dedup(const struct dump *d);
 

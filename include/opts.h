@@ -76,6 +76,7 @@ struct opts {
 	bool no_precopy; /* copy no memory while the tree runs */
 	unsigned int max_frozen; /* ms: the live copy goes on until copying the rest takes no longer; 0: not given */
 	unsigned int precopy_rounds; /* at most; 0: as many as are worth it, and only for trees that are large enough */
+	unsigned int packing; /* dump: enum packing of packed.h */
 	bool checksum; /* dump: write checksums */
 	bool no_checksum; /* restore: do not look at them */
 	bool display_stats;

@@ -18,6 +18,7 @@
 #include "locks.h"
 #include "log.h"
 #include "opts.h"
+#include "packed.h"
 #include "sysv_shm.h"
 
 void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...)
@@ -198,9 +199,9 @@ static int read_inventory(struct plan *plan)
 			    "%s has lost pages (by ckpt dedup, or --auto-dedup of a dump or restore): only images that "
 			    "build on it can be restored",
 			    plan->images.path);
-	if (inv->img_version != 1 && inv->img_version != IMAGE_VERSION) {
-		log_err("the images in %s have version %u: this program reads versions 1 and %d", plan->images.path,
-			inv->img_version, IMAGE_VERSION);
+	if (inv->img_version != 1 && inv->img_version != IMAGE_VERSION && inv->img_version != IMAGE_VERSION_PACKED) {
+		log_err("the images in %s have version %u: this program reads versions 1, %d and %d", plan->images.path,
+			inv->img_version, IMAGE_VERSION, IMAGE_VERSION_PACKED);
 		return -ENOTSUP;
 	}
 	if (!inv->root_ids || !inv->has_fdinfo_per_id || !inv->fdinfo_per_id)
@@ -327,6 +328,20 @@ static int check_checksums(struct plan *plan)
 	return err;
 }
 
+/* Page images that are compressed: all tasks find them in memory. */
+static int unpack_pages(struct plan *plan)
+{
+	const struct pack_work work = { .progress = &plan->progress };
+	int err = 0;
+
+	if (plan->offline)
+		return 0;
+	progress_phase(&plan->progress, "decompressing", 0);
+	for (size_t i = 0; i <= plan->chain.n_parents && !err; i++)
+		err = packed_unpack(i ? &plan->chain.parents[i - 1] : &plan->images, &work);
+	return err;
+}
+
 int plan_open(struct plan *plan, const struct opts *opts)
 {
 	*plan = (struct plan){
@@ -341,6 +356,8 @@ int plan_open(struct plan *plan, const struct opts *opts)
 		err = image_chain_open(&plan->chain, &plan->images);
 	if (!err)
 		err = check_checksums(plan);
+	if (!err)
+		err = unpack_pages(plan);
 	if (!err)
 		err = read_images(plan);
 	if (!err)

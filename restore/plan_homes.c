@@ -108,7 +108,7 @@ static int find_gap(const struct plan_number *list, size_t n, int count, int max
 /* How many temporary numbers are needed, beside spare ones. */
 static size_t count_temporary(const struct plan *plan)
 {
-	size_t n = plan->n_extra_fds + plan->chain.n_parents + plan->n_segments + 2 * plan->n_ghost_names +
+	size_t n = plan->n_extra_fds + 2 * plan->chain.n_parents + plan->n_segments + 2 * plan->n_ghost_names +
 		   late_count_fds(plan);
 
 	for (size_t i = 0; i < plan->n_files; i++) {

@@ -67,8 +67,15 @@ static int move_own_fds(struct plan *plan)
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	int err = move_own_fd(plan, &plan->images.fd, false);
-	for (size_t i = 0; !err && i < plan->chain.n_parents; i++)
-		err = move_own_fd(plan, &plan->chain.parents[i].fd, false);
+	if (!err && plan->images.unpacked)
+		err = move_own_fd(plan, &plan->images.unpacked, false);
+	for (size_t i = 0; !err && i < plan->chain.n_parents; i++) {
+		struct image_dir *parent = &plan->chain.parents[i];
+
+		err = move_own_fd(plan, &parent->fd, false);
+		if (!err && parent->unpacked)
+			err = move_own_fd(plan, &parent->unpacked, false);
+	}
 	if (!err)
 		err = move_own_fd(plan, &plan->tty_fd, false);
 	for (size_t i = 0; !err && i < plan->n_inherited; i++)

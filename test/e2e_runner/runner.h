@@ -201,6 +201,7 @@ void way_dedup(struct run *r);
 /* verify.c: `verify` must find nothing wrong with the images of the last dump. */
 void verify_ok(struct run *r);
 void way_verify(struct run *r);
+void way_compress(struct run *r);
 void way_peer_restores(struct run *r);
 void way_restores_peer(struct run *r);
 void way_peer_restores_chain(struct run *r);

@@ -120,6 +120,55 @@ static void dump_with_sums(struct run *r, bool leave_running)
 	verify_ok(r);
 }
 
+static void dump_packed(struct run *r, const char *how, bool leave_running)
+{
+	struct tool_call call = { .extra = { how } };
+
+	remember_pids(r);
+	if (dump(r, &call, leave_running))
+		fail_case(r, "dump %u failed", r->dumps);
+	verify_ok(r);
+}
+
+/* Compressed pages in a chain, of both kinds; without checksums of ours, damage is found by theirs. */
+void way_compress(struct run *r)
+{
+	struct lines before = { 0 };
+	char parent[PATH_MAX], path[PATH_MAX];
+	struct stat st;
+
+	start_program(r);
+	if (!r->program->traits->busy)
+		snapshot(r, &before);
+	r->chain_begin = 1;
+	r->pre_dump = true;
+	dump_packed(r, "--compress=lz4", true);
+	r->pre_dump = false;
+	dump_packed(r, "--compress=zstd", true);
+	snprintf(parent, sizeof(parent), "%s", image_dir(r));
+	dump_packed(r, "--compress=lz4", false);
+	if (wait_gone(r, 20))
+		fail_case(r, "processes are still there after the dump");
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/pages-packed-1.img", i ? parent : image_dir(r));
+		if (stat(path, &st))
+			fail_case(r, "there is no %s", path);
+		char byte = cut_byte(r, path, st.st_size);
+		expect_bad(r, path, "cut", true);
+		put_byte(r, path, st.st_size, byte);
+	}
+	snprintf(path, sizeof(path), "%s/pages-packed-1.img", image_dir(r));
+	if (!stat(path, &st) && st.st_size > 4096) { /* else there may be no pages in it */
+		turn_bit(r, path, st.st_size);
+		expect_bad(r, path, "changed", true);
+		turn_bit(r, path, st.st_size);
+	}
+	restore_ok(r, NULL);
+	if (!r->program->traits->busy)
+		expect_same(r, &before, "after the restore");
+	finish_program(r);
+}
+
 void way_verify(struct run *r)
 {
 	struct tool_call call = { .extra = { "--progress=json", "--stats-json=stats-restore.json" } };

@@ -213,6 +213,7 @@ const struct way ways[] = {
 	{ "chain", way_chain, "dump, images split into a chain of three incremental sets, restore" },
 	{ "dedup", way_dedup, "a chain without its duplicates, restored with --auto-dedup" },
 	{ "verify", way_verify, "a chain with checksums: damage is found, and nothing restored" },
+	{ "compress", way_compress, "a chain with compressed pages: it is restored, and damage is found" },
 	{ "page-server", way_page_server, "the pages go to a page server" },
 	{ "page-server-dies", way_page_server_dies, "the page server is killed at random moments of dumps" },
 	{ "lazy", way_lazy, "memory comes late, from the images" },

@@ -11,6 +11,7 @@
 #include "../../ckpt/options.h"
 #include "cpuinfo.h"
 #include "log.h"
+#include "packed.h"
 
 static struct opts opts;
 static char config[] = "/tmp/ckpt-unit-config-XXXXXX";
@@ -205,6 +206,7 @@ START_TEST(every_option_of_the_table)
 		 : def->type == TYPE_STRING	? "word"
 		 : def->type == TYPE_CPU_CAP	? "all"
 		 : def->type == TYPE_PROGRESS	? "json"
+		 : def->type == TYPE_PACKING	? "zstd"
 		 : def->type == TYPE_VALIDATION ? "filesize"
 		 : def->type == TYPE_EXTERNAL	? "tty[8800:1a]"
 		 : def->type == TYPE_INHERIT_FD ? "fd[0]:tty[8800:1a]"
@@ -273,6 +275,10 @@ START_TEST(verify_takes_a_directory)
 	ck_assert_good("verify -D dir --progress=json");
 	ck_assert_str_eq(opts.images_dir, "dir");
 	ck_assert_refused("verify a b", "takes one directory");
+	ck_assert_good("dump -t1 --compress lz4");
+	ck_assert_uint_eq(opts.packing, PACK_LZ4);
+	ck_assert_refused("dump -t1 --compress gzip", "lz4 or zstd");
+	ck_assert_refused("dump -t1 --compress lz4 --page-server --port 1", "are not compressed");
 	ck_assert_good("dump -t1 --checksum");
 	ck_assert(opts.checksum && !opts.no_checksum);
 	ck_assert_good("restore --no-checksum");
