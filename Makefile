@@ -25,11 +25,11 @@ INC := -Iinclude -Iarch/x86_64 -Iparasite -I$(B)/gen
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(INC) -MMD -MP \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(if $(COV),--coverage)
 LDFLAGS += $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
-LIBS := -lprotobuf-c
+LIBS := -lprotobuf-c -lxxhash -llz4 -lzstd
 # Static where that is possible: it starts in half the time, and each task that a restore forks has less to copy,
 # to fault in and to unmap.
 STATIC := $(if $(FLAVOUR),,$(shell echo 'int main(){}' | \
-	$(CC) -static-pie -x c - -o /dev/null -Wl,--whole-archive -lprotobuf-c -Wl,--no-whole-archive 2>/dev/null && echo -static-pie))
+	$(CC) -static-pie -x c - -o /dev/null -Wl,--whole-archive $(LIBS) -Wl,--no-whole-archive 2>/dev/null && echo -static-pie))
 
 # What runs inside other processes: no libc, no stack protector, no red zone, no SSE.
 BLOB_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Os -g $(WARN) -Iparasite -Iarch/x86_64 -MMD -MP \

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "chain.h"
+#include "checksums.h"
 #include "cleanup.h"
 #include "cmd.h"
 #include "dedup.h"
@@ -24,6 +25,7 @@
 #include "lazy_dump.h"
 #include "log.h"
 #include "opts.h"
+#include "packed.h"
 #include "page_xfer.h"
 #include "precopy.h"
 #include "sk_queue.h"
@@ -78,17 +80,23 @@ static int examine(struct dump *d)
 {
 	int err = freeze_without_parasites(d);
 
+	phase_done(&d->stats.phases, "freeze", err);
 	if (!err)
 		err = in_peace(d, collect_tree_outside);
+	phase_done(&d->stats.phases, "collect outside", err);
 	if (!err)
 		log_info("collected from outside");
 	if (!err)
 		err = judge_tree_outside(d);
+	phase_done(&d->stats.phases, "judge", err);
 	if (!err)
 		err = collect_tree_inside(d);
 	if (!err)
 		log_info("collected from inside");
-	return err ? err : judge_tree_inside(d);
+	if (!err)
+		err = judge_tree_inside(d);
+	phase_done(&d->stats.phases, "collect inside", err);
+	return err;
 }
 
 static void *describe(void *writing)
@@ -168,6 +176,43 @@ int dump_dedup(const struct dump *d)
 	return err;
 }
 
+static int pack_pages(struct dump *d)
+{
+	const struct pack_work work = { .progress = &d->progress, .stop = interrupted };
+
+	if (!d->opts->packing)
+		return 0;
+	progress_phase(&d->progress, "compressing", 0);
+	int err = packed_make(&d->images, d->opts->packing, &work);
+	phase_done(&d->stats.phases, "compress", err);
+	return err ? err : fault_point(FAULT_dump_packed);
+}
+
+static int write_checksums(struct dump *d)
+{
+	const struct checksum_work work = { .progress = &d->progress, .stop = interrupted };
+
+	if (!d->opts->checksum)
+		return 0;
+	if (d->opts->page_server)
+		log_warn("pages that a page server gets have no checksums");
+	progress_phase(&d->progress, "checksums", 0);
+	int err = checksums_write(&d->images, &work);
+	phase_done(&d->stats.phases, "checksums", err);
+	return err ? err : fault_point(FAULT_dump_checksummed);
+}
+
+int dump_seal(struct dump *d)
+{
+	bool long_work = d->opts->packing || d->opts->checksum;
+
+	/* whatever comes of it, the tree will run on: it need not wait for that, unless its memory is still needed */
+	if (long_work && d->opts->leave_running && !d->opts->lazy_pages)
+		undo_to(&d->undo, 0);
+	int err = pack_pages(d);
+	return err ? err : write_checksums(d);
+}
+
 /* What the tree writes from now on shall be known. */
 static int track_on(struct dump *d)
 {
@@ -176,6 +221,29 @@ static int track_on(struct dump *d)
 	if (!err)
 		err = chain_track(d);
 	return err ? err : chain_arm(d);
+}
+
+/* What is left when all is written. err: what came of it until then. */
+static int finish_images(struct dump *d, struct page_xfer *xfer, int err)
+{
+	if (!err)
+		err = page_xfer_finish(xfer, &d->images);
+	phase_done(&d->stats.phases, "send", err);
+	d->stats.frozen_time = time_us() - d->freeze_start;
+	if (!err)
+		err = write_stats(d);
+	if (!err)
+		err = dump_seal(d);
+	if (!err)
+		err = image_dir_commit(&d->images);
+	d->committed = !err;
+	phase_done(&d->stats.phases, "commit", err);
+	if (!err)
+		err = dump_dedup(d);
+	phase_done(&d->stats.phases, "dedup", err);
+	if (!err)
+		log_info("images have their final names");
+	return err;
 }
 
 static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *lazy)
@@ -187,8 +255,10 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	cpuinfo_own(&d->cpu, true);
 	if (!err)
 		err = chain_begin(d);
+	phase_done(&d->stats.phases, "prepare", err);
 	if (!err)
 		err = precopy(d);
+	phase_done(&d->stats.phases, "live copy", err);
 	if (!err)
 		err = examine(d);
 	if (!err && d->n_blockers) {
@@ -197,6 +267,7 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	}
 	if (!err)
 		err = in_peace(d, write_images);
+	phase_done(&d->stats.phases, "write", err);
 	if (!err)
 		log_info("images written");
 	if (!err && d->opts->track_mem && d->opts->leave_running)
@@ -209,18 +280,8 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	}
 	if (!err)
 		err = interrupted();
-	if (!err)
-		err = page_xfer_finish(xfer, &d->images);
-	d->stats.frozen_time = time_us() - d->freeze_start;
-	if (!err)
-		err = write_stats(d);
-	if (!err)
-		err = image_dir_commit(&d->images);
-	d->committed = !err;
-	if (!err)
-		err = dump_dedup(d);
-	if (!err)
-		log_info("images have their final names");
+	phase_done(&d->stats.phases, "cure", err);
+	err = finish_images(d, xfer, err);
 	if (!err)
 		err = lazy_dump_serve(lazy, d);
 	d->committed &= !err;
@@ -229,7 +290,9 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	if (d->opts->leave_stopped)
 		return stop_tree(d);
 	d->killed = true;
-	return kill_tree(d);
+	err = kill_tree(d);
+	phase_done(&d->stats.phases, "kill", err);
+	return err;
 }
 
 /* A thread that is gone (-ESRCH) is not logged where it is noticed: mostly another one knows why. */
@@ -257,26 +320,18 @@ void dump_free(struct dump *d)
 	blockers_free(d);
 }
 
-void dump_show_stats(const struct dump *d)
-{
-	const struct dump_stats *s = &d->stats;
-
-	printf("Displaying dump stats:\nFreezing time: %lu us\nFrozen time: %lu us\nMemory dump time: %lu us\n"
-	       "Memory write time: %lu us\nMemory pages scanned: %lu (0x%lx)\nMemory pages written: %lu (0x%lx)\n",
-	       s->freezing_time, s->frozen_time, s->memdump_time, s->memwrite_time, s->pages_scanned, s->pages_scanned,
-	       s->pages_written + s->shpages_written, s->pages_written + s->shpages_written);
-}
-
 int cmd_dump(const struct opts *opts)
 {
 	struct dump d = { .opts = opts, .images.fd = -1, .images.partial_fd = -1, .next_pages_id = 1 };
-	struct page_xfer xfer = { -1 };
+	struct page_xfer xfer = { -1, &d.progress };
 	struct lazy_dump lazy = { .listener = -1 };
 
 	if (!opts->tree) {
 		log_err("no process given: say which with --tree PID");
 		return 1;
 	}
+	phases_begin(&d.stats.phases);
+	progress_begin(&d.progress, opts);
 	dump_begin();
 	chain_new_id(d.id);
 	int err = image_dir_open(&d.images, opts->images_dir);
@@ -290,14 +345,18 @@ int cmd_dump(const struct opts *opts)
 		err = dump_tree(&d, &xfer, &lazy);
 	lazy_dump_end(&lazy);
 	page_xfer_close(&xfer);
+	progress_end(&d.progress, err);
 	dump_say_why(&d, err);
 	chain_unlink(&d);
 	dump_free(&d);
+	phase_done(&d.stats.phases, "release", err);
 	image_dir_close(&d.images);
 	if (!err && opts->display_stats)
-		dump_show_stats(&d);
+		dump_stats_show(&d.stats);
 	if (!err)
 		log_info("dumped process %d with %zu us frozen", opts->tree, (size_t)d.stats.frozen_time);
+	dump_stats_write_json(&d.stats, opts, err);
+	dump_stats_free(&d.stats);
 	return err ? 1 : 0;
 }
 
@@ -320,5 +379,6 @@ int cmd_explain(const struct opts *opts)
 		blockers_print(&d, tasks, threads);
 	bool dumpable = !err && !d.n_blockers;
 	dump_free(&d);
+	dump_stats_free(&d.stats);
 	return dumpable ? 0 : 1;
 }

@@ -64,7 +64,7 @@ static int begin(struct dump *d)
 		err = enter_some_tasks(d, is_new);
 	if (!err && !d->n_blockers)
 		err = chain_track(d);
-	d->stats.frozen_time = time_us() - d->freeze_start;
+	d->stats.frozen_time = d->stats.tracking_pause = time_us() - d->freeze_start;
 	undo_to(&d->undo, 0);
 	if (!err && !d->chain->n)
 		err = log_errno(EOPNOTSUPP,
@@ -89,9 +89,6 @@ static int look(struct dump *d, struct tracker *tr, struct live_pages *p)
 		err = runs_mark(&p->list, &written);
 	free(written.r);
 	runs_refer(&p->list, d->chain->usable);
-	d->stats.pages_written += runs_bytes(&p->list, true) / IMAGE_PAGE_SIZE;
-	for (size_t i = 0; i < p->list.n; i++)
-		d->stats.pages_scanned += (p->list.r[i].end - p->list.r[i].start) / IMAGE_PAGE_SIZE;
 	return err;
 }
 
@@ -99,7 +96,8 @@ static int write_task(struct dump *d, struct tracker *tr)
 {
 	struct live_pages p = { .out = -1 };
 	struct page_job job = { .pid = tr->pid, .mem = tr->mem, .list = &p.list, .missed = &p.missed };
-	uint64_t bytes = 0;
+	struct task_stats stats = { .pid = tr->pid };
+	uint64_t start = time_us();
 	int err = look(d, tr, &p);
 
 	p.id = d->next_pages_id++;
@@ -107,10 +105,13 @@ static int write_task(struct dump *d, struct tracker *tr)
 		err = pagemap_write(d, IMG_PAGEMAP, tr->pid, p.id, &p.list);
 	if (!err) {
 		p.out = job.out = image_create_raw(&d->images, IMG_PAGES, p.id);
-		err = p.out < 0 ? p.out : pages_copy(&job, 1, &bytes);
+		err = p.out < 0 ? p.out : pages_copy(&job, 1, &d->progress);
 	}
 	if (p.out >= 0)
 		close(p.out);
+	runs_count(&p.list, &stats);
+	stats.us = time_us() - start;
+	dump_stats_add_task(&d->stats, &stats);
 	free(p.list.r);
 	free(p.missed.r);
 	if (err == -ESRCH) { /* it has ended: the next set will not have it */
@@ -125,6 +126,7 @@ static int write_memory(struct dump *d)
 	uint64_t start = time_us();
 	int err = 0;
 
+	progress_phase(&d->progress, "pages", 0);
 	for (size_t i = 0; i < d->chain->n && !err; i++)
 		err = write_task(d, &d->chain->trackers[i]);
 	d->stats.memdump_time = d->stats.memwrite_time = time_us() - start;
@@ -137,8 +139,10 @@ static int pre_dump(struct dump *d, struct page_xfer *xfer)
 
 	if (!err)
 		err = chain_begin(d);
+	phase_done(&d->stats.phases, "prepare", err);
 	if (!err)
 		err = begin(d);
+	phase_done(&d->stats.phases, "track", err);
 	if (err)
 		return err;
 	/* From here on the keeper's knowledge is gone unless this set is complete. */
@@ -150,23 +154,31 @@ static int pre_dump(struct dump *d, struct page_xfer *xfer)
 		err = inventory_write(d);
 	if (!err)
 		err = interrupted();
+	phase_done(&d->stats.phases, "write", err);
 	if (!err)
 		err = page_xfer_finish(xfer, &d->images);
+	phase_done(&d->stats.phases, "send", err);
 	if (!err)
 		err = write_stats(d);
 	if (!err)
+		err = dump_seal(d);
+	if (!err)
 		err = image_dir_commit(&d->images);
 	d->committed = !err;
+	phase_done(&d->stats.phases, "commit", err);
 	if (!err)
 		err = dump_dedup(d);
+	phase_done(&d->stats.phases, "dedup", err);
 	return err;
 }
 
 int cmd_pre_dump(const struct opts *opts)
 {
 	struct dump d = { .opts = opts, .images.fd = -1, .images.partial_fd = -1, .next_pages_id = 1 };
-	struct page_xfer xfer = { -1 };
+	struct page_xfer xfer = { -1, &d.progress };
 
+	phases_begin(&d.stats.phases);
+	progress_begin(&d.progress, opts);
 	dump_begin();
 	chain_new_id(d.id);
 	int err = image_dir_open(&d.images, opts->images_dir);
@@ -177,13 +189,16 @@ int cmd_pre_dump(const struct opts *opts)
 	if (!err)
 		err = pre_dump(&d, &xfer);
 	page_xfer_close(&xfer);
+	progress_end(&d.progress, err);
 	dump_say_why(&d, err);
 	chain_unlink(&d);
 	dump_free(&d);
 	image_dir_close(&d.images);
 	if (!err && opts->display_stats)
-		dump_show_stats(&d);
+		dump_stats_show(&d.stats);
 	if (!err)
 		log_info("wrote %lu pages of process %d ahead", d.stats.pages_written, opts->tree);
+	dump_stats_write_json(&d.stats, opts, err);
+	dump_stats_free(&d.stats);
 	return err ? 1 : 0;
 }

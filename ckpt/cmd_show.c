@@ -4,6 +4,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -11,6 +14,7 @@
 #include "cmd.h"
 #include "log.h"
 #include "opts.h"
+#include "packed.h"
 #include "show.h"
 
 #define TEXT_SHOWN 256 /* bytes of raw data, in text */
@@ -60,6 +64,20 @@ static int print_item(void *arg, const struct image_item *item)
 	return 0;
 }
 
+/* How many bytes of pages it holds. */
+static int show_packed(struct show_out *out, const struct image_reader *r, const char *path)
+{
+	_cleanup_free_ char *dir_path = strdup(path);
+	_cleanup_close_ int fd = dir_path ? open(dirname(dir_path), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	const struct image_dir dir = { .fd = fd, .partial_fd = -1, .path = dir_path };
+	uint64_t bytes;
+	int err = fd < 0 ? log_errno(errno, "can't open the directory of %s", path) : packed_size(&dir, r->id, &bytes);
+
+	if (!err)
+		out_value(out, "page_bytes", "%" PRIu64, bytes);
+	return err;
+}
+
 int show_image(struct show_out *out, const char *path)
 {
 	_cleanup_image_ struct image_reader r = {};
@@ -75,8 +93,10 @@ int show_image(struct show_out *out, const char *path)
 	out_value(out, "magic", out->json ? "\"%s\"" : "%s", info->kind);
 	out_value(out, "size", "%zu", r.len);
 	if (info->shape == IMAGE_RAW) {
+		if (r.kind == IMG_PAGES_PACKED)
+			err = show_packed(out, &r, path);
 		out_object_end(out);
-		return 0;
+		return err;
 	}
 	out_list(out, "entries");
 	err = image_walk(&r, print_item, &p);
@@ -99,7 +119,7 @@ static int show_path(struct show_out *out, const char *path)
 
 int cmd_show(const struct opts *opts)
 {
-	struct show_out out = { .file = stdout, .json = opts->json };
+	struct show_out out = { .to.file = stdout, .json = opts->json };
 	bool many = opts->arg_count > 1;
 	int status = 0;
 

@@ -23,7 +23,7 @@ _ckpt()
 	COMPREPLY=()
 	for ((i = 1; i < cword; i++)); do
 		case ${words[i]} in
-		dump | restore | explain | show | check | dedup | page-server | lazy-pages) action=${words[i]} && break ;;
+		dump | restore | explain | show | verify | check | dedup | page-server | lazy-pages) action=${words[i]} && break ;;
 		esac
 	done
 
@@ -37,7 +37,7 @@ _ckpt()
 		compopt -o filenames 2>/dev/null
 		return
 		;;
-	-o | --log-file | --pidfile | --config)
+	-o | --log-file | --pidfile | --config | --stats-json)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		compopt -o filenames 2>/dev/null
 		return
@@ -52,6 +52,10 @@ _ckpt()
 		;;
 	--network-lock)
 		mapfile -t COMPREPLY < <(compgen -W "iptables nftables skip" -- "$cur")
+		return
+		;;
+	--compress)
+		mapfile -t COMPREPLY < <(compgen -W "lz4 zstd" -- "$cur")
 		return
 		;;
 	--file-validation)
@@ -74,12 +78,12 @@ _ckpt()
 	fi
 	case $action in
 	"")
-		mapfile -t COMPREPLY < <(compgen -W "dump restore explain show check cpuinfo dedup page-server lazy-pages" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "dump restore explain show verify check cpuinfo dedup page-server lazy-pages" -- "$cur")
 		;;
 	explain)
 		mapfile -t COMPREPLY < <(_ckpt_pids "$cur")
 		;;
-	show)
+	show | verify)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		compopt -o filenames 2>/dev/null
 		;;

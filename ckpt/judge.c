@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "dump.h"
 #include "fault.h"
+#include "json.h"
 #include "log.h"
 #include "opts.h"
 #include "restore.h"
@@ -157,43 +158,42 @@ void blockers_log(const struct dump *d)
 	}
 }
 
-/* A JSON string; control characters and quotes escaped. */
-static void print_string(const char *name, const char *s, const char *end)
+static void print_json(const struct dump *d, size_t tasks, size_t threads)
 {
-	printf("\"%s\": \"", name);
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			printf("\\%c", *s);
-		else if ((unsigned char)*s < 0x20)
-			printf("\\u%04x", *s);
-		else
-			putchar(*s);
+	struct json j = { .file = stdout };
+
+	json_open(&j, NULL, '{');
+	json_number(&j, "pid", d->opts->tree);
+	json_number(&j, "tasks", tasks);
+	json_number(&j, "threads", threads);
+	json_bool(&j, "dumpable", !d->n_blockers);
+	json_open(&j, "blockers", '[');
+	for (size_t i = 0; i < d->n_blockers; i++) {
+		const struct blocker *b = &d->blockers[i];
+
+		json_open(&j, NULL, '{');
+		json_number(&j, "pid", b->pid);
+		json_string(&j, "where", b->where);
+		json_string(&j, "kind", b->kind);
+		json_string(&j, "reason", b->reason);
+		json_string(&j, "remedy", b->remedy);
+		json_close(&j, '}');
 	}
-	printf("\"%s", end);
+	json_close(&j, ']');
+	json_close(&j, '}');
 }
 
 void blockers_print(const struct dump *d, size_t tasks, size_t threads)
 {
-	bool json = d->opts->json;
-
-	if (json)
-		printf("{ \"pid\": %d, \"tasks\": %zu, \"threads\": %zu, \"dumpable\": %s, \"blockers\": [",
-		       d->opts->tree, tasks, threads, d->n_blockers ? "false" : "true");
+	if (d->opts->json) {
+		print_json(d, tasks, threads);
+		return;
+	}
 	for (size_t i = 0; i < d->n_blockers; i++) {
 		const struct blocker *b = &d->blockers[i];
 
-		if (!json) {
-			printf("task %d, %s: %s: %s.\n\tRemedy: %s\n", b->pid, b->where, b->kind, b->reason, b->remedy);
-			continue;
-		}
-		printf("%s\n  { \"pid\": %d, ", i ? "," : "", b->pid);
-		print_string("where", b->where, ", ");
-		print_string("kind", b->kind, ", ");
-		print_string("reason", b->reason, ", ");
-		print_string("remedy", b->remedy, " }");
+		printf("task %d, %s: %s: %s.\n\tRemedy: %s\n", b->pid, b->where, b->kind, b->reason, b->remedy);
 	}
-	if (json)
-		printf("%s] }\n", d->n_blockers ? "\n" : "");
-	else if (!d->n_blockers)
+	if (!d->n_blockers)
 		printf("process %d with its %zu tasks and %zu threads can be dumped\n", d->opts->tree, tasks, threads);
 }

@@ -51,6 +51,8 @@ static int run(const struct opts *opts)
 		return cmd_explain(opts);
 	case ACTION_SHOW:
 		return cmd_show(opts);
+	case ACTION_VERIFY:
+		return cmd_verify(opts);
 	case ACTION_CPUINFO:
 		return cmd_cpuinfo(opts);
 	case ACTION_LAZY_PAGES:

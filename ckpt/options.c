@@ -15,6 +15,7 @@
 #include "cleanup.h"
 #include "cpuinfo.h"
 #include "log.h"
+#include "packed.h"
 
 const struct option_def option_defs[] = {
 #define OPTION(...) { __VA_ARGS__ },
@@ -351,6 +352,14 @@ static int set_option(struct opts *opts, const char *place, const struct option_
 	case TYPE_CPU_CAP:
 		return set_cpu_caps(opts, value) ? 0
 						 : bad_value(place, def, value, "a list of fpu, ins, cpu, all, none");
+	case TYPE_PACKING:
+		opts->packing = !strcmp(value, "lz4") ? PACK_LZ4 : !strcmp(value, "zstd") ? PACK_ZSTD : PACK_NOT;
+		return opts->packing ? 0 : bad_value(place, def, value, "lz4 or zstd");
+	case TYPE_PROGRESS:
+		if (value && strcmp(value, "json"))
+			return bad_value(place, def, value, "json");
+		opts->progress = !on ? PROGRESS_OFF : value ? PROGRESS_JSON : PROGRESS_TEXT;
+		return 0;
 	case TYPE_ACTION:
 		opts->action = def->letter == 'h' ? ACTION_HELP : ACTION_VERSION;
 		return 0;

@@ -22,6 +22,8 @@ enum option_type {
 	TYPE_FD, /* int, not below 0 */
 	TYPE_VERBOSITY,
 	TYPE_CPU_CAP,
+	TYPE_PACKING, /* --compress */
+	TYPE_PROGRESS, /* --progress: as text, or json */
 	TYPE_CLOSE,
 	TYPE_IRMAP_PATH,
 	TYPE_VALIDATION, /* --file-validation */
@@ -48,7 +50,8 @@ enum {
 	FOR_PRE_DUMP = 512,
 	FOR_DUMPS = FOR_DUMP | FOR_PRE_DUMP,
 	FOR_LAZY_PAGES = 1024,
-	FOR_ALL = 2047,
+	FOR_VERIFY = 2048,
+	FOR_ALL = 4095,
 };
 
 struct option_def {

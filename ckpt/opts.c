@@ -139,17 +139,13 @@ static int take_pid(struct opts *opts)
 static int unknown_action(const struct opts *opts)
 {
 	if (!opts->action_name)
-		log_err("no action given: one of dump, pre-dump, restore, explain, show, check, cpuinfo, dedup, "
-			"page-server, lazy-pages. See "
-			"ckpt --help");
+		log_err("no action given: one of dump, pre-dump, restore, explain, show, verify, check, cpuinfo, "
+			"dedup, page-server, lazy-pages. See ckpt --help");
 	else if (opts->action == ACTION_LATER)
 		log_err("the action %s is not supported yet", opts->action_name);
 	else
-		log_err("unknown action %s: it is none of dump, pre-dump, restore, explain, show, check, cpuinfo, "
-			"dedup, "
-			"page-server, lazy-pages. See "
-			"ckpt "
-			"--help",
+		log_err("unknown action %s: it is none of dump, pre-dump, restore, explain, show, verify, check, "
+			"cpuinfo, dedup, page-server, lazy-pages. See ckpt --help",
 			opts->action_name);
 	return -EINVAL;
 }
@@ -190,6 +186,14 @@ static int check_action(struct opts *opts)
 		return 0;
 	case ACTION_EXPLAIN:
 		return take_pid(opts);
+	case ACTION_VERIFY:
+		if (opts->arg_count > 1) {
+			log_err("verify takes one directory: \"%s\"", opts->args[1]);
+			return -EINVAL;
+		}
+		if (opts->arg_count)
+			opts->images_dir = opts->args[0];
+		return 0;
 	case ACTION_CPUINFO:
 		if (opts->arg_count == 1 && (!strcmp(opts->args[0], "dump") || !strcmp(opts->args[0], "check")))
 			return 0;
@@ -208,6 +212,10 @@ static int check_action(struct opts *opts)
 		}
 		if ((opts->action == ACTION_DUMP || opts->action == ACTION_PRE_DUMP) && !opts->tree) {
 			log_err("%s needs to know what to dump: -t PID", opts->action_name);
+			return -EINVAL;
+		}
+		if (opts->packing && (opts->page_server || opts->lazy_pages)) {
+			log_err("--compress: pages that go elsewhere (--page-server, --lazy-pages) are not compressed");
 			return -EINVAL;
 		}
 		return check_connection(opts);

@@ -15,6 +15,7 @@
 #include "fault.h"
 #include "log.h"
 #include "pagemap.h"
+#include "time_us.h"
 
 #define CHUNK (256ul << 10) /* bytes */
 #define PIECES 64 /* of a chunk */
@@ -37,7 +38,7 @@ struct copying {
 	const struct page_job *jobs;
 	size_t n, job, run; /* what is next: a run of a job, */
 	uint64_t done, offset; /* behind so many bytes of it, at this place in the image */
-	uint64_t *bytes;
+	struct progress *progress;
 	atomic_int err;
 };
 
@@ -84,7 +85,6 @@ static bool take_chunk(struct copying *c, struct chunk *chunk)
 			c->run = c->offset = 0;
 		}
 	}
-	*c->bytes += chunk->len;
 	pthread_mutex_unlock(&c->lock);
 	return chunk->n;
 }
@@ -147,11 +147,18 @@ static void work(struct copying *c, bool watch)
 	int err = buf ? 0 : log_errno(ENOMEM, "buffer for pages");
 
 	while (!err && !c->err && take_chunk(c, &chunk)) {
+		uint64_t start = chunk.job->us ? time_us() : 0;
+
 		err = copy_chunk(c, &chunk, buf);
+		if (chunk.job->us)
+			__atomic_fetch_add(chunk.job->us, time_us() - start, __ATOMIC_RELAXED);
+		progress_add(c->progress, chunk.len);
 		if (!err && watch)
 			err = fault_point(FAULT_dump_memory_half);
 		if (!err && watch)
 			err = interrupted();
+		if (!err && watch)
+			progress_look(c->progress);
 	}
 	if (err)
 		c->err = err;
@@ -173,11 +180,14 @@ static uint64_t bytes_to_copy(const struct page_job *jobs, size_t n)
 	return bytes;
 }
 
-int pages_copy(const struct page_job *jobs, size_t n, uint64_t *bytes)
+int pages_copy(const struct page_job *jobs, size_t n, struct progress *progress)
 {
-	struct copying c = { .lock = PTHREAD_MUTEX_INITIALIZER, .jobs = jobs, .n = n, .bytes = bytes };
+	struct copying c = { .lock = PTHREAD_MUTEX_INITIALIZER, .jobs = jobs, .n = n, .progress = progress };
+	uint64_t bytes = bytes_to_copy(jobs, n);
 	pthread_t helper;
-	bool helped = bytes_to_copy(jobs, n) >= WORTH_A_THREAD && !pthread_create(&helper, NULL, help, &c);
+	bool helped = bytes >= WORTH_A_THREAD && !pthread_create(&helper, NULL, help, &c);
+
+	progress_more(progress, bytes);
 
 	work(&c, true);
 	if (helped)

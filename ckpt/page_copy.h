@@ -17,12 +17,13 @@ struct page_job {
 	const struct run_list *list; /* in the order of the image; those that are copied already are passed over */
 	struct run_list *missed; /* of a task that runs: what was gone when its turn came is added. NULL: it stands
 				    still, and that is an error */
+	uint64_t *us; /* gets the time that all threads spent on it; NULL: nobody asks */
 };
 
 /*
- * Copies what is not copied yet to where it belongs in the image. Adds the bytes to *bytes as it goes, for who shows
- * progress. Returns 0, -EINTR or another -errno (logged).
+ * Copies what is not copied yet to where it belongs in the image, and shows the progress. Returns 0, -EINTR or another
+ * -errno (logged).
  */
-int pages_copy(const struct page_job *jobs, size_t n, uint64_t *bytes);
+int pages_copy(const struct page_job *jobs, size_t n, struct progress *progress);
 
 #endif

@@ -20,7 +20,7 @@
 #include "page_chain.h"
 #include "page_protocol.h"
 
-#define SEND_MAX (64ul << 20) /* bytes between two looks at signals */
+#define SEND_MAX (8ul << 20) /* bytes between two looks at signals */
 
 int page_xfer_begin(struct page_xfer *x, const struct opts *opts)
 {
@@ -76,6 +76,10 @@ static int send_pages(struct page_xfer *x, int fd, uint64_t offset, uint64_t len
 		if (n <= 0)
 			return log_errno(n ? errno : ENODATA, "can't send pages to the page server");
 		len -= n;
+		if (x->progress) {
+			progress_add(x->progress, n);
+			progress_look(x->progress);
+		}
 		int err = interrupted();
 		if (err)
 			return err;
@@ -111,6 +115,8 @@ static int send_map(struct page_xfer *x, const struct image_dir *dir, const stru
 	uint8_t has_parent;
 	int err = map->bytes && fd < 0 ? fd : net_send(x->sock, &open, sizeof(open), false);
 
+	if (x->progress)
+		progress_more(x->progress, map->bytes);
 	if (!err)
 		err = receive(x, &has_parent, sizeof(has_parent));
 	for (size_t i = 0; !err && i < map->n && !has_parent; i++) {
@@ -175,6 +181,8 @@ int page_xfer_finish(struct page_xfer *x, const struct image_dir *dir)
 
 	if (x->sock < 0)
 		return 0;
+	if (x->progress)
+		progress_phase(x->progress, "sending", 0);
 	int err = send_all(x, dir);
 	if (!err)
 		err = net_send(x->sock, &end, sizeof(end), false);

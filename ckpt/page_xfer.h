@@ -5,9 +5,11 @@
 #include "image.h"
 
 struct opts;
+struct progress;
 
 struct page_xfer {
 	int sock; /* -1: pages stay here */
+	struct progress *progress; /* NULL: nobody asks */
 };
 
 /* Connects, if the options ask for it: before anything is stopped. Returns 0 or -errno (logged). */

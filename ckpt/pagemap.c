@@ -317,6 +317,35 @@ void runs_drop_lazy(struct run_list *list)
 	list->n = kept;
 }
 
+void runs_count(const struct run_list *list, struct task_stats *stats)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		uint64_t pages = (list->r[i].end - list->r[i].start) / IMAGE_PAGE_SIZE;
+
+		stats->pages_scanned += pages;
+		*(list->r[i].parent ? &stats->pages_parent : &stats->pages_written) += pages;
+	}
+}
+
+uint64_t runs_overlap(const struct run_list *list, const struct run_list *other)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0, j = 0; i < list->n; i++) {
+		const struct run *r = &list->r[i];
+
+		while (j < other->n && other->r[j].end <= r->start)
+			j++;
+		for (size_t k = j; !r->copied && k < other->n && other->r[k].start < r->end; k++) {
+			uint64_t start = other->r[k].start > r->start ? other->r[k].start : r->start;
+			uint64_t end = other->r[k].end < r->end ? other->r[k].end : r->end;
+
+			bytes += end - start;
+		}
+	}
+	return bytes;
+}
+
 int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32_t pages_id,
 		  const struct run_list *list)
 {

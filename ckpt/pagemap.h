@@ -30,6 +30,10 @@ int runs_mark_from(struct run_list *list, uint64_t offset);
 void runs_refer(struct run_list *list, bool parent);
 /* How many bytes at the begin of their images are the same pages in both. */
 uint64_t runs_common(const struct run_list *a, const struct run_list *b);
+/* Counts the pages: all, those that the image holds, and those that a parent does. */
+void runs_count(const struct run_list *list, struct task_stats *stats);
+/* Bytes of the pages that both lists have, leaving out those of the first that are copied. */
+uint64_t runs_overlap(const struct run_list *list, const struct run_list *other);
 /* Bytes that the image holds, or of those only that are not copied yet. */
 uint64_t runs_bytes(const struct run_list *list, bool all);
 

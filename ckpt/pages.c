@@ -28,6 +28,7 @@ struct task_pages {
 	struct dump_task *t;
 	struct run_list list;
 	int out; /* pages-N.img, or -1 */
+	uint64_t us;
 };
 
 static int find_pages(struct dump_task *t, bool tracked, struct run_list *list)
@@ -84,28 +85,38 @@ static int unmark_vdso(const struct task_pages *p)
 	return 0;
 }
 
+/* Pages that were not looked at singly count as scanned, too. */
 static void count_pages(struct dump *d, const struct task_pages *p)
 {
-	d->stats.pages_written += runs_bytes(&p->list, true) / IMAGE_PAGE_SIZE;
+	struct task_stats stats = { .pid = p->t->pid, .us = p->us };
+	const struct draft *draft = precopy_draft(d, p->t);
+
+	runs_count(&p->list, &stats);
+	stats.pages_scanned = 0;
 	for (size_t i = 0; i < p->t->vmas.n; i++)
 		if (memory_is_private(&p->t->vmas.v[i]))
-			d->stats.pages_scanned += (p->t->vmas.v[i].end - p->t->vmas.v[i].start) / IMAGE_PAGE_SIZE;
+			stats.pages_scanned += (p->t->vmas.v[i].end - p->t->vmas.v[i].start) / IMAGE_PAGE_SIZE;
+	d->stats.pages_again += draft ? draft->again / IMAGE_PAGE_SIZE : 0;
+	dump_stats_add_task(&d->stats, &stats);
 }
 
 static int write_tasks(struct dump *d, struct task_pages *tasks, size_t n)
 {
 	struct page_job jobs[TASKS_AT_ONCE];
-	uint64_t bytes = 0;
 	int err = 0;
 
 	for (size_t i = 0; i < n && !err; i++) {
+		uint64_t begin = time_us();
+
 		err = begin_task(&tasks[i]);
-		jobs[i] = (struct page_job){ tasks[i].t->pid, tasks[i].t->parasite.mem, tasks[i].out, &tasks[i].list,
-					     NULL };
+		tasks[i].us = time_us() - begin;
+		jobs[i] = (struct page_job){
+			tasks[i].t->pid, tasks[i].t->parasite.mem, tasks[i].out, &tasks[i].list, NULL, &tasks[i].us
+		};
 	}
 	uint64_t start = time_us();
 	if (!err)
-		err = pages_copy(jobs, n, &bytes);
+		err = pages_copy(jobs, n, &d->progress);
 	d->stats.memwrite_time += time_us() - start;
 	for (size_t i = 0; i < n && !err; i++) {
 		err = unmark_vdso(&tasks[i]);
@@ -120,6 +131,7 @@ int pages_write(struct dump *d)
 	uint64_t start = time_us();
 	int err = 0;
 
+	progress_phase(&d->progress, "pages", 0);
 	for (size_t next = 0; next < d->n_tasks && !err;) {
 		size_t n = 0;
 

@@ -104,10 +104,10 @@ static int begin(struct dump *d)
 	for (size_t i = 0; i < d->n_tasks && !err && !d->n_blockers; i++)
 		if (d->tasks[i]->parasite.thread)
 			err = add_draft(d, d->tasks[i]);
-	uint64_t stopped = time_us() - d->freeze_start;
+	d->stats.tracking_pause = time_us() - d->freeze_start;
 	undo_to(&d->undo, mark);
 	blockers_free(d);
-	log_info("tracking %zu tasks; that stopped the tree for %lu us", d->precopy->n, stopped);
+	log_info("tracking %zu tasks; that stopped the tree for %lu us", d->precopy->n, d->stats.tracking_pause);
 	return err ? err : fault_point(FAULT_dump_tracked);
 }
 
@@ -153,6 +153,7 @@ static int look(struct draft *draft)
 		err = pages_find(&scan, &list);
 	if (!err)
 		err = runs_mark(&list, &written);
+	draft->again += runs_overlap(&written, &draft->layout);
 	if (!err)
 		err = place(draft, &list);
 	free(written.r);
@@ -162,10 +163,10 @@ static int look(struct draft *draft)
 }
 
 /* Copies what was written since the last round. Returns 0 with the bytes, or -errno (logged). */
-static int copy_round(struct precopy *p, uint64_t *bytes)
+static int copy_round(struct dump *d, uint64_t *bytes)
 {
+	struct precopy *p = d->precopy;
 	_cleanup_free_ struct page_job *jobs = calloc(p->n + 1, sizeof(*jobs));
-	uint64_t done = 0;
 	size_t n = 0;
 
 	*bytes = 0;
@@ -183,7 +184,7 @@ static int copy_round(struct precopy *p, uint64_t *bytes)
 		jobs[n++] = (struct page_job){ draft->tracker.pid, draft->tracker.mem, draft->out, &draft->layout,
 					       &draft->missed };
 	}
-	return pages_copy(jobs, n, &done);
+	return pages_copy(jobs, n, &d->progress);
 }
 
 /* Whether another round will leave less to copy: what is written meanwhile follows from how long it takes. */
@@ -206,11 +207,13 @@ static int copy(struct dump *d)
 	for (unsigned int round = 1;; round++) {
 		uint64_t start = time_us();
 
-		err = copy_round(d->precopy, &bytes);
+		progress_phase(&d->progress, "live copy", round);
+		err = copy_round(d, &bytes);
 		us = time_us() - start;
 		if (err)
 			return err;
 		log_info("live copy, round %u: %lu KiB in %lu us", round, bytes >> 10, us);
+		dump_stats_add_round(&d->stats, bytes, us);
 		if (!go_on(d->opts, round, bytes, us, before))
 			break;
 		before = us;
@@ -269,6 +272,8 @@ bool has_held_buffers(const struct dump *d)
 int draft_finish(const struct dump *d, struct draft *draft, struct run_list *list, int *out)
 {
 	bool held = has_held_buffers(d);
+
+	draft->again += runs_overlap(list, &draft->layout);
 	int err = place(draft, list);
 
 	if (!err && held)

@@ -17,6 +17,7 @@ struct draft {
 	bool used; /* the task was still there in the end */
 	struct run_list layout; /* the pages that it holds, in their order */
 	struct run_list missed; /* those that could not be read in the last round */
+	uint64_t again; /* bytes that the task wrote after they were copied */
 };
 
 /*

@@ -18,6 +18,8 @@
 #include "log.h"
 #include "time_us.h"
 
+#define PIECE (16ul << 20) /* bytes between two looks at the progress */
+
 /* A file of shared memory, whoever maps it or holds a descriptor of it. */
 struct segment {
 	uint64_t ino;
@@ -204,6 +206,21 @@ int copy_bytes(int from, int to, uint64_t start, uint64_t end)
 	return 0;
 }
 
+/* Piece by piece, to show the progress. */
+static int copy_run(struct dump *d, int from, int to, const struct run *r)
+{
+	int err = 0;
+
+	progress_more(&d->progress, r->end - r->start);
+	for (uint64_t at = r->start, end; at < r->end && !err; at = end) {
+		end = r->end - at < PIECE ? r->end : at + PIECE;
+		err = copy_bytes(from, to, at, end);
+		progress_add(&d->progress, end - at);
+		progress_look(&d->progress);
+	}
+	return err;
+}
+
 static int write_segment(struct dump *d, struct segment *s)
 {
 	struct run_list list = {};
@@ -221,7 +238,7 @@ static int write_segment(struct dump *d, struct segment *s)
 	if (err || out < 0)
 		return err ? err : out;
 	for (size_t i = 0; i < list.n && !err; i++) {
-		err = copy_bytes(s->fd, out, list.r[i].start, list.r[i].end);
+		err = copy_run(d, s->fd, out, &list.r[i]);
 		d->stats.shpages_written += (list.r[i].end - list.r[i].start) / IMAGE_PAGE_SIZE;
 	}
 	d->stats.shpages_scanned += st.st_size / IMAGE_PAGE_SIZE;
@@ -233,6 +250,7 @@ int shmem_write(struct dump *d)
 	uint64_t start = time_us();
 	int err = 0;
 
+	progress_phase(&d->progress, "shared memory", 0);
 	for (size_t i = 0; d->shmem && i < d->shmem->n && !err; i++)
 		err = write_segment(d, d->shmem->list[i]);
 	d->stats.memdump_time += time_us() - start;

@@ -9,16 +9,15 @@
 #include <stdio.h>
 
 #include "image.h"
+#include "json.h"
 
 /*
  * Writes nested objects and lists. In text, an object is its name and an indented block; an element of a list
  * has its number behind the name.
  */
 struct show_out {
-	FILE *file;
+	struct json to; /* its file and depth; the rest is for JSON */
 	bool json;
-	unsigned int depth;
-	bool follows; /* JSON: something stands before in this block */
 };
 
 #define NO_INDEX (-1l)

@@ -53,18 +53,6 @@ void read_entries(struct dir_info *info, enum image_kind kind, unsigned long id,
 		info->err = err;
 }
 
-const char *format_size(char *buf, size_t size, uint64_t bytes)
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-	double value = bytes;
-	int unit = 0;
-
-	for (; value >= 1024 && unit < 6; unit++)
-		value /= 1024;
-	snprintf(buf, size, value < 10 && unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
-	return buf;
-}
-
 /* Takes from the images of a task what the tree shows. */
 static void read_task(struct dir_info *info, struct dir_task *task)
 {
@@ -164,7 +152,7 @@ static void show_task(struct show_out *out, const struct dir_task *task, unsigne
 		return;
 	}
 	out_text(out, "  %*s%u ", (int)(depth < 40 ? depth : 40) * 2, "", t->pid);
-	out_quoted(out->file, task->comm);
+	out_quoted(out->to.file, task->comm);
 	out_text(out, " %s, group %u, session %u", state_word(task->state), t->pgid, t->sid);
 	if (task->state != 2)
 		out_text(out, ", %zu thread%s", t->n_threads, t->n_threads == 1 ? "" : "s");
@@ -227,6 +215,11 @@ static struct totals count_files(const struct dir_info *info)
 	return t;
 }
 
+static const char *packing_word(const struct dir_info *info)
+{
+	return enum_word(&page_compression__descriptor, info->inventory->page_compression) ?: "unknown";
+}
+
 static void show_head(struct show_out *out, const struct dir_info *info)
 {
 	struct totals t = count_files(info);
@@ -239,6 +232,8 @@ static void show_head(struct show_out *out, const struct dir_info *info)
 	if (out->json) {
 		out_string(out, "directory", info->dir.path);
 		out_value(out, "image_version", "%u", info->inventory->img_version);
+		if (info->inventory->has_page_compression)
+			out_string(out, "page_compression", packing_word(info));
 		out_string(out, "written", date);
 		if (info->inventory->has_dump_uptime)
 			out_value(out, "dump_uptime", "%" PRIu64, info->inventory->dump_uptime);
@@ -248,6 +243,8 @@ static void show_head(struct show_out *out, const struct dir_info *info)
 		return;
 	}
 	out_text(out, "%s: images of version %u, written %s", info->dir.path, info->inventory->img_version, date);
+	if (info->inventory->has_page_compression)
+		out_text(out, ", pages compressed (%s)", packing_word(info));
 	if (info->inventory->has_dump_uptime)
 		out_text(out, ", uptime %" PRIu64, info->inventory->dump_uptime);
 	out_text(out, "\n%" PRIu64 " files, %s, of which %s are pages\n", t.files,

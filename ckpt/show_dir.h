@@ -2,6 +2,7 @@
 #ifndef CKPT_SHOW_DIR_H
 #define CKPT_SHOW_DIR_H
 
+#include "format_size.h"
 #include "image.h"
 #include "image_messages.h"
 #include "show.h"
@@ -36,9 +37,6 @@ void read_entries(struct dir_info *info, enum image_kind kind, unsigned long id,
 void free_entries(struct entries *entries);
 
 #define _cleanup_entries_ __attribute__((cleanup(free_entries)))
-
-/* Writes bytes for people: "1.2 MiB". Returns buf. */
-const char *format_size(char *buf, size_t size, uint64_t bytes);
 
 /* Where pages stand that are not in the directory itself; nothing without parents. */
 void show_parents(struct show_out *out, struct dir_info *info);

@@ -128,7 +128,7 @@ static void show_file(struct show_out *out, const struct holders *h, const FileE
 		out_string(out, "name", name ?: "");
 	} else {
 		out_text(out, "  %-9s ", word);
-		out_quoted(out->file, name ?: "");
+		out_quoted(out->to.file, name ?: "");
 	}
 	show_holders(out, h, file->id);
 	if (out->json)

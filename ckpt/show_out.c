@@ -7,65 +7,44 @@
 /* What stands before each thing in a block. */
 static void begin(struct show_out *out, const char *name)
 {
-	if (out->json) {
-		if (out->follows)
-			fputc(',', out->file);
-		if (out->depth)
-			fprintf(out->file, "\n%*s", (int)out->depth * 2, "");
-		if (name)
-			fprintf(out->file, "\"%s\": ", name);
-	} else {
-		fprintf(out->file, "%*s", (int)out->depth * 2, "");
-	}
-	out->follows = true;
-}
-
-static void end(struct show_out *out, char c)
-{
-	out->depth--;
-	if (out->follows)
-		fprintf(out->file, "\n%*s", (int)out->depth * 2, "");
-	fputc(c, out->file);
-	if (!out->depth)
-		fputc('\n', out->file);
-	out->follows = true;
+	if (out->json)
+		json_name(&out->to, name);
+	else
+		fprintf(out->to.file, "%*s", (int)out->to.depth * 2, "");
 }
 
 void out_object(struct show_out *out, const char *name, long index)
 {
-	begin(out, index == NO_INDEX ? name : NULL);
-	if (out->json)
-		fputc('{', out->file);
-	else if (index == NO_INDEX)
-		fprintf(out->file, "%s:\n", name);
+	if (out->json) {
+		json_open(&out->to, index == NO_INDEX ? name : NULL, '{');
+		return;
+	}
+	begin(out, NULL);
+	if (index == NO_INDEX)
+		fprintf(out->to.file, "%s:\n", name);
 	else
-		fprintf(out->file, "%s[%ld]:\n", name, index);
-	out->depth++;
-	out->follows = false;
+		fprintf(out->to.file, "%s[%ld]:\n", name, index);
+	out->to.depth++;
 }
 
 void out_object_end(struct show_out *out)
 {
 	if (out->json)
-		end(out, '}');
+		json_close(&out->to, '}');
 	else
-		out->depth--;
+		out->to.depth--;
 }
 
 void out_list(struct show_out *out, const char *name)
 {
-	if (!out->json)
-		return;
-	begin(out, name);
-	fputc('[', out->file);
-	out->depth++;
-	out->follows = false;
+	if (out->json)
+		json_open(&out->to, name, '[');
 }
 
 void out_list_end(struct show_out *out)
 {
 	if (out->json)
-		end(out, ']');
+		json_close(&out->to, ']');
 }
 
 void out_value(struct show_out *out, const char *name, const char *fmt, ...)
@@ -74,41 +53,20 @@ void out_value(struct show_out *out, const char *name, const char *fmt, ...)
 
 	begin(out, name);
 	if (!out->json && name)
-		fprintf(out->file, "%s: ", name);
+		fprintf(out->to.file, "%s: ", name);
 	va_start(args, fmt);
-	vfprintf(out->file, fmt, args);
+	vfprintf(out->to.file, fmt, args);
 	va_end(args);
 	if (!out->json)
-		fputc('\n', out->file);
-}
-
-/* The length of the valid UTF-8 character at s, which is no control character; 0: none. */
-static size_t character(const unsigned char *s)
-{
-	static const unsigned int lowest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t len = *s < 0x80 ? 1 : (*s & 0xe0) == 0xc0 ? 2 : (*s & 0xf0) == 0xe0 ? 3 : (*s & 0xf8) == 0xf0 ? 4 : 0;
-	unsigned int code = len == 1 ? *s : *s & (0x7f >> len);
-
-	for (size_t i = 1; i < len; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (s[i] & 0x3f);
-	}
-	if (len > 1 && (code < lowest[len] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff) || code < 0xa0))
-		return 0;
-	return code < 0x20 || code == 0x7f ? 0 : len;
+		fputc('\n', out->to.file);
 }
 
 static bool is_utf8(const char *string)
 {
-	const unsigned char *s = (const unsigned char *)string;
-
-	while (*s) {
-		size_t len = character(s);
-
-		if (!len && *s >= 0x80)
+	for (size_t len; *string; string += len ?: 1) { /* control characters can be escaped */
+		len = utf8_character(string);
+		if (!len && *string < 0)
 			return false;
-		s += len ?: 1; /* control characters can be escaped */
 	}
 	return true;
 }
@@ -117,7 +75,7 @@ void out_quoted(FILE *file, const char *string)
 {
 	fputc('"', file);
 	for (const unsigned char *s = (const unsigned char *)string; *s;) {
-		size_t len = character(s);
+		size_t len = utf8_character((const char *)s);
 
 		if (*s == '"' || *s == '\\')
 			fputc('\\', file);
@@ -137,19 +95,19 @@ void out_string(struct show_out *out, const char *name, const char *string)
 	if (out->json && !is_utf8(string)) {
 		out_object(out, name, name ? NO_INDEX : 0);
 		begin(out, "hex");
-		fputc('"', out->file);
+		fputc('"', out->to.file);
 		for (const char *s = string; *s; s++)
-			fprintf(out->file, "%02x", (unsigned char)*s);
-		fputc('"', out->file);
+			fprintf(out->to.file, "%02x", (unsigned char)*s);
+		fputc('"', out->to.file);
 		out_object_end(out);
 		return;
 	}
 	begin(out, name);
 	if (!out->json && name)
-		fprintf(out->file, "%s: ", name);
-	out_quoted(out->file, string);
+		fprintf(out->to.file, "%s: ", name);
+	out_quoted(out->to.file, string);
 	if (!out->json)
-		fputc('\n', out->file);
+		fputc('\n', out->to.file);
 }
 
 void out_bytes(struct show_out *out, const char *name, const uint8_t *bytes, size_t len, size_t limit)
@@ -160,20 +118,20 @@ void out_bytes(struct show_out *out, const char *name, const uint8_t *bytes, siz
 		out_object(out, name, name ? NO_INDEX : 0);
 		out_value(out, "size", "%zu", len);
 		begin(out, "hex");
-		fputc('"', out->file);
+		fputc('"', out->to.file);
 		for (size_t i = 0; i < shown; i++)
-			fprintf(out->file, "%02x", bytes[i]);
-		fputc('"', out->file);
+			fprintf(out->to.file, "%02x", bytes[i]);
+		fputc('"', out->to.file);
 		if (shown < len)
 			out_value(out, "cut", "true");
 		out_object_end(out);
 		return;
 	}
 	begin(out, name);
-	fprintf(out->file, "%s: %zu bytes", name ?: "", len);
+	fprintf(out->to.file, "%s: %zu bytes", name ?: "", len);
 	for (size_t i = 0; i < shown; i++)
-		fprintf(out->file, "%s%02x", i ? " " : ": ", bytes[i]);
-	fputs(shown < len ? " ...\n" : "\n", out->file);
+		fprintf(out->to.file, "%s%02x", i ? " " : ": ", bytes[i]);
+	fputs(shown < len ? " ...\n" : "\n", out->to.file);
 }
 
 void out_text(struct show_out *out, const char *fmt, ...)
@@ -183,6 +141,6 @@ void out_text(struct show_out *out, const char *fmt, ...)
 	if (out->json)
 		return;
 	va_start(args, fmt);
-	vfprintf(out->file, fmt, args);
+	vfprintf(out->to.file, fmt, args);
 	va_end(args);
 }

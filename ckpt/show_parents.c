@@ -58,7 +58,7 @@ static void show_parent(struct show_out *out, const struct image_chain *chain, s
 		return;
 	}
 	out_text(out, "  %10s  in %s -> ", format_size(size, sizeof(size), bytes), image_chain_dir(chain, depth)->path);
-	out_quoted(out->file, link);
+	out_quoted(out->to.file, link);
 	out_text(out, "\n");
 }
 

@@ -11,6 +11,7 @@
 #include "inventory.pb-c.h"
 #include "log.h"
 #include "opts.h"
+#include "packed.h"
 #include "pstree.pb-c.h"
 #include "stats.pb-c.h"
 #include "timens.pb-c.h"
@@ -47,7 +48,9 @@ int inventory_write(struct dump *d)
 	TaskKobjIdsEntry ids;
 
 	fill_ids(&ids, 1);
-	e.img_version = IMAGE_VERSION;
+	e.img_version = d->opts->packing ? IMAGE_VERSION_PACKED : IMAGE_VERSION;
+	e.has_page_compression = d->opts->packing;
+	e.page_compression = d->opts->packing == PACK_LZ4 ? PAGE_COMPRESSION__LZ4 : PAGE_COMPRESSION__ZSTD;
 	e.has_fdinfo_per_id = e.fdinfo_per_id = true;
 	e.has_ns_per_id = e.ns_per_id = true;
 	e.root_ids = &ids;
@@ -258,6 +261,7 @@ int write_stats(struct dump *d)
 	s.memwrite_time = d->stats.memwrite_time;
 	s.pages_scanned = d->stats.pages_scanned;
 	s.pages_written = d->stats.pages_written;
+	s.pages_skipped_parent = d->stats.pages_parent;
 	s.has_shpages_scanned = s.has_shpages_written = s.has_shpages_skipped_parent = true;
 	s.shpages_scanned = d->stats.shpages_scanned;
 	s.shpages_written = d->stats.shpages_written;

@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "image_consts.h"
 #include "log.h"
+#include "packed.h"
 #include "page_chain.h"
 
 int dedup_mark(const struct image_dir *dir)
@@ -83,6 +84,11 @@ static int dedup_parent(const struct pagemap *own, int own_fd, const struct imag
 	if (err || !old.bytes) {
 		pagemap_free(&old);
 		return err == -ENOENT ? 0 : err;
+	}
+	if (packed_is(parent, old.pages_id)) {
+		log_warn("%s/%s: its pages are compressed, and stay as they are", parent->path, old.name);
+		pagemap_free(&old);
+		return 0;
 	}
 	_cleanup_close_ int fd = pagemap_open_pages(&old, parent, O_RDWR);
 	err = fd < 0 ? fd : 0;

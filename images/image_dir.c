@@ -22,6 +22,7 @@
 #define PARTIAL ".ckpt-partial"
 #define INVENTORY "inventory.img"
 #define OLD_INVENTORY "inventory.old" /* in PARTIAL while a commit runs */
+#define OLD_CHECKSUMS "checksums.old" /* likewise */
 
 static const char *partial_name(const struct image_dir *dir)
 {
@@ -33,6 +34,7 @@ int image_dir_open(struct image_dir *dir, const char *path)
 	dir->partial_fd = -1;
 	dir->path = NULL;
 	dir->partial = NULL;
+	dir->unpacked = 0;
 	dir->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir->fd < 0)
 		return log_errno(errno, "can't open the image directory %s", path);
@@ -46,6 +48,9 @@ void image_dir_close(struct image_dir *dir)
 	if (dir->fd >= 0)
 		close(dir->fd);
 	dir->fd = -1;
+	if (dir->unpacked > 0)
+		close(dir->unpacked);
+	dir->unpacked = 0;
 	free(take_ptr(dir->path));
 }
 
@@ -153,6 +158,28 @@ static void move_out(struct image_dir *dir, const char *name)
 		log_warn("can't take %s/%s back: %s", dir->path, name, strerror(errno));
 }
 
+/* The name of a page image in its other form, compressed or not; false: it is none. */
+static bool other_form(const char *name, char *other, size_t size)
+{
+	const char *number = strncmp(name, "pages-packed-", 13) ? name + 6 : name + 13;
+
+	if (strncmp(name, "pages-", 6) || *number < '0' || *number > '9')
+		return false;
+	snprintf(other, size, "pages-%s%s", number == name + 6 ? "packed-" : "", number);
+	return true;
+}
+
+/* Page images of the older set in the form that the new ones do not have would be taken for these. */
+static void move_other_forms(struct image_dir *dir, const struct names *names, int from, int to)
+{
+	char other[300];
+
+	for (size_t i = 0; i < names->count; i++)
+		if (other_form(names->name[i], other, sizeof(other)) && renameat(from, other, to, other) &&
+		    errno != ENOENT)
+			log_warn("can't move %s of %s: %s", other, dir->path, strerror(errno));
+}
+
 /* Moves all in, the inventory last, or none. */
 static int move_all_in(struct image_dir *dir, const struct names *names)
 {
@@ -188,7 +215,14 @@ static int commit(struct image_dir *dir, bool drop_old)
 	bool had_old = drop_old && !renameat(dir->fd, INVENTORY, dir->partial_fd, OLD_INVENTORY);
 	if (drop_old && !had_old && errno != ENOENT)
 		return log_errno(errno, "can't move the older %s/" INVENTORY " away", dir->path);
+	/* They are of the older set, and a new one may have none. */
+	bool had_sums = drop_old && !renameat(dir->fd, CHECKSUMS_NAME, dir->partial_fd, OLD_CHECKSUMS);
+	move_other_forms(dir, &names, dir->fd, dir->partial_fd);
 	err = move_all_in(dir, &names);
+	if (err)
+		move_other_forms(dir, &names, dir->partial_fd, dir->fd);
+	if (err && had_sums && renameat(dir->partial_fd, OLD_CHECKSUMS, dir->fd, CHECKSUMS_NAME))
+		log_warn("can't move the older %s/" CHECKSUMS_NAME " back: %s", dir->path, strerror(errno));
 	if (err && had_old && renameat(dir->partial_fd, OLD_INVENTORY, dir->fd, INVENTORY))
 		log_warn("can't move the older %s/" INVENTORY " back: %s", dir->path, strerror(errno));
 	if (!err)

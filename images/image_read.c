@@ -16,6 +16,7 @@
 #include "image.h"
 #include "image_messages.h"
 #include "log.h"
+#include "packed.h"
 
 /* Larger metadata is an attack or an accident: 1,000,000 areas take 64 MiB. */
 #define IMAGE_MAX (1ul << 30)
@@ -382,6 +383,8 @@ int image_open_raw(const struct image_dir *dir, enum image_kind kind, unsigned l
 
 	image_name(name, sizeof(name), kind, id);
 	int fd = openat(dir->fd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT && kind == IMG_PAGES)
+		return packed_open(dir, id);
 	if (fd >= 0 || errno == ENOENT)
 		return fd >= 0 ? fd : -ENOENT;
 	return log_errno(errno, "can't open %s/%s", dir->path, name);

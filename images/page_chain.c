@@ -15,6 +15,7 @@
 #include "image_consts.h"
 #include "image_messages.h"
 #include "log.h"
+#include "packed.h"
 
 #define SPACE_END (1ul << 47)
 #define DEPTH_MAX 4096 /* a chain takes a descriptor for each directory */
@@ -192,6 +193,15 @@ const struct pagemap_range *pagemap_find(const struct pagemap *map, size_t *next
 	return *next < map->n ? &map->ranges[*next] : NULL;
 }
 
+static int check_size(const struct pagemap *map, const struct image_dir *dir, uint64_t size)
+{
+	if (size >= map->bytes)
+		return 0;
+	log_err("%s/pages-%u.img is %llu bytes long, but %s says that it holds %llu: the images are incomplete",
+		dir->path, map->pages_id, (unsigned long long)size, map->name, (unsigned long long)map->bytes);
+	return -EBADMSG;
+}
+
 int pagemap_open_pages(const struct pagemap *map, const struct image_dir *dir, int flags)
 {
 	struct stat st;
@@ -199,18 +209,19 @@ int pagemap_open_pages(const struct pagemap *map, const struct image_dir *dir, i
 
 	image_name(name, sizeof(name), IMG_PAGES, map->pages_id);
 	_cleanup_close_ int fd = openat(dir->fd, name, flags | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT && packed_is(dir, map->pages_id)) {
+		fd = packed_open(dir, map->pages_id);
+		if (fd < 0)
+			return fd;
+	}
 	if (fd < 0 && errno == ENOENT) {
 		log_err("%s/%s, which %s refers to, is missing: the images are incomplete", dir->path, name, map->name);
 		return -EBADMSG;
 	}
 	if (fd < 0 || fstat(fd, &st))
 		return log_errno(errno, "can't open %s/%s", dir->path, name);
-	if ((uint64_t)st.st_size < map->bytes) {
-		log_err("%s/%s is %lld bytes long, but %s says that it holds %llu: the images are incomplete",
-			dir->path, name, (long long)st.st_size, map->name, (unsigned long long)map->bytes);
-		return -EBADMSG;
-	}
-	return take_fd(&fd);
+	int err = check_size(map, dir, st.st_size);
+	return err ? err : take_fd(&fd);
 }
 
 /* The page map of one directory of the chain, read when it is needed. */
@@ -242,6 +253,12 @@ static int load_level(struct walk *w, size_t depth)
 	level->loaded = true;
 	if (!level->map.bytes)
 		return 0;
+	if (packed_is(dir, level->map.pages_id)) { /* not decompressed for this */
+		uint64_t bytes;
+
+		err = packed_size(dir, level->map.pages_id, &bytes);
+		return err ? err : check_size(&level->map, dir, bytes);
+	}
 	_cleanup_close_ int fd = pagemap_open_pages(&level->map, dir, O_RDONLY);
 	return fd < 0 ? fd : 0;
 }

@@ -9,6 +9,7 @@ int cmd_pre_dump(const struct opts *opts);
 int cmd_restore(const struct opts *opts);
 int cmd_explain(const struct opts *opts);
 int cmd_show(const struct opts *opts);
+int cmd_verify(const struct opts *opts);
 int cmd_check(const struct opts *opts);
 int cmd_cpuinfo(const struct opts *opts);
 int cmd_dedup(const struct opts *opts);

@@ -16,11 +16,13 @@
 #include "arena.h"
 #include "core.pb-c.h"
 #include "cpuinfo.h"
+#include "dump_stats.h"
 #include "fdinfo.pb-c.h"
 #include "image.h"
 #include "image_consts.h"
 #include "inject.h"
 #include "proc.h"
+#include "progress.h"
 #include "regs.h"
 #include "remote.h"
 #include "undo.h"
@@ -147,12 +149,6 @@ struct blocker {
 	char *remedy;
 };
 
-/* Microseconds, counts: what stats-dump tells. */
-struct dump_stats {
-	uint64_t freezing_time, frozen_time, memdump_time, memwrite_time; /* us */
-	uint64_t pages_scanned, pages_written, shpages_scanned, shpages_written;
-};
-
 #define NAMESPACES 8
 #define NAMESPACE_LINK 32 /* bytes of "time:[4026531834]" and such */
 
@@ -186,6 +182,7 @@ struct dump {
 	struct gadget_cache gadget_cache;
 	struct undo undo;
 	struct dump_stats stats;
+	struct progress progress;
 	struct cpuinfo cpu; /* asked before the tree stands: that takes long on virtual machines */
 	long online_cpus; /* of the machine; 0: not asked yet */
 	uint64_t freeze_start; /* CLOCK_MONOTONIC, us */
@@ -288,9 +285,10 @@ extern const struct dump_part *const dump_parts[]; /* ended by NULL */
 void dump_begin(void);
 void dump_say_why(const struct dump *d, int err);
 void dump_free(struct dump *d);
+/* --compress, --checksum, once all is written: a tree that stays runs on from here. Returns 0 or -errno (logged). */
+int dump_seal(struct dump *d);
 /* --auto-dedup, once the images are complete. Returns 0 or -errno (logged). */
 int dump_dedup(const struct dump *d);
-void dump_show_stats(const struct dump *d);
 
 /* Adds a blocker; fmt says where ("fd %d"). Returns 0 or -ENOMEM (logged). */
 int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt,

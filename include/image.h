@@ -44,13 +44,16 @@ extern const struct image_info image_info[IMG_KINDS];
 #define IMAGE_SERVICE_MAGIC 0x55105940u
 #define IMAGE_PAGE_SIZE 4096ul
 #define DEDUP_MARK ".ckpt-deduplicated" /* in a directory whose pages were cut out in part (dedup.h) */
+#define CHECKSUMS_NAME "checksums.img"
 #define IMAGE_VERSION 2 /* inventory_entry.img_version */
+#define IMAGE_VERSION_PACKED 1002 /* the same with compressed page images: what knows none shall refuse it */
 
 struct image_dir {
 	int fd; /* the directory */
 	int partial_fd; /* its ".ckpt-partial" while a dump writes, else -1 */
 	char *path; /* for messages */
 	const char *partial; /* its name; NULL: ".ckpt-partial" */
+	int unpacked; /* directory of page images that were compressed (packed.h); 0: none */
 };
 
 /* Opens the directory. Returns 0 or -errno (logged). */

@@ -36,6 +36,9 @@ void log_forget_error(void);
 /* While muted, nothing is written nor remembered. */
 void log_mute(bool muted);
 
+/* Whether a line without an end stands on stderr, which the next message there takes the place of. */
+void log_clears_line(bool clears);
+
 /* The descriptor that messages go to; for processes that must keep it open. */
 int log_fd(void);
 /* Sends messages to another descriptor, which must stay open: for processes that give away theirs. */

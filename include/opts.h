@@ -26,7 +26,15 @@ enum action {
 	ACTION_DEDUP,
 	ACTION_PAGE_SERVER,
 	ACTION_LAZY_PAGES,
+	ACTION_VERIFY,
 	ACTION_LATER, /* an action of CRIU that is not supported yet: always an error */
+};
+
+enum progress_mode {
+	PROGRESS_AUTO, /* when stderr is a terminal */
+	PROGRESS_TEXT,
+	PROGRESS_JSON,
+	PROGRESS_OFF,
 };
 
 #define IRMAP_PATHS 16
@@ -68,7 +76,12 @@ struct opts {
 	bool no_precopy; /* copy no memory while the tree runs */
 	unsigned int max_frozen; /* ms: the live copy goes on until copying the rest takes no longer; 0: not given */
 	unsigned int precopy_rounds; /* at most; 0: as many as are worth it, and only for trees that are large enough */
+	unsigned int packing; /* dump: enum packing of packed.h */
+	bool checksum; /* dump: write checksums */
+	bool no_checksum; /* restore: do not look at them */
 	bool display_stats;
+	enum progress_mode progress;
+	const char *stats_json; /* in work_dir unless absolute; NULL: none */
 	bool page_server; /* dump: pages go to one; lazy-pages: they come from one */
 	bool lazy_pages; /* memory comes when it is needed */
 	const char *address; /* of a page server, in numbers; NULL: any, or this machine */

@@ -15,6 +15,13 @@ struct opts;
  */
 int restore_tree(const struct opts *opts, pid_t *root);
 
+/*
+ * Reads the set of images that opts->action == ACTION_VERIFY is about, as a restore does before it makes anything, but
+ * for what depends on this machine: files, numbers of processes, the CPU, privileges. Returns 0 or -errno (all that is
+ * wrong is logged).
+ */
+int restore_verify(const struct opts *opts);
+
 /* A task as far as forking it goes. */
 struct restore_shape {
 	pid_t pid, pgid, sid;

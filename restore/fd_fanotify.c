@@ -65,7 +65,7 @@ static int fanotify_resolve(struct plan *plan, struct plan_file *file)
 	const FanotifyFileEntry *e = file->entry->ffy;
 	char path[PATH_MAX];
 
-	for (size_t i = 0; i < e->n_mark; i++) {
+	for (size_t i = 0; i < e->n_mark && !plan->offline; i++) {
 		_cleanup_close_ int fd = -1;
 		const FanotifyMarkEntry *m = e->mark[i];
 		int err = find_path(plan, m, path, &fd);

@@ -53,7 +53,7 @@ static int fifo_resolve(struct plan *plan, struct plan_file *file)
 		return 0;
 	plan_check_file(plan, reg);
 	if (reg->ghost ? !S_ISFIFO(reg->ghost->ghost->entry->mode) : !stat(e->name, &st) && !S_ISFIFO(st.st_mode))
-		plan_refuse(plan, "%s is no FIFO any more: put it back", e->name);
+		plan_refuse_here(plan, "%s is no FIFO any more: put it back", e->name);
 	return 0;
 }
 

@@ -109,6 +109,8 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 	file->checked = true;
 	if (file->dead || proc_task(plan, e->name)) /* it does not exist yet */
 		return;
+	if (plan->offline)
+		return;
 	if (e->has_ext && e->ext) {
 		plan_refuse(plan, "file 0x%x comes from outside: give one by --inherit-fd 'fd[N]:%s'", file->id,
 			    e->name);

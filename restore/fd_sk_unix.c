@@ -86,8 +86,9 @@ static int unix_read(struct plan *plan, struct plan_file *file)
 			    "restore with CRIU",
 			    file->id);
 	else if (u->external && e->name.len && !plan->opts->ext_unix_any && !plan->opts->ext_unix)
-		plan_refuse(plan, "files.img: UNIX socket 0x%x is outside the images: --ext-unix-sk connects to it",
-			    file->id);
+		plan_refuse_here(plan,
+				 "files.img: UNIX socket 0x%x is outside the images: --ext-unix-sk connects to it",
+				 file->id);
 	sk_opts_check(plan, file, e->opts);
 	char key[32];
 	snprintf(key, sizeof(key), "socket:[%u]", e->ino);

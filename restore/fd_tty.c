@@ -148,8 +148,8 @@ static int read_external(struct plan *plan, struct plan_file *file)
 	s->terminal = &s->from_outside;
 	s->from_outside = (struct terminal){ .outside = true, .slave_fd = -1, .inherited = -1, .slave = s->info };
 	if (!given || !isatty(given->fd)) {
-		plan_refuse(plan, "terminal 0x%x comes from outside: give one by --inherit-fd 'fd[N]:%s'%s", file->id,
-			    key, given ? "; that descriptor is none" : "");
+		plan_refuse_here(plan, "terminal 0x%x comes from outside: give one by --inherit-fd 'fd[N]:%s'%s",
+				 file->id, key, given ? "; that descriptor is none" : "");
 		return 0;
 	}
 	s->from_outside.inherited = outside_add(plan, given->fd);
@@ -176,8 +176,8 @@ static int read_device(struct plan *plan, struct plan_file *file)
 	}
 	s->path = reg->entry->reg->name;
 	if (stat(s->path, &st) || !S_ISCHR(st.st_mode) || st.st_rdev != s->info->rdev)
-		plan_refuse(plan, "terminal 0x%x: %s is not the device %u:%u here", file->id, s->path,
-			    major(s->info->rdev), minor(s->info->rdev));
+		plan_refuse_here(plan, "terminal 0x%x: %s is not the device %u:%u here", file->id, s->path,
+				 major(s->info->rdev), minor(s->info->rdev));
 	return 0;
 }
 
@@ -253,12 +253,12 @@ static void resolve_outside(struct plan *plan, const struct terminal *t, const s
 		plan_refuse(plan, "terminal 0x%x belongs to session %u of the tree, but its master is not there",
 			    file->id, sid);
 	else if (!plan->opts->shell_job)
-		plan_refuse(plan,
-			    "terminal 0x%x is not part of the tree: to use the terminal of ckpt restore instead, "
-			    "give --shell-job",
-			    file->id);
+		plan_refuse_here(plan,
+				 "terminal 0x%x is not part of the tree: to use the terminal of ckpt restore instead, "
+				 "give --shell-job",
+				 file->id);
 	else if (plan->tty_fd < 0)
-		plan_refuse(plan, "--shell-job needs a terminal, but none of stdin, stdout and stderr is one");
+		plan_refuse_here(plan, "--shell-job needs a terminal, but none of stdin, stdout and stderr is one");
 }
 
 static void resolve_session(struct plan *plan, struct terminal *t)
@@ -311,7 +311,7 @@ static int tty_resolve(struct plan *plan, struct plan_file *file)
 	t->first = file;
 	if (t->master) {
 		resolve_session(plan, t);
-		if (is_taken(t->index))
+		if (!plan->offline && is_taken(t->index))
 			plan_refuse(plan, "the terminal /dev/pts/%u of the tree is somebody else's here: close that",
 				    t->index);
 	}

@@ -8,6 +8,7 @@
 #include "cleanup.h"
 #include "dedup.h"
 #include "log.h"
+#include "packed.h"
 
 int page_file_open(const struct plan *plan, const struct plan_page_file *file)
 {
@@ -61,6 +62,10 @@ static int punch_pages(const struct plan *plan, const struct plan_pages *pages)
 		const struct image_dir *dir = image_chain_dir(&plan->chain, pages->files[f].depth);
 		char name[64];
 
+		if (packed_is(dir, pages->files[f].id)) {
+			log_warn("%s: its pages are compressed, and stay as they are", dir->path);
+			continue;
+		}
 		image_name(name, sizeof(name), IMG_PAGES, pages->files[f].id);
 		_cleanup_close_ int fd = openat(dir->fd, name, O_RDWR | O_CLOEXEC);
 		if (fd < 0)

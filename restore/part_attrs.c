@@ -58,10 +58,10 @@ static void check_oom(struct plan *plan, const struct plan_task *task)
 		return;
 	int err = write_proc_number(path, task->core->oom_score_adj);
 	if (err)
-		plan_refuse(plan,
-			    "task %d had the OOM adjustment %d, lower than ours (%ld): %s; run ckpt restore with "
-			    "CAP_SYS_RESOURCE",
-			    task->pid, task->core->oom_score_adj, mine, strerror(-err));
+		plan_refuse_here(plan,
+				 "task %d had the OOM adjustment %d, lower than ours (%ld): %s; run ckpt restore with "
+				 "CAP_SYS_RESOURCE",
+				 task->pid, task->core->oom_score_adj, mine, strerror(-err));
 	else
 		write_proc_number(path, mine);
 }
@@ -90,7 +90,7 @@ static int check_own(struct plan *plan, const struct plan_task *task)
 		return 0;
 	const struct privileges *mine = privileges_get(plan);
 	if (mine && !privileges_has(mine, CAP_SYS_RESOURCE))
-		plan_refuse(plan, "task %d was an I/O flusher: run ckpt restore with CAP_SYS_RESOURCE", task->pid);
+		plan_refuse_here(plan, "task %d was an I/O flusher: run ckpt restore with CAP_SYS_RESOURCE", task->pid);
 	return mine ? 0 : -ENOMEM;
 }
 

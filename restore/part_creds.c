@@ -26,10 +26,10 @@ static void check_set(struct plan *plan, pid_t tid, const char *name, size_t n, 
 		uint32_t missing = set[i] & ~(i < 2 ? have[i] : 0);
 
 		if (missing)
-			plan_refuse(plan,
-				    "thread %d had %s capabilities that ckpt restore lacks (word %zu, bits 0x%x): "
-				    "run it with these capabilities",
-				    tid, name, i, missing);
+			plan_refuse_here(plan,
+					 "thread %d had %s capabilities that ckpt restore lacks (word %zu, bits 0x%x): "
+					 "run it with these capabilities",
+					 tid, name, i, missing);
 	}
 }
 
@@ -57,9 +57,9 @@ static int creds_read(struct plan *plan, struct plan_task *task)
 		if (e->n_groups > GROUPS_MAX)
 			plan_refuse(plan, "core-%d.img: %zu supplementary groups", tid, e->n_groups);
 		if (mine->no_new_privs && !e->no_new_privs)
-			plan_refuse(plan,
-				    "ckpt restore runs with no_new_privs, which thread %d had not: run it without",
-				    tid);
+			plan_refuse_here(plan,
+					 "ckpt restore runs with no_new_privs, which thread %d had not: run it without",
+					 tid);
 		if (e->lsm_profile || e->lsm_sockcreate || e->has_apparmor_data)
 			log_info("thread %d: its security label %s is not restored", tid,
 				 e->lsm_profile ? e->lsm_profile : "");

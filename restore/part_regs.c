@@ -124,10 +124,10 @@ static int read_thread(struct plan *plan, const struct plan_task *task, struct p
 	if (!err)
 		return keep_regs(plan, thread, &regs, tls, xstate, len);
 	if (err == -ENOTSUP)
-		plan_refuse(plan,
-			    "thread %d uses processor state that this CPU lacks (XCR0 bits 0x%llx): "
-			    "restore on a CPU with these features",
-			    thread->tid, (unsigned long long)lacking);
+		plan_refuse_here(plan,
+				 "thread %d uses processor state that this CPU lacks (XCR0 bits 0x%llx): "
+				 "restore on a CPU with these features",
+				 thread->tid, (unsigned long long)lacking);
 	else
 		plan_refuse(plan, "core-%d.img: malformed extended registers", thread->tid);
 	return 0;

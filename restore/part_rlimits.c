@@ -25,8 +25,8 @@ static int rlimits_read(struct plan *plan, struct plan_task *task)
 	if (!e)
 		return 0;
 	if (e->n_rlimits > RLIM_NLIMITS) {
-		plan_refuse(plan, "core-%d.img: %zu resource limits, this kernel knows %d", task->pid, e->n_rlimits,
-			    RLIM_NLIMITS);
+		plan_refuse_here(plan, "core-%d.img: %zu resource limits, this kernel knows %d", task->pid,
+				 e->n_rlimits, RLIM_NLIMITS);
 		return 0;
 	}
 	for (size_t i = 0; i < e->n_rlimits; i++) {
@@ -34,7 +34,7 @@ static int rlimits_read(struct plan *plan, struct plan_task *task)
 			plan_refuse(plan, "core-%d.img: %s: the soft limit is above the hard limit", task->pid,
 				    names[i]);
 		else if (e->rlimits[i]->max > mine->limits[i].rlim_max && !privileges_has(mine, CAP_SYS_RESOURCE))
-			plan_refuse(
+			plan_refuse_here(
 				plan,
 				"task %d had %s %llu, but here the hard limit is %llu and only CAP_SYS_RESOURCE can "
 				"raise it: raise it before ckpt restore",

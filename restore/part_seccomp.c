@@ -142,10 +142,11 @@ static int seccomp_read(struct plan *plan, struct plan_task *task)
 	if (!mine)
 		return -EIO;
 	if (!privileges_has(mine, CAP_SYS_ADMIN) || prctl(PR_GET_SECCOMP, 0, 0, 0, 0))
-		plan_refuse(plan,
-			    "task %d was under seccomp: run ckpt restore with CAP_SYS_ADMIN, and not under seccomp "
-			    "itself",
-			    task->pid);
+		plan_refuse_here(
+			plan,
+			"task %d was under seccomp: run ckpt restore with CAP_SYS_ADMIN, and not under seccomp "
+			"itself",
+			task->pid);
 	return 0;
 }
 

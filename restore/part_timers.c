@@ -78,9 +78,9 @@ static void check_posix(struct plan *plan, const struct plan_task *task, const P
 	if (e->it_id > INT32_MAX)
 		plan_refuse(plan, "core-%d.img: POSIX timer with the id %u", pid, e->it_id);
 	else if (e->it_id > MAX_COUNTED_ID && prctl(PR_TIMER_CREATE_RESTORE_IDS_, RESTORE_IDS_GET, 0, 0, 0) < 0)
-		plan_refuse(plan,
-			    "task %d has a POSIX timer with the id %u, which this kernel cannot give: Linux 6.16 can",
-			    pid, e->it_id);
+		plan_refuse_here(
+			plan, "task %d has a POSIX timer with the id %u, which this kernel cannot give: Linux 6.16 can",
+			pid, e->it_id);
 	if (!is_clock(plan, task, e->clock_id))
 		plan_refuse(plan, "core-%d.img: POSIX timer %u of a clock that is not known here: %d", pid, e->it_id,
 			    (int)e->clock_id);

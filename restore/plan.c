@@ -12,11 +12,13 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "checksums.h"
 #include "cleanup.h"
 #include "dedup.h"
 #include "locks.h"
 #include "log.h"
 #include "opts.h"
+#include "packed.h"
 #include "sysv_shm.h"
 
 void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...)
@@ -197,9 +199,9 @@ static int read_inventory(struct plan *plan)
 			    "%s has lost pages (by ckpt dedup, or --auto-dedup of a dump or restore): only images that "
 			    "build on it can be restored",
 			    plan->images.path);
-	if (inv->img_version != 1 && inv->img_version != IMAGE_VERSION) {
-		log_err("the images in %s have version %u: this program reads versions 1 and %d", plan->images.path,
-			inv->img_version, IMAGE_VERSION);
+	if (inv->img_version != 1 && inv->img_version != IMAGE_VERSION && inv->img_version != IMAGE_VERSION_PACKED) {
+		log_err("the images in %s have version %u: this program reads versions 1, %d and %d", plan->images.path,
+			inv->img_version, IMAGE_VERSION, IMAGE_VERSION_PACKED);
 		return -ENOTSUP;
 	}
 	if (!inv->root_ids || !inv->has_fdinfo_per_id || !inv->fdinfo_per_id)
@@ -300,16 +302,62 @@ static int read_images(struct plan *plan)
 	return err;
 }
 
+/*
+ * Before anything else, and all of it: what is damaged is said in these words, and nothing is made from half of a set.
+ * Reading the pages brings them into memory, where the tasks find them.
+ */
+static int check_checksums(struct plan *plan)
+{
+	struct checksum_work work = { .progress = &plan->progress };
+	int err = 0, got = 0;
+
+	if (plan->opts->no_checksum || plan->offline) /* verify has looked at them itself */
+		return 0;
+	progress_phase(&plan->progress, "checksums", 0);
+	for (size_t i = 0; i <= plan->chain.n_parents; i++) {
+		work.pages_only = i;
+		got = checksums_verify(image_chain_dir(&plan->chain, i), &work);
+		err = err ? err : got < 0 ? got : 0;
+		if (got > 0)
+			log_info("%s has its checksums", image_chain_dir(&plan->chain, i)->path);
+	}
+	if (err == -EBADMSG)
+		log_print(LOG_MSG, LOG_WHERE,
+			  "the images are not what the dump wrote: copy them again. Nothing was restored "
+			  "(--no-checksum does not look)");
+	return err;
+}
+
+/* Page images that are compressed: all tasks find them in memory. */
+static int unpack_pages(struct plan *plan)
+{
+	const struct pack_work work = { .progress = &plan->progress };
+	int err = 0;
+
+	if (plan->offline)
+		return 0;
+	progress_phase(&plan->progress, "decompressing", 0);
+	for (size_t i = 0; i <= plan->chain.n_parents && !err; i++)
+		err = packed_unpack(i ? &plan->chain.parents[i - 1] : &plan->images, &work);
+	return err;
+}
+
 int plan_open(struct plan *plan, const struct opts *opts)
 {
 	*plan = (struct plan){
 		.opts = opts, .tty_fd = -1, .lazy_sock = -1, .guard_fd = -1, .images = { -1, -1, NULL }
 	};
 	plan->fixed.shared = true;
+	plan->offline = opts->action == ACTION_VERIFY;
+	progress_begin(&plan->progress, opts);
 
 	int err = image_dir_open(&plan->images, opts->images_dir);
 	if (!err)
 		err = image_chain_open(&plan->chain, &plan->images);
+	if (!err)
+		err = check_checksums(plan);
+	if (!err)
+		err = unpack_pages(plan);
 	if (!err)
 		err = read_images(plan);
 	if (!err)
@@ -319,13 +367,13 @@ int plan_open(struct plan *plan, const struct opts *opts)
 	if (!err)
 		err = plan_choose_numbers(plan);
 	/* Last: it may have to wait for a pid to become free, which is in vain when there are other problems. */
-	if (!err)
+	if (!err && !plan->offline)
 		err = plan_check_pids(plan);
 	if (err)
 		return err;
 	if (plan->problems) {
-		log_print(LOG_MSG, LOG_WHERE, "%u problem%s found, nothing was restored", plan->problems,
-			  plan->problems > 1 ? "s" : "");
+		log_print(LOG_MSG, LOG_WHERE, "%u problem%s found%s", plan->problems, plan->problems > 1 ? "s" : "",
+			  plan->offline ? "" : ", nothing was restored");
 		return -ENOTSUP;
 	}
 	return 0;

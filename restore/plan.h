@@ -21,6 +21,7 @@
 #include "inherited.h"
 #include "log.h"
 #include "page_chain.h"
+#include "progress.h"
 #include "regs.h"
 #include "restorer_abi.h"
 #include "vdso.h"
@@ -263,6 +264,7 @@ struct plan {
 	struct image_chain chain; /* that directory and its parents */
 	struct arena arena;
 	struct arena fixed; /* what is not written any more once there are tasks: they share it */
+	bool offline; /* ckpt verify: nothing shall be restored */
 	unsigned int problems;
 	void (*say)(void *arg, const char *reason); /* gets them instead of the log; NULL: nobody */
 	void *say_arg;
@@ -314,6 +316,7 @@ struct plan {
 	size_t n_inherited;
 	int tty_fd; /* our terminal, for a shell job; -1 */
 
+	struct progress progress;
 	struct restorer_shared *shared; /* once processes exist */
 	size_t shared_size;
 	pid_t coordinator;
@@ -329,6 +332,12 @@ void plan_close(struct plan *plan);
 
 /* Says why the images cannot be restored, and what to do about it. The plan fails when all is read. */
 #define plan_refuse(plan, ...) plan_refuse_at(plan, LOG_WHERE, __VA_ARGS__)
+/* The same for what is wrong with this machine, or how ckpt was called: ckpt verify does not care. */
+#define plan_refuse_here(plan, ...)                                                                                    \
+	do {                                                                                                           \
+		if (!(plan)->offline)                                                                                  \
+			plan_refuse_at(plan, LOG_WHERE, __VA_ARGS__);                                                  \
+	} while (0)
 void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Zeroed memory that lives as long as the plan. NULL: out of memory. */
 void *plan_alloc(struct plan *plan, size_t size);

@@ -22,13 +22,13 @@ int plan_check_cpu(struct plan *plan)
 	const CpuinfoEntry *image = NULL;
 	struct cpuinfo own;
 
-	if (!caps)
+	if (!caps || plan->offline)
 		return 0;
 	int err = plan_read_one(plan, IMG_CPUINFO, 0, &image);
 	if (err == -ENOENT && !plan->opts->cpu_cap_given)
 		return 0;
 	if (err == -ENOENT) {
-		plan_refuse(plan, "there is no cpuinfo.img for --cpu-cap: restore without it");
+		plan_refuse_here(plan, "there is no cpuinfo.img for --cpu-cap: restore without it");
 		return 0;
 	}
 	if (err)

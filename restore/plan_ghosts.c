@@ -146,10 +146,11 @@ static struct plan_ghost *add_linked(struct plan *plan, uint32_t id)
 	struct stat st;
 
 	if (!path || lstat(path, &st) || !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode))) {
-		plan_refuse(plan,
-			    "remap-fpath.img: %s, the name that the dump gave a deleted file, is missing: a restore "
-			    "removes it, so that such images can be restored once",
-			    path ? path : "?");
+		plan_refuse_here(
+			plan,
+			"remap-fpath.img: %s, the name that the dump gave a deleted file, is missing: a restore "
+			"removes it, so that such images can be restored once",
+			path ? path : "?");
 		return NULL;
 	}
 	for (struct plan_ghost *g = plan->ghosts; g; g = g->next)
@@ -185,10 +186,10 @@ static void check_place(struct plan *plan, const char *path)
 	while (*dir && stat(dir, &st) && errno == ENOENT);
 	const char *place = *dir ? dir : "/";
 	if (stat(place, &st) || !S_ISDIR(st.st_mode))
-		plan_refuse(plan, "the deleted file %s can't be made again: %s is no directory", path, place);
+		plan_refuse_here(plan, "the deleted file %s can't be made again: %s is no directory", path, place);
 	else if (access(place, W_OK | X_OK))
-		plan_refuse(plan, "the deleted file %s can't be made again: %s can't be written (%s)", path, place,
-			    strerror(errno));
+		plan_refuse_here(plan, "the deleted file %s can't be made again: %s can't be written (%s)", path, place,
+				 strerror(errno));
 }
 
 static int add_name(struct plan *plan, struct plan_ghost *g, struct plan_file *file)

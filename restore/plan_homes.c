@@ -108,7 +108,7 @@ static int find_gap(const struct plan_number *list, size_t n, int count, int max
 /* How many temporary numbers are needed, beside spare ones. */
 static size_t count_temporary(const struct plan *plan)
 {
-	size_t n = plan->n_extra_fds + plan->chain.n_parents + plan->n_segments + 2 * plan->n_ghost_names +
+	size_t n = plan->n_extra_fds + 2 * plan->chain.n_parents + plan->n_segments + 2 * plan->n_ghost_names +
 		   late_count_fds(plan);
 
 	for (size_t i = 0; i < plan->n_files; i++) {
@@ -133,8 +133,9 @@ int plan_choose_numbers(struct plan *plan)
 	size_t needed = count_temporary(plan);
 	int count = needed < INT_MAX / 2 ? needed + SPARE_FDS : INT_MAX / 2;
 	if (n && list[n - 1].fd >= max)
-		plan_refuse(plan, "descriptor %d is above the hard limit of open files (%d): raise it with ulimit -Hn",
-			    list[n - 1].fd, max);
+		plan_refuse_here(plan,
+				 "descriptor %d is above the hard limit of open files (%d): raise it with ulimit -Hn",
+				 list[n - 1].fd, max);
 	plan->fd_low = find_gap(list, n, count, max);
 	if (plan->fd_low < 0) {
 		count -= SPARE_FDS - SPARE_TIGHT;
@@ -142,9 +143,9 @@ int plan_choose_numbers(struct plan *plan)
 	}
 	plan->fd_high = plan->fd_low + count - 1;
 	if (plan->fd_low < 0)
-		plan_refuse(plan,
-			    "the hard limit of open files (%d) leaves no room for %d temporary descriptors: "
-			    "raise it with ulimit -Hn",
-			    max, count);
+		plan_refuse_here(plan,
+				 "the hard limit of open files (%d) leaves no room for %d temporary descriptors: "
+				 "raise it with ulimit -Hn",
+				 max, count);
 	return 0;
 }

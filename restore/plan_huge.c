@@ -67,7 +67,7 @@ static uint64_t count_need(const struct plan *plan, uint64_t size)
 
 void plan_check_huge_pages(struct plan *plan)
 {
-	for (unsigned int shift = SHIFT_MIN; plan->huge_pages && shift <= SHIFT_MAX; shift++) {
+	for (unsigned int shift = SHIFT_MIN; plan->huge_pages && !plan->offline && shift <= SHIFT_MAX; shift++) {
 		uint64_t size = 1ul << shift, need = plan->huge_pages >> shift & 1 ? count_need(plan, size) : 0;
 
 		if (!need)

@@ -258,7 +258,7 @@ static int check_pages(struct plan *plan, void *arg, const struct pagemap_piece 
 				    (unsigned long long)start);
 			return 0;
 		}
-		if (piece->away && (!plan->opts->lazy_pages || !plan_can_come_late(area)))
+		if (piece->away && !((plan->opts->lazy_pages || plan->offline) && plan_can_come_late(area)))
 			return refuse_away(plan, "task", task->pid, start);
 		area->has_pages = true;
 		area->away |= piece->away;

@@ -30,7 +30,7 @@ static int adopt_shell_job(struct plan *plan)
 
 	if (leads_session(root))
 		return 0;
-	if (!plan->opts->shell_job) {
+	if (!plan->opts->shell_job && !plan->offline) {
 		plan_refuse(plan,
 			    "task %d, the root, does not lead its session %d, which is not part of the tree: "
 			    "restore it as a shell job with --shell-job, or dump it started by setsid",

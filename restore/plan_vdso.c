@@ -282,6 +282,8 @@ int plan_vdso_place(struct plan *plan, struct plan_task *task)
 			    vdso->n_data);
 		return 0;
 	}
+	if (plan->offline)
+		return 0;
 	if (!here->code_size) {
 		plan_refuse(plan, "task %d has a vDSO, but this kernel gives none: %s", task->pid,
 			    task->compat ? "it runs no 32-bit programs (CONFIG_IA32_EMULATION)"

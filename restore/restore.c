@@ -25,13 +25,16 @@
 #include "log.h"
 #include "opts.h"
 #include "page_files.h"
+#include "phases.h"
 #include "plan.h"
+#include "restore_stats.h"
 #include "stage.h"
 #include "sysv_shm.h"
 #include "task.h"
 
 struct stopwatch {
 	struct timespec start, forked, end;
+	struct phases phases;
 };
 
 static uint32_t microseconds(const struct timespec *from, const struct timespec *to)
@@ -64,8 +67,15 @@ static int move_own_fds(struct plan *plan)
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	int err = move_own_fd(plan, &plan->images.fd, false);
-	for (size_t i = 0; !err && i < plan->chain.n_parents; i++)
-		err = move_own_fd(plan, &plan->chain.parents[i].fd, false);
+	if (!err && plan->images.unpacked)
+		err = move_own_fd(plan, &plan->images.unpacked, false);
+	for (size_t i = 0; !err && i < plan->chain.n_parents; i++) {
+		struct image_dir *parent = &plan->chain.parents[i];
+
+		err = move_own_fd(plan, &parent->fd, false);
+		if (!err && parent->unpacked)
+			err = move_own_fd(plan, &parent->unpacked, false);
+	}
 	if (!err)
 		err = move_own_fd(plan, &plan->tty_fd, false);
 	for (size_t i = 0; !err && i < plan->n_inherited; i++)
@@ -196,16 +206,21 @@ static int fork_freely(struct plan *plan)
 
 static int run_stages(struct plan *plan, struct stopwatch *watch)
 {
+	restore_progress_begin(plan);
+
 	int err = plan->in_step ? fork_in_step(plan) : fork_freely(plan);
 
 	clock_gettime(CLOCK_MONOTONIC, &watch->forked);
+	phase_done(&watch->phases, "fork", err);
 	if (!err)
 		err = stage_finish(plan);
+	phase_done(&watch->phases, "memory", err);
 	if (!err)
 		err = begin_lazy(plan);
 	log_info("memory and %zu threads are made", plan->n_threads);
 	if (!err)
 		err = tree_prepare_go(plan);
+	phase_done(&watch->phases, "finish", err);
 	if (!err)
 		err = fault_point(FAULT_restore_done);
 	if (!err)
@@ -272,9 +287,7 @@ static void write_stats(const struct plan *plan, struct stopwatch *watch)
 	restore.restore_time = microseconds(&watch->start, &watch->end);
 	restore.has_pages_restored = true;
 	for (size_t i = 0; i < plan->n_tasks; i++)
-		for (size_t r = 0; r < plan->tasks[i].pages.n_reads; r++)
-			for (size_t p = 0; p < plan->tasks[i].pages.reads[r].count; p++)
-				restore.pages_restored += plan->tasks[i].pages.reads[r].pages[p].len / IMAGE_PAGE_SIZE;
+		restore.pages_restored += pages_bytes(plan, &plan->tasks[i].pages) / IMAGE_PAGE_SIZE;
 	stats.restore = &restore;
 	/* Straight to its final name: a commit would take the place of the images that were restored. */
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -324,6 +337,7 @@ static int restore_planned(struct plan *plan, struct stopwatch *watch)
 	if (!err)
 		lazy_done(plan);
 	lazy_close(plan);
+	phase_done(&watch->phases, err ? "clean up" : "go", err);
 	prctl(PR_SET_CHILD_SUBREAPER, was_subreaper, 0, 0, 0);
 	/* One that came too late is for whoever we are now. */
 	sigprocmask(SIG_SETMASK, &mask, NULL);
@@ -337,14 +351,18 @@ int restore_tree(const struct opts *opts, pid_t *root)
 	struct stopwatch watch = {};
 
 	clock_gettime(CLOCK_MONOTONIC, &watch.start);
+	phases_begin(&watch.phases);
 	int err = plan_open(&plan, opts);
+	phase_done(&watch.phases, "plan", err);
 	log_info("the images are %s", err ? "refused" : "read and checked");
 	if (!err)
 		err = prepare(&plan, &guard);
+	phase_done(&watch.phases, "prepare", err);
 	if (err)
 		sysv_finish(&plan, err);
 	else
 		err = restore_planned(&plan, &watch);
+	progress_end(&plan.progress, err);
 	if (!err)
 		write_stats(&plan, &watch);
 	/* Not before: a restore that fails must leave the images as they were. */
@@ -352,6 +370,7 @@ int restore_tree(const struct opts *opts, pid_t *root)
 		log_warn("--auto-dedup is left out: the images are needed until all memory has come");
 	else if (!err && opts->auto_dedup)
 		page_files_punch(&plan);
+	restore_stats_json(&plan, &watch.phases, err);
 	*root = err ? 0 : plan.tasks[0].pid;
 	if (plan.shared)
 		munmap(plan.shared, plan.shared_size);

@@ -33,8 +33,9 @@ void sk_opts_check(struct plan *plan, const struct plan_file *file, const SkOpts
 		_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 		if (attach_filter(fd, e))
-			plan_refuse(plan, "files.img: the kernel does not take the packet filter of socket 0x%x: %s",
-				    file->id, strerror(errno));
+			plan_refuse_here(plan,
+					 "files.img: the kernel does not take the packet filter of socket 0x%x: %s",
+					 file->id, strerror(errno));
 	}
 	if (e->so_bound_dev && *e->so_bound_dev)
 		plan_refuse(plan, "files.img: socket 0x%x is bound to the device %s: not supported yet", file->id,

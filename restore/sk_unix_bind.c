@@ -66,7 +66,8 @@ void sk_unix_check_name(struct plan *plan, const struct plan_file *file, struct 
 	char path[PATH_MAX], copy[PATH_MAX];
 	struct stat st;
 
-	if (!sk_unix_has_path(e) || u->listener != file || (e->has_deleted && e->deleted) || file->outside >= 0)
+	if (!sk_unix_has_path(e) || u->listener != file || (e->has_deleted && e->deleted) || file->outside >= 0 ||
+	    plan->offline)
 		return;
 	file_path(e, path);
 	u->absent = lstat(path, &st) != 0;

@@ -16,6 +16,7 @@
 #include "copy_help.h"
 #include "log.h"
 #include "plan.h"
+#include "restore_stats.h"
 
 /* Those that a user sends to make us give up. */
 static const int interrupts[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
@@ -122,6 +123,7 @@ int stage_finish(struct plan *plan)
 		int err = ms >= LOOK_MS ? look_for_dead(plan) : 0;
 		if (err)
 			return err;
+		restore_progress_look(plan);
 	}
 }
 

@@ -133,8 +133,8 @@ static int compare_ints(const void *a, const void *b)
 /* The descriptors of whoever started us are none of the tree's business; only some of ours, and what it inherits. */
 static int drop_foreign_descriptors(struct plan *plan)
 {
-	int own[] = { plan->images.fd, plan->tty_fd, log_fd(), plan->guard_fd };
-	size_t n_own = sizeof(own) / sizeof(own[0]), n = n_own + plan->n_inherited + plan->chain.n_parents;
+	int own[] = { plan->images.fd, plan->images.unpacked ?: -1, plan->tty_fd, log_fd(), plan->guard_fd };
+	size_t n_own = sizeof(own) / sizeof(own[0]), n = n_own + plan->n_inherited + 2 * plan->chain.n_parents;
 	_cleanup_free_ int *keep = malloc(n * sizeof(*keep));
 	unsigned int next = 0;
 
@@ -143,8 +143,10 @@ static int drop_foreign_descriptors(struct plan *plan)
 	memcpy(keep, own, sizeof(own));
 	for (size_t i = 0; i < plan->n_inherited; i++)
 		keep[n_own + i] = plan->inherited_fds[i];
-	for (size_t i = 0; i < plan->chain.n_parents; i++)
-		keep[n_own + plan->n_inherited + i] = plan->chain.parents[i].fd;
+	for (size_t i = 0; i < plan->chain.n_parents; i++) {
+		keep[n_own + plan->n_inherited + 2 * i] = plan->chain.parents[i].fd;
+		keep[n_own + plan->n_inherited + 2 * i + 1] = plan->chain.parents[i].unpacked ?: -1;
+	}
 	qsort(keep, n, sizeof(*keep), compare_ints);
 	for (size_t i = 0; i < n; i++) {
 		if (keep[i] < 0)

@@ -14,6 +14,9 @@ need binutils command -v objcopy
 need pkg-config command -v pkg-config
 need protobuf-c-compiler command -v protoc-c
 need libprotobuf-c-dev test -e /usr/include/protobuf-c/protobuf-c.h
+need libxxhash-dev test -e /usr/include/xxhash.h
+need liblz4-dev test -e /usr/include/lz4frame.h
+need libzstd-dev test -e /usr/include/zstd.h
 if [ "$1" = install ]; then
 	need check test -e /usr/include/check.h
 	need clang-format command -v clang-format

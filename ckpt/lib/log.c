@@ -19,6 +19,7 @@ static struct {
 	enum log_level level;
 	struct timespec start;
 	bool muted;
+	bool clears; /* a line of progress stands on stderr */
 	char *first_error; /* shared by all processes */
 } logger = { .fd = STDERR_FILENO, .level = LOG_WARN };
 
@@ -64,7 +65,8 @@ void log_print(enum log_level level, const char *where, const char *fmt, ...)
 
 	if (logger.muted || (level > logger.level && !is_error))
 		return;
-	int n = add_time(line, sizeof(line));
+	int n = logger.clears && logger.fd == STDERR_FILENO ? snprintf(line, sizeof(line), "\r\033[K") : 0;
+	n += add_time(line + n, sizeof(line) - n);
 	if (is_error)
 		n += snprintf(line + n, sizeof(line) - n, "Error (%s): ", where);
 	else if (level == LOG_WARN)
@@ -102,6 +104,11 @@ void log_forget_error(void)
 void log_mute(bool muted)
 {
 	logger.muted = muted;
+}
+
+void log_clears_line(bool clears)
+{
+	logger.clears = clears;
 }
 
 int log_fd(void)

@@ -86,7 +86,7 @@ void way_faults_dump(struct run *r)
 		const struct point *point = &points[i / N_MODES];
 		const char *mode = modes[i % N_MODES];
 		char fault[128];
-		struct tool_call call = { .fault = fault };
+		struct tool_call call = { .fault = fault, .extra = { "--checksum", "--compress=lz4" } };
 
 		if (strcmp(point->action, "dump"))
 			continue;

@@ -199,6 +199,10 @@ void way_lazy_migrate(struct run *r);
 void way_lazy_migrate_peer(struct run *r);
 void way_lazy_migrate_fails(struct run *r);
 void way_dedup(struct run *r);
+/* verify.c: `verify` must find nothing wrong with the images of the last dump. */
+void verify_ok(struct run *r);
+void way_verify(struct run *r);
+void way_compress(struct run *r);
 void way_peer_restores(struct run *r);
 void way_restores_peer(struct run *r);
 void way_peer_restores_chain(struct run *r);

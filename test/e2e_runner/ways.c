@@ -29,6 +29,7 @@ static void way_plain(struct run *r)
 	start_program(r);
 	picture(r, &before);
 	dump_ok(r, NULL, false);
+	verify_ok(r);
 	restore_ok(r, NULL);
 	same_picture(r, &before, "after the restore");
 	finish_program(r);
@@ -165,6 +166,7 @@ static void cross(struct run *r, const char *dumper, const char *restorer, bool 
 	start_program(r);
 	picture(r, &before);
 	dump_ok(r, dumper, false);
+	verify_ok(r);
 	if (chain)
 		make_chain(r);
 	restore_ok(r, restorer);
@@ -210,6 +212,8 @@ const struct way ways[] = {
 	{ "other-kernel", way_other_kernel, "dump, images as of another kernel, restore, twice" },
 	{ "chain", way_chain, "dump, images split into a chain of three incremental sets, restore" },
 	{ "dedup", way_dedup, "a chain without its duplicates, restored with --auto-dedup" },
+	{ "verify", way_verify, "a chain with checksums: damage is found, and nothing restored" },
+	{ "compress", way_compress, "a chain with compressed pages: it is restored, and damage is found" },
 	{ "page-server", way_page_server, "the pages go to a page server" },
 	{ "page-server-dies", way_page_server_dies, "the page server is killed at random moments of dumps" },
 	{ "lazy", way_lazy, "memory comes late, from the images" },

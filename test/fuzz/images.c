@@ -52,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		log_init(AT_FDCWD, NULL, LOG_MSG);
 		log_mute(true);
 	}
-	text.file = json.file = nowhere;
+	text.to.file = json.to.file = nowhere;
 	if (!size)
 		return 0;
 	enum image_kind kind = data[0] % IMG_KINDS;

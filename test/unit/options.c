@@ -11,6 +11,7 @@
 #include "../../ckpt/options.h"
 #include "cpuinfo.h"
 #include "log.h"
+#include "packed.h"
 
 static struct opts opts;
 static char config[] = "/tmp/ckpt-unit-config-XXXXXX";
@@ -204,6 +205,8 @@ START_TEST(every_option_of_the_table)
 		 : def->type == TYPE_NOOP	? def->value
 		 : def->type == TYPE_STRING	? "word"
 		 : def->type == TYPE_CPU_CAP	? "all"
+		 : def->type == TYPE_PROGRESS	? "json"
+		 : def->type == TYPE_PACKING	? "zstd"
 		 : def->type == TYPE_VALIDATION ? "filesize"
 		 : def->type == TYPE_EXTERNAL	? "tty[8800:1a]"
 		 : def->type == TYPE_INHERIT_FD ? "fd[0]:tty[8800:1a]"
@@ -222,7 +225,7 @@ START_TEST(every_option_of_the_table)
 		return;
 	snprintf(words, sizeof(words), "check --no-%s", def->name);
 	ck_assert_good(words);
-	ck_assert_int_eq(def->arg, ARG_NONE);
+	ck_assert(def->arg == ARG_NONE || def->type == TYPE_PROGRESS);
 }
 END_TEST
 
@@ -244,6 +247,42 @@ START_TEST(values_without_effect_are_checked)
 	ck_assert_refused("dump -t1 --pre-dump-mode=splice|read", "none of");
 	ck_assert_refused("dump -t1 --manage-cgroups", "not supported yet, only ignore");
 	ck_assert_refused("dump -t1 --manage-cgroups=soft", "not supported yet, only ignore");
+}
+END_TEST
+
+START_TEST(progress_and_statistics)
+{
+	ck_assert_good("dump -t1");
+	ck_assert(opts.progress == PROGRESS_AUTO && !opts.stats_json);
+	ck_assert_good("dump -t1 --progress --stats-json s.json");
+	ck_assert_int_eq(opts.progress, PROGRESS_TEXT);
+	ck_assert_str_eq(opts.stats_json, "s.json");
+	ck_assert_good("restore --progress=json");
+	ck_assert_int_eq(opts.progress, PROGRESS_JSON);
+	ck_assert_good("restore --progress=json --no-progress");
+	ck_assert_int_eq(opts.progress, PROGRESS_OFF);
+	ck_assert_refused("dump -t1 --progress=xml", "is not json");
+	ck_assert_refused("dump -t1 --stats-json=", "--stats-json");
+}
+END_TEST
+
+START_TEST(verify_takes_a_directory)
+{
+	ck_assert_good("verify");
+	ck_assert_str_eq(opts.images_dir, ".");
+	ck_assert_good("verify some/dir");
+	ck_assert_str_eq(opts.images_dir, "some/dir");
+	ck_assert_good("verify -D dir --progress=json");
+	ck_assert_str_eq(opts.images_dir, "dir");
+	ck_assert_refused("verify a b", "takes one directory");
+	ck_assert_good("dump -t1 --compress lz4");
+	ck_assert_uint_eq(opts.packing, PACK_LZ4);
+	ck_assert_refused("dump -t1 --compress gzip", "lz4 or zstd");
+	ck_assert_refused("dump -t1 --compress lz4 --page-server --port 1", "are not compressed");
+	ck_assert_good("dump -t1 --checksum");
+	ck_assert(opts.checksum && !opts.no_checksum);
+	ck_assert_good("restore --no-checksum");
+	ck_assert(opts.no_checksum && !opts.checksum);
 }
 END_TEST
 
@@ -528,6 +567,8 @@ int main(void)
 	tcase_add_test(tc, the_calls_of_zdtm);
 	tcase_add_test(tc, negation);
 	tcase_add_test(tc, the_later_of_two_that_contradict_wins);
+	tcase_add_test(tc, progress_and_statistics);
+	tcase_add_test(tc, verify_takes_a_directory);
 	tcase_add_test(tc, things_from_outside);
 	tcase_add_test(tc, cpu_capabilities);
 	tcase_add_test(tc, unknown_and_later_are_told_apart);

@@ -16,10 +16,10 @@ static char *printed(bool json, void (*fn)(struct show_out *out, const void *arg
 {
 	char *text = NULL;
 	size_t len;
-	struct show_out out = { .file = open_memstream(&text, &len), .json = json };
+	struct show_out out = { .to.file = open_memstream(&text, &len), .json = json };
 
 	fn(&out, arg);
-	fclose(out.file);
+	fclose(out.to.file);
 	return text;
 }
 
