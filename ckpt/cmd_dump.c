@@ -26,6 +26,7 @@
 #include "opts.h"
 #include "page_xfer.h"
 #include "precopy.h"
+#include "sk_diag.h"
 #include "sk_queue.h"
 #include "time_us.h"
 
@@ -251,8 +252,7 @@ void dump_free(struct dump *d)
 	ghosts_free(d);
 	locks_free(d);
 	sk_queues_free(d);
-	if (d->sock_diag > 0)
-		close(d->sock_diag);
+	sk_diag_free(d);
 	sysv_free(d);
 	blockers_free(d);
 }

@@ -264,7 +264,7 @@ static int collect_parts_inside(struct dump_task *t)
 
 	for (size_t i = 0; dump_parts[i] && !err; i++)
 		err = dump_parts[i]->collect_inside ? dump_parts[i]->collect_inside(t) : 0;
-	return err;
+	return err ? err : files_collect_inside(t);
 }
 
 static int enter_tasks(struct dump *d)

@@ -132,6 +132,7 @@ struct dump_task {
 	size_t n_timers;
 	struct dump_fd *fds;
 	size_t n_fds;
+	bool asked_cloexec; /* they are so many that FD_CLOEXEC is told inside */
 	struct dump_file *exe, *cwd, *root;
 	uint32_t ids; /* number of its own vm, files, fs and sighand objects */
 	/* The first task that has the same table of descriptors (CLONE_FILES), the same directories (CLONE_FS). */
@@ -170,7 +171,7 @@ struct dump {
 	struct files *files;
 	struct shmem *shmem;
 	struct sk_queue *queues; /* of sockets; owned */
-	int sock_diag; /* netlink socket; 0: not open yet */
+	struct sk_diag *sk_diag; /* NULL: no socket was asked for yet; owned */
 	struct seccomp_filters *filters; /* NULL: no thread has any */
 	struct ghosts *ghosts;
 	struct sysv *sysv;
@@ -197,7 +198,7 @@ struct fd_info {
 	int fd; /* ours */
 	struct stat st;
 	const char *link; /* what /proc/PID/fd/N says */
-	const char *text; /* of /proc/PID/fdinfo/N; NULL: it is not a descriptor */
+	const char *text; /* of /proc/PID/fdinfo/N; NULL: it is not a descriptor, or a pipe or socket among many */
 	unsigned int flags; /* O_*, without O_CLOEXEC */
 	uint64_t pos;
 };
@@ -350,6 +351,8 @@ void seccomp_free(struct dump *d);
 
 /* Descriptors and other references to files (files.c). */
 int files_collect(struct dump *d);
+/* What of descriptors only the task can tell. Returns 0 or -errno (logged). */
+int files_collect_inside(struct dump_task *t);
 int files_judge(struct dump *d);
 int files_write(struct dump *d);
 void files_free(struct dump *d);
