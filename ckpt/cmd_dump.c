@@ -107,6 +107,16 @@ static int write_memory(struct dump *d)
 	return err ? err : fault_point(FAULT_dump_memory_written);
 }
 
+/* Whether a second thread is worth its start: few files are written as soon. */
+static bool is_small(const struct dump *d)
+{
+	size_t n = d->n_threads * 100;
+
+	for (size_t i = 0; i < d->n_tasks; i++)
+		n += d->tasks[i]->vmas.n + d->tasks[i]->n_fds;
+	return n < 500;
+}
+
 /* Guards are found with the pages, which is when most areas are described already. */
 static int write_guards(struct dump *d)
 {
@@ -132,7 +142,7 @@ static int write_images(struct dump *d)
 	if (err)
 		return err;
 	/* what describes the tree is written by a second thread, while the tasks write their memory */
-	bool helped = !pthread_create(&helper, NULL, describe, &w);
+	bool helped = !is_small(d) && !pthread_create(&helper, NULL, describe, &w);
 	err = write_memory(d);
 	if (!err)
 		err = write_some_images(&w);
@@ -185,7 +195,7 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 
 	if (!err)
 		err = fault_point(FAULT_dump_begun);
-	cpuinfo_own(&d->cpu, true);
+	collect_ahead(d);
 	if (!err)
 		err = chain_begin(d);
 	if (!err)

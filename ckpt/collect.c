@@ -15,10 +15,25 @@
 #include "dump.h"
 #include "fault.h"
 #include "log.h"
+#include "opts.h"
 
 #define QUERIES 3 /* at most: REMOTE_CALLS - 1 */
 #define ANSWER 32 /* bytes for the answer to each */
 #define SCRATCH (QUERIES * ANSWER)
+
+void collect_ahead(struct dump *d)
+{
+	_cleanup_close_ int proc = proc_open(d->opts->tree);
+	struct vma_list vmas = {};
+	struct gadgets gadgets;
+
+	cpuinfo_own(&d->cpu, true);
+	d->online_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	namespaces_own(d);
+	if (proc >= 0 && !proc_vmas(proc, false, &vmas))
+		remote_find_gadgets(d->opts->tree, false, &vmas, &d->gadget_cache, &gadgets);
+	vma_list_free(&vmas);
+}
 
 static int collect_thread(struct dump_task *t, struct dump_thread *th)
 {

@@ -321,6 +321,11 @@ int kill_tree(struct dump *d);
  * other threads' stacks is done, too. Undone by the undo stack. Returns 0 or -errno (logged).
  */
 int enter_some_tasks(struct dump *d, bool (*wanted)(const struct dump_task *t));
+/*
+ * Before the tree stands: learns what takes a while and stays true. Where the gadgets are in the libraries of its root
+ * is looked for again in each task (remote.h).
+ */
+void collect_ahead(struct dump *d);
 /* Reads all state of the stopped tree: first from outside, then with the parasite in each task. */
 int collect_tree_outside(struct dump *d);
 int collect_tree_inside(struct dump *d);
@@ -400,6 +405,8 @@ int locks_judge(struct dump *d);
 int locks_write(struct dump *d);
 void locks_free(struct dump *d);
 
+/* Learns the namespaces of ckpt itself, once. */
+void namespaces_own(struct dump *d);
 /* Blockers by namespaces (namespaces.c). */
 int namespaces_judge(struct dump_task *t);
 /* Which objects clone(2) made tasks share (sharing.c): sets files_of, fs_of. Returns 0 or -errno (logged). */

@@ -194,7 +194,7 @@ int proc_vmas(int dir, bool flags, struct vma_list *list)
 	int err = fd < 0 ? (errno == ENOENT ? -ESRCH : -errno) : read_vmas(fd, list);
 	if (err)
 		vma_list_free(list);
-	if (err && err != -ESRCH)
+	if (err && err != -ESRCH && err != -EACCES) /* what cannot be read cannot be traced: that will be said */
 		log_err("can't read /proc/.../%s: %s", name, strerror(-err));
 	return err;
 }
