@@ -253,6 +253,7 @@ void dump_say_why(const struct dump *d, int err)
 void dump_free(struct dump *d)
 {
 	undo_free(&d->undo);
+	vma_list_free(&d->ahead);
 	precopy_free(d);
 	chain_end(d);
 	link_remaps_free(d, d->committed);

@@ -24,15 +24,13 @@
 void collect_ahead(struct dump *d)
 {
 	_cleanup_close_ int proc = proc_open(d->opts->tree);
-	struct vma_list vmas = {};
 	struct gadgets gadgets;
 
 	cpuinfo_own(&d->cpu, true);
 	d->online_cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	namespaces_own(d);
-	if (proc >= 0 && !proc_vmas(proc, false, &vmas))
-		remote_find_gadgets(d->opts->tree, false, &vmas, &d->gadget_cache, &gadgets);
-	vma_list_free(&vmas);
+	if (proc >= 0 && !proc_vmas(proc, false, &d->ahead))
+		remote_find_gadgets(d->opts->tree, false, &d->ahead, &d->gadget_cache, &gadgets);
 }
 
 static int collect_thread(struct dump_task *t, struct dump_thread *th)

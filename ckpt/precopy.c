@@ -48,16 +48,19 @@ static uint64_t anonymous_bytes(int proc)
 }
 
 /* Bytes of it that may lie in areas that are worth tracking. */
-static uint64_t trackable_bytes(int proc)
+static uint64_t trackable_bytes(const struct dump *d, pid_t pid, int proc)
 {
 	uint64_t bytes = anonymous_bytes(proc), worth_it = 0;
+	const struct vma_list *list = &d->ahead;
 	struct vma_list vmas = {};
 
-	if (bytes < TASK_WORTH_IT || proc_vmas(proc, false, &vmas))
+	if (bytes >= TASK_WORTH_IT && pid != d->opts->tree && !proc_vmas(proc, false, &vmas))
+		list = &vmas;
+	else if (bytes < TASK_WORTH_IT || pid != d->opts->tree)
 		return bytes;
-	for (size_t i = 0; i < vmas.n; i++)
-		if (tracking_is_worth_it(&vmas.v[i]))
-			worth_it += vmas.v[i].end - vmas.v[i].start;
+	for (size_t i = 0; i < list->n; i++)
+		if (tracking_is_worth_it(&list->v[i]))
+			worth_it += list->v[i].end - list->v[i].start;
 	vma_list_free(&vmas);
 	return bytes < worth_it ? bytes : worth_it;
 }
@@ -76,7 +79,7 @@ static bool is_worth_it(const struct dump *d)
 		size_t found = 0;
 		char name[48];
 
-		bytes += proc < 0 ? 0 : trackable_bytes(proc);
+		bytes += proc < 0 ? 0 : trackable_bytes(d, pids[i], proc);
 		snprintf(name, sizeof(name), "task/%d/children", pids[i]);
 		if (proc >= 0 && proc_numbers(proc, name, &children, &found))
 			found = 0;
@@ -88,7 +91,7 @@ static bool is_worth_it(const struct dump *d)
 
 static bool may_track(const struct dump_task *t)
 {
-	return (t->dump->opts->precopy_rounds || trackable_bytes(t->proc) >= TASK_WORTH_IT) && task_may_be_tracked(t);
+	return (t->dump->opts->precopy_rounds || trackable_bytes(t->dump, t->pid, t->proc) >= TASK_WORTH_IT) && task_may_be_tracked(t);
 }
 
 static int add_draft(struct dump *d, struct dump_task *t)

@@ -186,6 +186,7 @@ struct dump {
 	struct gadget_cache gadget_cache;
 	struct undo undo;
 	struct dump_stats stats;
+	struct vma_list ahead; /* areas of the root before it stood, without flags; owned */
 	struct cpuinfo cpu; /* asked before the tree stands: that takes long on virtual machines */
 	long online_cpus; /* of the machine; 0: not asked yet */
 	uint64_t freeze_start; /* CLOCK_MONOTONIC, us */
