@@ -28,6 +28,7 @@
 #include "packed.h"
 #include "page_xfer.h"
 #include "precopy.h"
+#include "sk_diag.h"
 #include "sk_queue.h"
 #include "time_us.h"
 
@@ -114,6 +115,16 @@ static int write_memory(struct dump *d)
 	return err ? err : fault_point(FAULT_dump_memory_written);
 }
 
+/* Whether a second thread is worth its start: few files are written as soon. */
+static bool is_small(const struct dump *d)
+{
+	size_t n = d->n_threads * 100;
+
+	for (size_t i = 0; i < d->n_tasks; i++)
+		n += d->tasks[i]->vmas.n + d->tasks[i]->n_fds;
+	return n < 500;
+}
+
 /* Guards are found with the pages, which is when most areas are described already. */
 static int write_guards(struct dump *d)
 {
@@ -139,7 +150,7 @@ static int write_images(struct dump *d)
 	if (err)
 		return err;
 	/* what describes the tree is written by a second thread, while the tasks write their memory */
-	bool helped = !pthread_create(&helper, NULL, describe, &w);
+	bool helped = !is_small(d) && !pthread_create(&helper, NULL, describe, &w);
 	err = write_memory(d);
 	if (!err)
 		err = write_some_images(&w);
@@ -252,7 +263,7 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 
 	if (!err)
 		err = fault_point(FAULT_dump_begun);
-	cpuinfo_own(&d->cpu, true);
+	collect_ahead(d);
 	if (!err)
 		err = chain_begin(d);
 	phase_done(&d->stats.phases, "prepare", err);
@@ -305,6 +316,7 @@ void dump_say_why(const struct dump *d, int err)
 void dump_free(struct dump *d)
 {
 	undo_free(&d->undo);
+	vma_list_free(&d->ahead);
 	precopy_free(d);
 	chain_end(d);
 	link_remaps_free(d, d->committed);
@@ -314,8 +326,7 @@ void dump_free(struct dump *d)
 	ghosts_free(d);
 	locks_free(d);
 	sk_queues_free(d);
-	if (d->sock_diag > 0)
-		close(d->sock_diag);
+	sk_diag_free(d);
 	sysv_free(d);
 	blockers_free(d);
 }

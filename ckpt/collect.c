@@ -15,10 +15,23 @@
 #include "dump.h"
 #include "fault.h"
 #include "log.h"
+#include "opts.h"
 
 #define QUERIES 3 /* at most: REMOTE_CALLS - 1 */
 #define ANSWER 32 /* bytes for the answer to each */
 #define SCRATCH (QUERIES * ANSWER)
+
+void collect_ahead(struct dump *d)
+{
+	_cleanup_close_ int proc = proc_open(d->opts->tree);
+	struct gadgets gadgets;
+
+	cpuinfo_own(&d->cpu, true);
+	d->online_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	namespaces_own(d);
+	if (proc >= 0 && !proc_vmas(proc, false, &d->ahead))
+		remote_find_gadgets(d->opts->tree, false, &d->ahead, &d->gadget_cache, &gadgets);
+}
 
 static int collect_thread(struct dump_task *t, struct dump_thread *th)
 {
@@ -264,7 +277,7 @@ static int collect_parts_inside(struct dump_task *t)
 
 	for (size_t i = 0; dump_parts[i] && !err; i++)
 		err = dump_parts[i]->collect_inside ? dump_parts[i]->collect_inside(t) : 0;
-	return err;
+	return err ? err : files_collect_inside(t);
 }
 
 static int enter_tasks(struct dump *d)

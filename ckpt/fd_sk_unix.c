@@ -25,12 +25,19 @@
 #include "log.h"
 #include "opts.h"
 #include "sk-unix.pb-c.h"
+#include "sk_diag.h"
 #include "sk_opts.h"
 #include "sk_queue.h"
 #include "sock_diag.h"
 
 #define DELETED " (deleted)"
 #define LINKS 16 /* names of one socket's file that are found, at most */
+
+struct unix_paths {
+	char path[PATH_MAX]; /* of its file now */
+	char bound[PATH_MAX]; /* the one that the kernel keeps, which may be gone while others are there */
+	char dir[PATH_MAX]; /* what a relative name is relative to */
+};
 
 struct unix_state {
 	uint8_t type, state, shutdown;
@@ -48,9 +55,7 @@ struct unix_state {
 	struct stat file; /* its file: st_ino 0 when it has none */
 	size_t name_len;
 	char name[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
-	char path[PATH_MAX]; /* of its file now */
-	char bound[PATH_MAX]; /* the one that the kernel keeps, which may be gone while others are there */
-	char dir[PATH_MAX]; /* what a relative name is relative to */
+	struct unix_paths *at; /* NULL: it has no name in the file system. Owned */
 	char *links[LINKS]; /* other names of its file; owned */
 	size_t n_links;
 	SkOptsEntry opts;
@@ -65,18 +70,6 @@ static bool match(const struct fd_info *info)
 
 	return S_ISSOCK(info->st.st_mode) && info->number >= 0 && !(info->flags & O_PATH) &&
 	       !getsockopt(info->fd, SOL_SOCKET, SO_DOMAIN, &family, &size) && family == AF_UNIX;
-}
-
-static int ask_diag(struct dump *d, uint32_t ino, struct unix_diag *diag)
-{
-	if (!d->sock_diag) {
-		int fd = sock_diag_open();
-
-		if (fd < 0)
-			return fd;
-		d->sock_diag = fd;
-	}
-	return sock_diag_unix(d->sock_diag, ino, diag);
 }
 
 /*
@@ -115,22 +108,22 @@ static void find_file(struct unix_state *u, const struct fd_info *info)
 		return;
 	}
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, u->path, sizeof(u->path) - 1);
+	ssize_t n = readlink(link, u->at->path, sizeof(u->at->path) - 1);
 	struct stat now;
 
-	u->path[n < 0 ? 0 : n] = 0;
+	u->at->path[n < 0 ? 0 : n] = 0;
 	/* When it is deleted, the link says so behind the name, and leads nowhere, or to another. */
-	bool there = !lstat(u->path, &now) && now.st_ino == u->file.st_ino && now.st_dev == u->file.st_dev;
-	if (u->path[0] == '/' && u->file.st_nlink > there)
-		find_links(u, u->path);
-	size_t len = strlen(u->path), suffix = strlen(DELETED);
-	snprintf(u->bound, sizeof(u->bound), "%.*s",
-		 (int)(!there && len > suffix && !strcmp(u->path + len - suffix, DELETED) ? len - suffix : len),
-		 u->path);
+	bool there = !lstat(u->at->path, &now) && now.st_ino == u->file.st_ino && now.st_dev == u->file.st_dev;
+	if (u->at->path[0] == '/' && u->file.st_nlink > there)
+		find_links(u, u->at->path);
+	size_t len = strlen(u->at->path), suffix = strlen(DELETED);
+	snprintf(u->at->bound, sizeof(u->at->bound), "%.*s",
+		 (int)(!there && len > suffix && !strcmp(u->at->path + len - suffix, DELETED) ? len - suffix : len),
+		 u->at->path);
 	if (there)
 		return;
 	u->deleted = !u->n_links;
-	snprintf(u->path, sizeof(u->path), "%s", u->n_links ? u->links[--u->n_links] : "");
+	snprintf(u->at->path, sizeof(u->at->path), "%s", u->n_links ? u->links[--u->n_links] : "");
 	free(u->deleted ? NULL : u->links[u->n_links]);
 }
 
@@ -140,17 +133,18 @@ static void find_file(struct unix_state *u, const struct fd_info *info)
  */
 static void find_dir(struct unix_state *u, const struct fd_info *info)
 {
-	const char *in_name = strrchr(u->name, '/'), *in_path = strrchr(u->bound, '/');
-	size_t name = in_name ? in_name - u->name : 0, path = in_path ? in_path - u->bound : 0;
+	const char *in_name = strrchr(u->name, '/'), *in_path = strrchr(u->at->bound, '/');
+	size_t name = in_name ? in_name - u->name : 0, path = in_path ? in_path - u->at->bound : 0;
 
 	if (!u->name_len || !u->name[0] || u->name[0] == '/')
 		return;
 	if (in_path && !name)
-		snprintf(u->dir, sizeof(u->dir), "%.*s", (int)path, u->bound);
-	else if (path > name && !strncmp(u->bound + path - name, u->name, name) && u->bound[path - name - 1] == '/')
-		snprintf(u->dir, sizeof(u->dir), "%.*s", (int)(path - name - 1), u->bound);
-	else if (proc_link(info->task->proc, "cwd", u->dir, sizeof(u->dir)))
-		u->dir[0] = 0;
+		snprintf(u->at->dir, sizeof(u->at->dir), "%.*s", (int)path, u->at->bound);
+	else if (path > name && !strncmp(u->at->bound + path - name, u->name, name) &&
+		 u->at->bound[path - name - 1] == '/')
+		snprintf(u->at->dir, sizeof(u->at->dir), "%.*s", (int)(path - name - 1), u->at->bound);
+	else if (proc_link(info->task->proc, "cwd", u->at->dir, sizeof(u->at->dir)))
+		u->at->dir[0] = 0;
 }
 
 static int read_options(struct unix_state *u, int fd)
@@ -172,11 +166,8 @@ static int read_options(struct unix_state *u, int fd)
 
 static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
 {
-	struct unix_diag *diag = malloc(sizeof(*diag));
-
-	if (!diag)
-		return log_errno(ENOMEM, "%s of task %d", f->where, f->pid);
-	int err = ask_diag(d, info->st.st_ino, diag);
+	const struct unix_diag *diag = sk_diag_unix(d, info->st.st_ino);
+	int err = diag ? 0 : -errno;
 	struct unix_state *u = err ? NULL : calloc(1, sizeof(*u) + diag->n_icons * sizeof(*u->icons));
 	if (u) {
 		u->type = diag->type;
@@ -190,7 +181,6 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 		u->n_icons = diag->n_icons;
 		memcpy(u->icons, diag->icons, diag->n_icons * sizeof(*u->icons));
 	}
-	free(diag);
 	f->data = u;
 	if (err == -ENOENT)
 		return log_errno(ENOENT,
@@ -203,6 +193,9 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	if (ioctl(info->fd, SIOCOUTQ, &u->unread))
 		u->unread = 0;
 	if (u->name_len && u->name[0]) {
+		u->at = calloc(1, sizeof(*u->at));
+		if (!u->at)
+			return log_errno(ENOMEM, "%s of task %d", f->where, f->pid);
 		find_file(u, info);
 		find_dir(u, info);
 	}
@@ -338,14 +331,11 @@ static int add_cut_off(struct dump *d, const struct dump_file *f, const struct u
 /* The peer outside becomes an entry without a descriptor: a restore connects to its name. */
 static int add_external(struct dump *d, const struct dump_file *f, const struct unix_state *u)
 {
-	struct unix_diag *diag = malloc(sizeof(*diag));
-	struct unix_state *peer = calloc(1, sizeof(*peer));
+	const struct unix_diag *diag = sk_diag_unix(d, u->peer);
+	struct unix_state *peer = diag && diag->name_len ? calloc(1, sizeof(*peer)) : NULL;
 
-	if (!diag || !peer || ask_diag(d, u->peer, diag) || !diag->name_len) {
-		free(diag);
-		free(peer);
+	if (!peer)
 		return refuse_peer(d, f, u->peer);
-	}
 	peer->external = true;
 	peer->type = diag->type;
 	peer->state = diag->state;
@@ -354,7 +344,6 @@ static int add_external(struct dump *d, const struct dump_file *f, const struct 
 	peer->name_len = diag->name_len;
 	memcpy(peer->name, diag->name, diag->name_len);
 	sk_opts_entry__init(&peer->opts);
-	free(diag);
 	return files_add_made(d, &dump_fd_sk_unix, f->pid, f->where, peer);
 }
 
@@ -402,14 +391,14 @@ static void fill_file(const struct unix_state *u, UnixSkEntry *e, FilePermsEntry
 	e->file_perms = perms;
 	e->has_deleted = u->deleted;
 	e->deleted = u->deleted;
-	if (u->dir[0])
-		e->name_dir = (char *)u->dir;
-	size_t dir = strlen(u->dir);
-	bool same = u->dir[0] ? !strncmp(u->path, u->dir, dir) && u->path[dir] == '/' &&
-					!strcmp(u->path + dir + 1, u->name)
-			      : !strcmp(u->path, u->name);
+	if (u->at->dir[0])
+		e->name_dir = (char *)u->at->dir;
+	size_t dir = strlen(u->at->dir);
+	bool same = u->at->dir[0] ? !strncmp(u->at->path, u->at->dir, dir) && u->at->path[dir] == '/' &&
+					    !strcmp(u->at->path + dir + 1, u->name)
+				  : !strcmp(u->at->path, u->name);
 	if (!u->deleted && !same)
-		e->path = (char *)u->path;
+		e->path = (char *)u->at->path;
 	e->n_links = u->n_links;
 	e->links = (char **)u->links;
 }
@@ -459,8 +448,10 @@ static void forget(void *data)
 {
 	struct unix_state *u = data;
 
-	if (u)
+	if (u) {
 		free(u->opts.so_filter);
+		free(u->at);
+	}
 	for (size_t i = 0; u && i < u->n_links; i++)
 		free(u->links[i]);
 }

@@ -1,7 +1,6 @@
 /*
  * Descriptors of the tree, and the registry of open file descriptions behind them: each is described once,
- * however many descriptors and tasks share it (kcmp(2) KCMP_FILE tells). A descriptor is looked at through
- * our own duplicate (pidfd_getfd(2)), which shares all state with it and changes none.
+ * however many descriptors and tasks share it (kcmp(2) KCMP_FILE tells).
  *
  * What a descriptor refers to is the business of the kinds (fd_KIND.c, include/fd_kinds.def).
  */
@@ -19,6 +18,7 @@
 
 #include "cleanup.h"
 #include "dump.h"
+#include "fd_look.h"
 #include "inode_table.h"
 #include "log.h"
 #include "unsupported.h"
@@ -35,6 +35,7 @@ struct files {
 	void *mappings; /* tsearch(3): what is known of files behind areas (struct mapping) */
 	struct inode_table inodes;
 	int own_fds; /* /proc/self/fd */
+	dev_t pipes; /* the file system of pipes without names; 0: not known yet */
 };
 
 /* A file as /proc/PID/smaps names it, found already. */
@@ -179,43 +180,35 @@ static int describe(struct dump *d, struct dump_file *f, const struct fd_info *i
 	return err;
 }
 
-/* Position, flags and FD_CLOEXEC as fdinfo shows them; FD_CLOEXEC belongs to the descriptor and is nowhere else. */
-static int read_fdinfo(int proc, int number, struct fd_info *info, char **text, bool *cloexec)
-{
-	unsigned long pos;
-	unsigned int flags;
-	char name[32];
-
-	snprintf(name, sizeof(name), "fdinfo/%d", number);
-	int err = proc_read(proc, name, text, NULL);
-	if (err)
-		return log_errno(-err, "can't read fdinfo of fd %d of task %d", number, info->task->pid);
-	if (sscanf(*text, "pos: %lu flags: %o", &pos, &flags) != 2)
-		return log_errno(EBADMSG, "fdinfo of fd %d of task %d", number, info->task->pid);
-	info->text = *text;
-	info->pos = pos;
-	info->flags = flags & ~O_CLOEXEC;
-	*cloexec = flags & O_CLOEXEC;
-	return 0;
-}
-
 /* From Linux 5.2 on; 0: none, so one more than it says. */
 static int eventfd_id(const char *text)
 {
-	const char *at = strstr(text, "eventfd-id:");
+	const char *at = text ? strstr(text, "eventfd-id:") : NULL;
 
 	return at ? atoi(at + strlen("eventfd-id:")) + 1 : 0;
+}
+
+/* What the link of our descriptor says; of sockets and pipes that is known. Returns its length or -1 with errno. */
+static ssize_t read_link(struct files *files, const struct fd_info *info, char link[PATH_MAX])
+{
+	bool pipe = S_ISFIFO(info->st.st_mode) && files->pipes && info->st.st_dev == files->pipes;
+	char name[16];
+
+	if (pipe || (S_ISSOCK(info->st.st_mode) && !(info->flags & O_PATH)))
+		return snprintf(link, PATH_MAX, "%s:[%lu]", pipe ? "pipe" : "socket", (long)info->st.st_ino);
+	snprintf(name, sizeof(name), "%d", info->fd);
+	ssize_t n = readlinkat(files->own_fds, name, link, PATH_MAX - 1);
+	if (n > 0 && S_ISFIFO(info->st.st_mode) && link[0] != '/')
+		files->pipes = info->st.st_dev;
+	return n;
 }
 
 /* A description that is seen for the first time. */
 static int add_fd(struct dump_task *t, struct fd_info *info, struct dump_file *probe, struct dump_fd *entry)
 {
-	char link[PATH_MAX], name[16];
+	char link[PATH_MAX];
+	ssize_t n = read_link(t->dump->files, info, link);
 
-	snprintf(name, sizeof(name), "%d", info->fd);
-	ssize_t n = S_ISSOCK(info->st.st_mode) && !(info->flags & O_PATH)
-			    ? snprintf(link, sizeof(link), "socket:[%lu]", (long)info->st.st_ino)
-			    : readlinkat(t->dump->files->own_fds, name, link, sizeof(link) - 1);
 	if (n < 0)
 		return log_errno(errno, "can't read the link of fd %d of task %d", info->number, t->pid);
 	link[n] = 0;
@@ -227,63 +220,75 @@ static int add_fd(struct dump_task *t, struct fd_info *info, struct dump_file *p
 	return describe(t->dump, entry->file, info);
 }
 
-static int collect_fd(struct dump_task *t, int number, struct dump_fd *entry)
+static int collect_fd(struct dump_task *t, const struct fd_look *k, struct dump_fd *entry)
 {
-	_cleanup_free_ char *text = NULL;
-	_cleanup_close_ int fd = pidfd_getfd(t->pidfd, number, 0);
-	struct fd_info info = { .task = t, .number = number, .fd = fd };
-
-	if (fd < 0 || fstat(fd, &info.st))
-		return log_errno(errno, "can't look at fd %d of task %d", number, t->pid);
-	int err = read_fdinfo(t->proc, number, &info, &text, &entry->cloexec);
-	if (err)
-		return err;
+	struct fd_info info = { t, k->number, k->fd, k->st, .text = k->text, .flags = k->flags, .pos = k->pos };
 	struct dump_file probe = { .pid = t->pid,
 				   .member = t->member,
-				   .number = number,
-				   .st = info.st,
-				   .eventfd_id = eventfd_id(text),
-				   .flags = info.flags,
-				   .pos = info.pos };
+				   .number = k->number,
+				   .st = k->st,
+				   .eventfd_id = eventfd_id(k->text),
+				   .flags = k->flags,
+				   .pos = k->pos };
 	struct dump_file **known = tfind(&probe, &t->dump->files->descriptions, compare_descriptions);
-	entry->fd = number;
+
+	entry->fd = k->number;
+	entry->cloexec = k->cloexec;
 	entry->file = known ? *known : NULL;
-	err = known ? 0 : add_fd(t, &info, &probe, entry);
-	return err ? err : locks_collect(t, entry->file, number, text, !known);
+	int err = known ? 0 : add_fd(t, &info, &probe, entry);
+	return err || !k->text ? err : locks_collect(t, entry->file, k->number, k->text, !known);
 }
 
 static int collect_fds(struct dump_task *t)
 {
-	_cleanup_free_ int *numbers = NULL;
-	size_t n;
-	int err = proc_list(t->proc, "fd", &numbers, &n);
+	struct looker *l = looker_begin(t);
+	int err = 0;
 
-	if (err)
-		return err;
-	t->fds = calloc(n + 1, sizeof(*t->fds));
+	if (!l)
+		return -EIO;
+	t->fds = calloc(looker_count(l) + 1, sizeof(*t->fds));
 	if (!t->fds)
-		return log_errno(ENOMEM, "descriptors of task %d", t->pid);
-	for (size_t i = 0; i < n && !err; i++) {
-		err = collect_fd(t, numbers[i], &t->fds[i]);
+		err = log_errno(ENOMEM, "descriptors of task %d", t->pid);
+	for (struct fd_look *k; !err && (k = looker_next(l));) {
+		err = k->err ? k->err : collect_fd(t, k, &t->fds[t->n_fds]);
 		t->n_fds += !err;
+	}
+	looker_end(l);
+	return err;
+}
+
+int files_collect_inside(struct dump_task *t)
+{
+	struct parasite_cloexec answer = {};
+	uint32_t first = 0;
+	int err = 0;
+
+	for (size_t i = 0; t->asked_cloexec && i < t->n_fds && !err; i++) {
+		uint32_t fd = t->fds[i].fd;
+
+		if (!i || fd - first >= PARASITE_FDS) {
+			first = fd;
+			err = parasite_get_cloexec(&t->parasite, first, &answer);
+		}
+		t->fds[i].cloexec = answer.bits[(fd - first) / 64] >> (fd - first) % 64 & 1;
 	}
 	return err;
 }
 
 int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, struct dump_file **file)
 {
-	_cleanup_free_ char *text = NULL;
+	struct fd_look k = { .number = fd };
 	struct dump_task *t = dump_task_by_pid(d, socket->pid);
-	struct fd_info info = { .task = t, .number = fd, .fd = fd };
 	_cleanup_close_ int own = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char link[PATH_MAX], name[32];
-	bool cloexec;
 
 	*file = NULL;
 	snprintf(name, sizeof(name), "fd/%d", fd);
-	int err = own < 0 || fstat(fd, &info.st) ? -errno : proc_link(own, name, link, sizeof(link));
+	int err = own < 0 || fstat(fd, &k.st) ? -errno : proc_link(own, name, link, sizeof(link));
 	if (!err)
-		err = read_fdinfo(own, fd, &info, &text, &cloexec);
+		err = fd_look_at_text(own, &k);
+	_cleanup_free_ char *text = k.text;
+	struct fd_info info = { t, fd, fd, k.st, link, text, k.flags, k.pos };
 	if (err) {
 		close(fd);
 		return log_errno(-err, "can't look at a descriptor in the queue of %s of task %d", socket->where,
@@ -304,7 +309,6 @@ int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, 
 		close(fd);
 		return 0;
 	}
-	info.link = link;
 	snprintf(probe.where, sizeof(probe.where), "in the queue of %.60s", socket->where);
 	*file = add(d, &d->files->descriptions, compare_descriptions, &probe);
 	if (!*file) {

@@ -76,7 +76,7 @@ static void release_tree(void *arg)
 	for (size_t i = 0; i < d->n_tasks; i++) {
 		struct dump_task *t = d->tasks[i];
 
-		for (size_t j = 0; j < t->n_threads; j++)
+		for (size_t j = 0; j < t->n_threads && t->state != TASK_DEAD; j++)
 			tracee_detach(t->threads[j].tid);
 		task_free(t);
 	}

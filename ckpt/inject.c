@@ -264,6 +264,13 @@ int parasite_get_timers(struct parasite *p, const int32_t *ids, unsigned int n, 
 	return err ? err : hear(p, timers, sizeof(*timers));
 }
 
+int parasite_get_cloexec(struct parasite *p, uint32_t first, struct parasite_cloexec *answer)
+{
+	int err = ask(p, (struct parasite_request){ .command = PARASITE_GET_CLOEXEC, .count = first });
+
+	return err ? err : hear(p, answer, sizeof(*answer));
+}
+
 int parasite_check_aio(struct parasite *p, uint64_t context, bool *alive)
 {
 	struct parasite_reply reply;

@@ -20,6 +20,15 @@ static void reap_task(struct dump_task *t)
 			;
 }
 
+/* There is nothing left to cure or to let go: with many threads, not to try saves a tenth of the time. */
+static void forget_task(struct dump_task *t)
+{
+	for (size_t i = 0; i < t->n_threads; i++)
+		t->threads[i].remote.used = t->threads[i].remote.written = false;
+	t->parasite.stage = PARASITE_NONE;
+	t->state = TASK_DEAD;
+}
+
 /* Runs in a process of its own, which shares our memory. Returns its exit status: 0 or an errno. */
 static int kill_all(void *arg)
 {
@@ -50,7 +59,9 @@ int kill_tree(struct dump *d)
 		failed = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
 	if (failed)
 		return log_errno(failed, "can't kill the tree");
-	for (size_t i = d->n_tasks; i-- > 0;)
+	for (size_t i = d->n_tasks; i-- > 0;) {
 		reap_task(d->tasks[i]);
+		forget_task(d->tasks[i]);
+	}
 	return 0;
 }

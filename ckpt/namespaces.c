@@ -25,18 +25,22 @@ static void read_links(int proc, char (*links)[NAMESPACE_LINK])
 	}
 }
 
+void namespaces_own(struct dump *d)
+{
+	_cleanup_close_ int self = proc_open(getpid());
+
+	if (!d->namespaces_known)
+		read_links(self, d->own_namespaces);
+	d->namespaces_known = true;
+}
+
 int namespaces_judge(struct dump_task *t)
 {
 	char its[NAMESPACES][NAMESPACE_LINK], reason[160];
 	struct dump *d = t->dump;
 	int err = 0;
 
-	if (!d->namespaces_known) {
-		_cleanup_close_ int self = proc_open(getpid());
-
-		read_links(self, d->own_namespaces);
-		d->namespaces_known = true;
-	}
+	namespaces_own(d);
 	read_links(t->proc, its);
 	for (size_t i = 0; i < NAMESPACES && !err; i++) {
 		if (!strcmp(d->own_namespaces[i], its[i]))

@@ -14,14 +14,16 @@
 #include "log.h"
 #include "pipe-data.pb-c.h"
 
-/* Copies the references to all bytes of the pipe into a pipe of our own, of the same size. */
+/* Copies the references to all bytes of the pipe, if any, into a pipe of our own, of the same size. */
 static int copy_pipe(int from, int size, int bytes, int copy[2])
 {
+	if (!bytes)
+		return 0;
 	if (pipe2(copy, O_CLOEXEC | O_NONBLOCK | O_DIRECT))
 		return -errno;
 	if (fcntl(copy[1], F_SETPIPE_SZ, size) < size)
 		return errno ? -errno : -EPERM;
-	ssize_t n = bytes ? tee(from, copy[1], bytes, SPLICE_F_NONBLOCK) : 0;
+	ssize_t n = tee(from, copy[1], bytes, SPLICE_F_NONBLOCK);
 	return n == bytes ? 0 : n < 0 ? -errno : -EIO;
 }
 

@@ -27,6 +27,7 @@
 #define TASK_WORTH_IT (4ul << 20)
 #define TASKS_LOOKED_AT 64
 #define LITTLE (1ul << 20) /* bytes that a round is not worth */
+#define SHORT 20000 /* us: what is written in that time is copied as soon when the tree stands still */
 #define ROUNDS 5
 #define ROUNDS_FOR_MAX_FROZEN 30
 
@@ -46,6 +47,24 @@ static uint64_t anonymous_bytes(int proc)
 	return resident > shared ? (resident - shared) * IMAGE_PAGE_SIZE : 0;
 }
 
+/* Bytes of it that may lie in areas that are worth tracking. */
+static uint64_t trackable_bytes(const struct dump *d, pid_t pid, int proc)
+{
+	uint64_t bytes = anonymous_bytes(proc), worth_it = 0;
+	const struct vma_list *list = &d->ahead;
+	struct vma_list vmas = {};
+
+	if (bytes >= TASK_WORTH_IT && pid != d->opts->tree && !proc_vmas(proc, false, &vmas))
+		list = &vmas;
+	else if (bytes < TASK_WORTH_IT || pid != d->opts->tree)
+		return bytes;
+	for (size_t i = 0; i < list->n; i++)
+		if (tracking_is_worth_it(&list->v[i]))
+			worth_it += list->v[i].end - list->v[i].start;
+	vma_list_free(&vmas);
+	return bytes < worth_it ? bytes : worth_it;
+}
+
 /* A guess, without stopping anything: looks at the main threads' children, and not at too many. */
 static bool is_worth_it(const struct dump *d)
 {
@@ -60,7 +79,7 @@ static bool is_worth_it(const struct dump *d)
 		size_t found = 0;
 		char name[48];
 
-		bytes += proc < 0 ? 0 : anonymous_bytes(proc);
+		bytes += proc < 0 ? 0 : trackable_bytes(d, pids[i], proc);
 		snprintf(name, sizeof(name), "task/%d/children", pids[i]);
 		if (proc >= 0 && proc_numbers(proc, name, &children, &found))
 			found = 0;
@@ -72,7 +91,7 @@ static bool is_worth_it(const struct dump *d)
 
 static bool may_track(const struct dump_task *t)
 {
-	return (t->dump->opts->precopy_rounds || anonymous_bytes(t->proc) >= TASK_WORTH_IT) && task_may_be_tracked(t);
+	return (t->dump->opts->precopy_rounds || trackable_bytes(t->dump, t->pid, t->proc) >= TASK_WORTH_IT) && task_may_be_tracked(t);
 }
 
 static int add_draft(struct dump *d, struct dump_task *t)
@@ -196,7 +215,7 @@ static bool go_on(const struct opts *opts, unsigned int round, uint64_t bytes, u
 		return false;
 	if (opts->max_frozen)
 		return us > opts->max_frozen * 1000ul;
-	return opts->precopy_rounds || us < us_before / 2;
+	return opts->precopy_rounds || (us > SHORT && us < us_before / 2);
 }
 
 static int copy(struct dump *d)

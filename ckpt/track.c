@@ -74,7 +74,7 @@ int tracker_take(struct tracker *tr, pid_t pid, uint64_t start_time, int uffd)
 	return err;
 }
 
-static bool is_worth_it(const struct vma *v)
+bool tracking_is_worth_it(const struct vma *v)
 {
 	return memory_is_private(v) && !v->ino && v->end - v->start >= WORTH_IT;
 }
@@ -96,7 +96,7 @@ int tracker_look(struct tracker *tr)
 
 		/* One that is tracked already stays so. EBUSY: it has a userfaultfd of its own; others cannot have one.
 		 */
-		if (is_worth_it(v) && !add(tr, v->start, v->end))
+		if (tracking_is_worth_it(v) && !add(tr, v->start, v->end))
 			err = run_add(&tr->areas, (struct run){ v->start, v->end });
 	}
 	return err;

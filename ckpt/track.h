@@ -23,6 +23,8 @@ struct tracker {
 bool tracking_possible(void);
 /* Whether the parasite may enter the task, which stands still, although nobody has judged it. */
 bool task_may_be_tracked(const struct dump_task *t);
+/* Whether an area is of the kind and size that is tracked. */
+bool tracking_is_worth_it(const struct vma *v);
 /* Makes a tracker of the task, which stands still with a parasite in it. Returns 0 or -errno (logged as information).
  */
 int tracker_open(struct tracker *tr, struct dump_task *t);

@@ -134,6 +134,7 @@ struct dump_task {
 	size_t n_timers;
 	struct dump_fd *fds;
 	size_t n_fds;
+	bool asked_cloexec; /* they are so many that FD_CLOEXEC is told inside */
 	struct dump_file *exe, *cwd, *root;
 	uint32_t ids; /* number of its own vm, files, fs and sighand objects */
 	/* The first task that has the same table of descriptors (CLONE_FILES), the same directories (CLONE_FS). */
@@ -166,7 +167,7 @@ struct dump {
 	struct files *files;
 	struct shmem *shmem;
 	struct sk_queue *queues; /* of sockets; owned */
-	int sock_diag; /* netlink socket; 0: not open yet */
+	struct sk_diag *sk_diag; /* NULL: no socket was asked for yet; owned */
 	struct seccomp_filters *filters; /* NULL: no thread has any */
 	struct ghosts *ghosts;
 	struct sysv *sysv;
@@ -183,6 +184,7 @@ struct dump {
 	struct undo undo;
 	struct dump_stats stats;
 	struct progress progress;
+	struct vma_list ahead; /* areas of the root before it stood, without flags; owned */
 	struct cpuinfo cpu; /* asked before the tree stands: that takes long on virtual machines */
 	long online_cpus; /* of the machine; 0: not asked yet */
 	uint64_t freeze_start; /* CLOCK_MONOTONIC, us */
@@ -195,7 +197,7 @@ struct fd_info {
 	int fd; /* ours */
 	struct stat st;
 	const char *link; /* what /proc/PID/fd/N says */
-	const char *text; /* of /proc/PID/fdinfo/N; NULL: it is not a descriptor */
+	const char *text; /* of /proc/PID/fdinfo/N; NULL: it is not a descriptor, or a pipe or socket among many */
 	unsigned int flags; /* O_*, without O_CLOEXEC */
 	uint64_t pos;
 };
@@ -319,6 +321,11 @@ int kill_tree(struct dump *d);
  * other threads' stacks is done, too. Undone by the undo stack. Returns 0 or -errno (logged).
  */
 int enter_some_tasks(struct dump *d, bool (*wanted)(const struct dump_task *t));
+/*
+ * Before the tree stands: learns what takes a while and stays true. Where the gadgets are in the libraries of its root
+ * is looked for again in each task (remote.h).
+ */
+void collect_ahead(struct dump *d);
 /* Reads all state of the stopped tree: first from outside, then with the parasite in each task. */
 int collect_tree_outside(struct dump *d);
 int collect_tree_inside(struct dump *d);
@@ -349,6 +356,8 @@ void seccomp_free(struct dump *d);
 
 /* Descriptors and other references to files (files.c). */
 int files_collect(struct dump *d);
+/* What of descriptors only the task can tell. Returns 0 or -errno (logged). */
+int files_collect_inside(struct dump_task *t);
 int files_judge(struct dump *d);
 int files_write(struct dump *d);
 void files_free(struct dump *d);
@@ -396,6 +405,8 @@ int locks_judge(struct dump *d);
 int locks_write(struct dump *d);
 void locks_free(struct dump *d);
 
+/* Learns the namespaces of ckpt itself, once. */
+void namespaces_own(struct dump *d);
 /* Blockers by namespaces (namespaces.c). */
 int namespaces_judge(struct dump_task *t);
 /* Which objects clone(2) made tasks share (sharing.c): sets files_of, fs_of. Returns 0 or -errno (logged). */

@@ -53,6 +53,8 @@ int parasite_ask_task(struct parasite *p);
 int parasite_hear_task(struct parasite *p, struct parasite_task *task);
 /* What is left of n POSIX timers, at most PARASITE_TIMERS, and of the interval timers. Returns 0 or -errno (logged). */
 int parasite_get_timers(struct parasite *p, const int32_t *ids, unsigned int n, struct parasite_timers *timers);
+/* Which of PARASITE_FDS descriptors from the first on have FD_CLOEXEC. Returns 0 or -errno (logged). */
+int parasite_get_cloexec(struct parasite *p, uint32_t first, struct parasite_cloexec *answer);
 /* Whether the task has this AIO context. Returns 0 or -errno (logged). */
 int parasite_check_aio(struct parasite *p, uint64_t context, bool *alive);
 /* Stops a parasite that waits for requests, so that ptrace may look at its thread; lets it go on. */

@@ -82,7 +82,7 @@ struct vma_list {
 	struct vma *v;
 	size_t n;
 };
-/* Reads smaps (with flags) or maps (without; faster). Free with vma_list_free. */
+/* Reads smaps (with flags) or maps (without; faster). Free with vma_list_free. -EACCES is not logged. */
 int proc_vmas(int dir, bool flags, struct vma_list *list);
 int proc_parse_vmas(char *text, struct vma_list *list);
 void vma_list_free(struct vma_list *list);

@@ -23,6 +23,11 @@ struct unix_diag {
 int sock_diag_open(void);
 /* Asks for the UNIX socket of an inode. Returns 0 or -errno (not logged); -ENOENT: there is none here. */
 int sock_diag_unix(int fd, uint32_t ino, struct unix_diag *diag);
+/*
+ * Calls fn for each UNIX socket; some may be missing when others come and go meanwhile. Returns 0, -errno (not logged),
+ * or what fn returned if that is not 0.
+ */
+int sock_diag_unix_all(int fd, int (*fn)(const struct unix_diag *diag, void *arg), void *arg);
 /* Reads one answer of len bytes. Returns 0, or -EBADMSG. */
 int sock_diag_parse_unix(const void *answer, size_t len, struct unix_diag *diag);
 

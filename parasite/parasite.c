@@ -137,6 +137,17 @@ static void get_timers(const struct parasite *p, uint32_t count)
 	answer(p, &t, sizeof(t));
 }
 
+static void get_cloexec(const struct parasite *p, uint32_t first)
+{
+	struct parasite_cloexec c;
+
+	memset(&c, 0, sizeof(c));
+	for (uint64_t i = 0; i < PARASITE_FDS; i++)
+		if (sys(fcntl, first + i, F_GETFD, 0) == FD_CLOEXEC)
+			c.bits[i / 64] |= 1ul << i % 64;
+	answer(p, &c, sizeof(c));
+}
+
 /* Takes no event. */
 static void check_aio(const struct parasite *p)
 {
@@ -184,6 +195,9 @@ static int serve(struct parasite *p)
 			break;
 		case PARASITE_CHECK_AIO:
 			check_aio(p);
+			break;
+		case PARASITE_GET_CLOEXEC:
+			get_cloexec(p, request.count);
 			break;
 		case PARASITE_GET_TIMERS:
 			get_timers(p, request.count);

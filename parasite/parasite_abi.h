@@ -11,12 +11,13 @@
 
 #include <stdint.h>
 
-#define PARASITE_ABI 4 /* raised when anything in here changes its meaning */
+#define PARASITE_ABI 5 /* raised when anything in here changes its meaning */
 #define PARASITE_MAX 16384 /* bytes of the blob */
 #define PARASITE_AREA 4096 /* bytes behind it, for what the dumper hands to it */
 #define PARASITE_STACK 8192 /* bytes of the thread's stack that it may use */
 #define PARASITE_SIGNALS 64
 #define PARASITE_TIMERS 32 /* POSIX timers that it is asked for at once */
+#define PARASITE_FDS 8192 /* descriptors, likewise */
 
 /*
  * For these calls the seccomp filters of the task would punish it, as soon as the dumper is dead and does not suspend
@@ -42,6 +43,7 @@ enum parasite_command {
 	PARASITE_GET_UFFD, /* makes a userfaultfd; answered by it (SCM_RIGHTS), or by -errno alone */
 	PARASITE_GET_TIMERS, /* the area holds count ids (int32_t) of POSIX timers; answered by struct parasite_timers
 			      */
+	PARASITE_GET_CLOEXEC, /* of the descriptors from number count on; answered by struct parasite_cloexec */
 	PARASITE_CHECK_AIO, /* the area holds the id (uint64_t) of an AIO context; answered by 0 or -errno */
 	PARASITE_QUIT, /* closes its descriptors, unmaps itself and goes home; no answer */
 };
@@ -84,6 +86,11 @@ struct parasite_timer {
 struct parasite_timers {
 	uint64_t itimers[3][4]; /* as in struct parasite_task */
 	struct parasite_timer timers[PARASITE_TIMERS]; /* in the order of the ids */
+};
+
+/* A bit for each descriptor that has FD_CLOEXEC. */
+struct parasite_cloexec {
+	uint64_t bits[PARASITE_FDS / 64];
 };
 
 #endif

@@ -61,10 +61,19 @@ static bool is_syscall_ret(const uint8_t *c, size_t len)
 	return i < len && c[i] == 0xc3;
 }
 
+/* What memmem(3) does, for two bytes many times as fast. */
+static const uint8_t *find_pair(const uint8_t *at, const uint8_t *end, uint8_t first, uint8_t second)
+{
+	while (at + 1 < end && (at = memchr(at + 1, second, end - at - 1)))
+		if (at[-1] == first)
+			return at - 1;
+	return NULL;
+}
+
 /* pop %reg; ret */
 static void find_pop(uint64_t *gadget, uint8_t pop, const uint8_t *code, size_t len, uint64_t address)
 {
-	const uint8_t bytes[] = { pop, 0xc3 }, *found = *gadget ? NULL : memmem(code, len, bytes, sizeof(bytes));
+	const uint8_t *found = *gadget ? NULL : find_pair(code, code + len, pop, 0xc3);
 
 	if (found)
 		*gadget = address + (found - code);
@@ -82,10 +91,10 @@ static int int80_pops(const uint8_t *c, size_t len)
 
 static void scan_compat(struct gadgets *g, const uint8_t *code, size_t len, uint64_t address)
 {
-	static const uint8_t call[] = { 0xcd, 0x80 }, mov[] = { 0xb8, 0xad, 0, 0, 0 };
+	static const uint8_t mov[] = { 0xb8, 0xad, 0, 0, 0 };
 	const uint8_t *end = code + len;
 
-	for (const uint8_t *c = code; (c = memmem(c, end - c, call, sizeof(call))); c++) {
+	for (const uint8_t *c = code; (c = find_pair(c, end, 0xcd, 0x80)); c++) {
 		int pops = int80_pops(c, end - c);
 
 		if (!g->int80_ret && pops >= 0) {
@@ -103,12 +112,11 @@ void gadgets_scan(struct gadgets *g, const uint8_t *code, size_t len, uint64_t a
 		scan_compat(g, code, len, address);
 		return;
 	}
-	static const uint8_t call[] = { 0x0f, 0x05 };
 	static const uint8_t mov32[] = { 0xb8, SYS_rt_sigreturn, 0, 0, 0 };
 	static const uint8_t mov64[] = { 0x48, 0xc7, 0xc0, SYS_rt_sigreturn, 0, 0, 0 };
 	const uint8_t *end = code + len;
 
-	for (const uint8_t *c = code; (c = memmem(c, end - c, call, sizeof(call))); c++) {
+	for (const uint8_t *c = code; (c = find_pair(c, end, 0x0f, 0x05)); c++) {
 		if (!g->syscall_ret && is_syscall_ret(c, end - c))
 			g->syscall_ret = address + (c - code);
 		if (!g->sigreturn && c - code >= 7 && !memcmp(c - 7, mov64, sizeof(mov64)))

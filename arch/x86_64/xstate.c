@@ -18,15 +18,18 @@ const struct xstate_layout *xstate_layout(void)
 		layout.features = XSTATE_BIT(XSTATE_X87) | XSTATE_BIT(XSTATE_SSE);
 		return &layout;
 	}
+	unsigned int low, high;
+	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	/* only what the kernel switched on: on a virtual machine each question takes microseconds */
 	for (unsigned int i = 2; i < XSTATE_COMPONENTS; i++) {
+		if (!(low & XSTATE_BIT(i)))
+			continue;
 		__cpuid_count(0xd, i, eax, ebx, ecx, edx);
 		if (ecx & 1) /* a supervisor component: never in a user area */
 			continue;
 		layout.component[i].size = eax;
 		layout.component[i].offset = ebx;
 	}
-	unsigned int low, high;
-	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
 	layout.features = ((uint64_t)high << 32) | low;
 	return &layout;
 }

@@ -2,11 +2,13 @@
 #include "proc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "log.h"
@@ -31,6 +33,9 @@ static uint64_t hex(const char **at)
 			return value;
 	}
 }
+
+/* Most areas of a process that has very many. */
+static char no_name[1];
 
 /* "start-end rwxp pgoff major:minor inode   name", ended by a zero byte. */
 static int parse_area(const char *line, struct vma *v)
@@ -59,7 +64,7 @@ static int parse_area(const char *line, struct vma *v)
 	end += strspn(end, " ");
 	if (v->start >= v->end)
 		return -EBADMSG;
-	v->name = strdup(end);
+	v->name = *end ? strdup(end) : no_name;
 	return v->name ? 0 : -ENOMEM;
 }
 
@@ -124,38 +129,72 @@ static void parse_detail(const char *line, struct vma *v)
 		v->protection_key = strtoul(line + 14, NULL, 10);
 }
 
-int proc_parse_vmas(char *text, struct vma_list *list)
+static int parse_line(struct vma_list *list, const char *line)
+{
+	if ((*line >= '0' && *line <= '9') || (*line >= 'a' && *line <= 'f'))
+		return append(list, line);
+	if (!list->n)
+		return -EBADMSG;
+	parse_detail(line, &list->v[list->n - 1]);
+	return 0;
+}
+
+/* Parses whole lines, up to the zero byte. Returns 0 with *rest where one begins that is not whole, or -errno. */
+static int parse_lines(struct vma_list *list, char *text, char **rest)
 {
 	int err = 0;
 
-	*list = (struct vma_list){};
-	for (char *line = text, *next; line && *line && !err; line = next) {
-		struct vma *last = list->n ? &list->v[list->n - 1] : NULL;
-
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = 0;
-		if ((*line >= '0' && *line <= '9') || (*line >= 'a' && *line <= 'f'))
-			err = append(list, line);
-		else if (!last)
-			err = -EBADMSG;
-		else
-			parse_detail(line, last);
+	for (char *end; !err && (end = strchr(text, '\n')); text = end + 1) {
+		*end = 0;
+		err = parse_line(list, text);
 	}
+	*rest = text;
+	return err;
+}
+
+int proc_parse_vmas(char *text, struct vma_list *list)
+{
+	*list = (struct vma_list){};
+	int err = parse_lines(list, text, &text);
+
+	if (!err && *text)
+		err = parse_line(list, text);
 	if (err)
 		vma_list_free(list);
 	return err;
 }
 
+/* Parsed as it comes: smaps has 700 bytes an area. */
+static int read_vmas(int fd, struct vma_list *list)
+{
+	char buf[32768], *rest = buf;
+	size_t left = 0;
+
+	for (;;) {
+		ssize_t n = read(fd, buf + left, sizeof(buf) - 1 - left);
+
+		if (n <= 0)
+			return n ? -errno : left ? -EBADMSG : 0;
+		buf[left + n] = 0;
+		int err = parse_lines(list, buf, &rest);
+
+		if (err)
+			return err;
+		left = buf + left + n - rest;
+		memmove(buf, rest, left);
+	}
+}
+
 int proc_vmas(int dir, bool flags, struct vma_list *list)
 {
-	_cleanup_free_ char *text = NULL;
 	const char *name = flags ? "smaps" : "maps";
-	int err = proc_read(dir, name, &text, NULL);
+	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 
-	if (!err)
-		err = proc_parse_vmas(text, list);
-	if (err && err != -ESRCH)
+	*list = (struct vma_list){};
+	int err = fd < 0 ? (errno == ENOENT ? -ESRCH : -errno) : read_vmas(fd, list);
+	if (err)
+		vma_list_free(list);
+	if (err && err != -ESRCH && err != -EACCES) /* what cannot be read cannot be traced: that will be said */
 		log_err("can't read /proc/.../%s: %s", name, strerror(-err));
 	return err;
 }
@@ -163,7 +202,7 @@ int proc_vmas(int dir, bool flags, struct vma_list *list)
 void vma_list_free(struct vma_list *list)
 {
 	for (size_t i = 0; i < list->n; i++)
-		free(list->v[i].name);
+		free(list->v[i].name != no_name ? list->v[i].name : NULL);
 	free(take_ptr(list->v));
 	list->n = 0;
 }

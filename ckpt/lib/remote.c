@@ -23,7 +23,7 @@
 
 #define ALL_SIGNALS (~0ull)
 #define COMPAT_STEP 352 /* bytes of a frame without extended registers */
-#define SCAN_CHUNK (1ul << 20)
+#define SCAN_CHUNK (1ul << 16) /* bytes; what a libc lacks near its start is rare, and untouched memory costs */
 
 static bool found_all(const struct gadgets *g)
 {

@@ -68,7 +68,7 @@ static bool is_zero(pid_t tid, uint64_t address, size_t size)
 /* The lowest part of the main stack (mprotect cuts areas), or NULL. */
 static const struct vma *main_stack(const struct vma_list *vmas)
 {
-	for (size_t i = 0; i < vmas->n; i++) {
+	for (size_t i = vmas->n; i-- > 0;) { /* it is among the last */
 		if (strcmp(vmas->v[i].name, "[stack]"))
 			continue;
 		while (i && vmas->v[i - 1].end == vmas->v[i].start)

@@ -1,6 +1,6 @@
 /*
- * sock_diag(7) for single sockets: one request, one answer. The kernel needs CONFIG_UNIX_DIAG. libmnl would do the
- * framing, but Debian has it as a shared library only, and ckpt is linked statically for speed.
+ * sock_diag(7) for single sockets, one request, one answer, and for all. The kernel needs CONFIG_UNIX_DIAG. libmnl
+ * would do the framing, but Debian has it as a shared library only, and ckpt is linked statically for speed.
  */
 #include "sock_diag.h"
 
@@ -69,7 +69,7 @@ int sock_diag_parse_unix(const void *answer, size_t len, struct unix_diag *diag)
 	const struct unix_diag_msg *msg = NLMSG_DATA(head);
 	int err = 0;
 
-	memset(diag, 0, sizeof(*diag));
+	memset(diag, 0, offsetof(struct unix_diag, icons));
 	if (len < sizeof(*head) || !NLMSG_OK(head, len))
 		return -EBADMSG;
 	if (head->nlmsg_type == NLMSG_ERROR) {
@@ -89,24 +89,55 @@ int sock_diag_parse_unix(const void *answer, size_t len, struct unix_diag *diag)
 	return err;
 }
 
-int sock_diag_unix(int fd, uint32_t ino, struct unix_diag *diag)
+/* ino 0: all. Returns 0 or -errno. */
+static int ask(int fd, uint32_t ino)
 {
 	struct {
 		struct nlmsghdr head;
 		struct unix_diag_req req;
-	} ask = {
-		.head = { .nlmsg_len = sizeof(ask), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST },
+	} question = {
+		.head = { .nlmsg_len = sizeof(question),
+			  .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			  .nlmsg_flags = NLM_F_REQUEST | (ino ? 0 : NLM_F_DUMP) },
 		.req = {
 			.sdiag_family = AF_UNIX,
+			.udiag_states = ~0u,
 			.udiag_ino = ino,
 			.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS | UDIAG_SHOW_RQLEN,
 			.udiag_cookie = { ~0u, ~0u },
 		},
 	};
-	_Alignas(8) char answer[sizeof(diag->icons) + 4096];
 
-	if (send(fd, &ask, sizeof(ask), 0) != sizeof(ask))
-		return -errno;
-	ssize_t n = recv(fd, answer, sizeof(answer), 0);
-	return n < 0 ? -errno : sock_diag_parse_unix(answer, n, diag);
+	return send(fd, &question, sizeof(question), 0) == sizeof(question) ? 0 : -errno;
+}
+
+int sock_diag_unix(int fd, uint32_t ino, struct unix_diag *diag)
+{
+	_Alignas(8) char answer[sizeof(diag->icons) + 4096];
+	int err = ask(fd, ino);
+	ssize_t n = err ? err : recv(fd, answer, sizeof(answer), 0);
+
+	return err ? err : n < 0 ? -errno : sock_diag_parse_unix(answer, n, diag);
+}
+
+int sock_diag_unix_all(int fd, int (*fn)(const struct unix_diag *diag, void *arg), void *arg)
+{
+	_Alignas(8) char answers[32768];
+	struct unix_diag diag;
+	int err = ask(fd, 0);
+
+	while (!err) {
+		ssize_t n = recv(fd, answers, sizeof(answers), 0);
+
+		if (n <= 0)
+			return n ? -errno : -EBADMSG;
+		for (const struct nlmsghdr *at = (const void *)answers; !err && NLMSG_OK(at, n);
+		     at = NLMSG_NEXT(at, n)) {
+			if (at->nlmsg_type == NLMSG_DONE)
+				return 0;
+			err = sock_diag_parse_unix(at, at->nlmsg_len, &diag);
+			err = err ? err : fn(&diag, arg);
+		}
+	}
+	return err;
 }

@@ -35,7 +35,8 @@ static void open_all(void)
 			f[j] = open(e2e_path(name), O_RDWR | O_CREAT | (j ? O_CLOEXEC : 0), 0600);
 			must(f[j] >= 0 && lseek(f[j], i + j, SEEK_SET) == (off_t)i + j);
 		}
-		must(!pipe(&f[3]) && !socketpair(AF_UNIX, SOCK_STREAM, 0, &f[5]));
+		must(!pipe2(&f[3], i % 2 ? O_CLOEXEC : 0) &&
+		     !socketpair(AF_UNIX, SOCK_STREAM | (i % 2 ? 0 : SOCK_CLOEXEC), 0, &f[5]));
 		must(write(f[4], &i, sizeof(i)) == sizeof(i) && write(f[6], &i, sizeof(i)) == sizeof(i));
 		f[7] = eventfd(i + 1, 0);
 		f[8] = dup(f[0]);
@@ -70,6 +71,8 @@ static void check(int from, int to)
 			same(lseek(f[j], 0, SEEK_CUR), i + j);
 			same(fcntl(f[j], F_GETFD), j ? FD_CLOEXEC : 0);
 		}
+		for (int j = 3; j < 7; j++)
+			same(fcntl(f[j], F_GETFD), (i % 2) == (j < 5) ? FD_CLOEXEC : 0);
 		same(read_number(f[3]), i);
 		same(read_number(f[5]), i);
 		same(read_number(f[7]), i + 1);

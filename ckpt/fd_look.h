@@ -1,0 +1,35 @@
+/* A first look at the descriptors of a task (fd_look.c). */
+#ifndef CKPT_FD_LOOK_H
+#define CKPT_FD_LOOK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+struct dump_task;
+struct looker;
+
+/* What one descriptor is, before anybody asks who shares it. */
+struct fd_look {
+	int number, fd; /* in the task; our duplicate */
+	struct stat st;
+	char *text; /* of /proc/PID/fdinfo/N; owned. NULL: there is nothing in it but what follows */
+	uint64_t pos;
+	unsigned int flags; /* O_*, without O_CLOEXEC */
+	bool cloexec; /* false without text: then the task is asked */
+	int err; /* -errno (logged) */
+};
+
+/* Begins to look at the descriptors of a stopped task. Returns NULL without memory or /proc (logged). */
+struct looker *looker_begin(struct dump_task *t);
+/* How many there are. */
+size_t looker_count(const struct looker *l);
+/* The next one, in the order of the numbers, or NULL at the end. It is there until the next call, which closes fd. */
+struct fd_look *looker_next(struct looker *l);
+void looker_end(struct looker *l);
+
+/* Reads fdinfo of a number below the directory of a process. Returns 0 or -errno (not logged). */
+int fd_look_at_text(int proc, struct fd_look *k);
+
+#endif
