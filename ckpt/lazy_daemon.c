@@ -244,6 +244,22 @@ static int start(struct daemon *d)
 	return err;
 }
 
+/* Nobody uses it any more. */
+static void free_daemon(struct daemon *d)
+{
+	for (struct process *p = d->processes, *next; p; p = next) {
+		next = p->next;
+		free(p->later);
+		free(p);
+	}
+	for (size_t i = 0; i < d->n_files; i++)
+		close(d->files[i].fd);
+	free(d->files);
+	close(d->keeper_fd);
+	close(d->epoll);
+	close(d->wake);
+}
+
 int lazy_daemon_run(const struct lazy_options *options)
 {
 	struct daemon d = { .options = options, .epoll = -1, .wake = -1 };
@@ -261,5 +277,6 @@ int lazy_daemon_run(const struct lazy_options *options)
 	/* It has nothing to keep any more. */
 	kill(d.keeper, SIGKILL);
 	waitpid(d.keeper, NULL, 0);
+	free_daemon(&d);
 	return 0;
 }
