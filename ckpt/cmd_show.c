@@ -95,6 +95,8 @@ int show_image(struct show_out *out, const char *path)
 	if (info->shape == IMAGE_RAW) {
 		if (r.kind == IMG_PAGES_PACKED)
 			err = show_packed(out, &r, path);
+		if (err && out->json)
+			out_value(out, "broken", "true");
 		out_object_end(out);
 		return err;
 	}

@@ -402,8 +402,11 @@ static int make_room(void)
 {
 	_cleanup_close_ int fs = syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
 
-	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", "0", 0) ||
-	    syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", "0", 0))
+		return -errno;
+	/* Huge pages are made in a fraction of the time; where there are none, small ones do. */
+	syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "huge", "always", 0);
+	if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
 		return -errno;
 	_cleanup_close_ int mount = syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
 	int fd = mount < 0 ? -1 : fcntl(mount, F_DUPFD_CLOEXEC, 3);

@@ -19,6 +19,7 @@
 #include "cleanup.h"
 #include "log.h"
 #include "page_files.h"
+#include "restore_stats.h"
 #include "stage.h"
 #include "tracee.h"
 
@@ -85,6 +86,7 @@ static int copy_pieces(struct plan *plan, struct restorer_help *help, const stru
 		int fd = page_files_get(&files, piece.file);
 
 		err = fd < 0 ? fd : copy_piece(uffd, fd, buf, &piece);
+		restore_progress_look(plan);
 	}
 	return err;
 }

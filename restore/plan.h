@@ -317,6 +317,7 @@ struct plan {
 	int tty_fd; /* our terminal, for a shell job; -1 */
 
 	struct progress progress;
+	uint64_t own_reads; /* bytes that we have read before the tasks begin */
 	struct restorer_shared *shared; /* once processes exist */
 	size_t shared_size;
 	pid_t coordinator;

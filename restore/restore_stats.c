@@ -47,17 +47,7 @@ static uint64_t shared_bytes(const struct plan *plan)
 	return bytes;
 }
 
-void restore_progress_begin(struct plan *plan)
-{
-	if (!plan->progress.on)
-		return;
-	progress_phase(&plan->progress, "pages", 0);
-	for (size_t i = 0; i < plan->n_tasks; i++)
-		progress_more(&plan->progress, pages_bytes(plan, &plan->tasks[i].pages));
-	progress_more(&plan->progress, shared_bytes(plan));
-}
-
-/* What a task has read since it was born, as the kernel counts it: hardly anything but pages. */
+/* What a process has read since it was born, as the kernel counts it: of tasks hardly anything but pages. */
 static uint64_t bytes_read(pid_t pid)
 {
 	char path[32], text[256];
@@ -71,6 +61,17 @@ static uint64_t bytes_read(pid_t pid)
 	return bytes;
 }
 
+void restore_progress_begin(struct plan *plan)
+{
+	if (!plan->progress.on)
+		return;
+	progress_phase(&plan->progress, "pages", 0);
+	for (size_t i = 0; i < plan->n_tasks; i++)
+		progress_more(&plan->progress, pages_bytes(plan, &plan->tasks[i].pages));
+	progress_more(&plan->progress, shared_bytes(plan));
+	plan->own_reads = bytes_read(getpid());
+}
+
 void restore_progress_look(struct plan *plan)
 {
 	struct progress *p = &plan->progress;
@@ -78,6 +79,7 @@ void restore_progress_look(struct plan *plan)
 
 	if (!p->on || time_us() < p->next)
 		return;
+	bytes = bytes_read(getpid()) - plan->own_reads; /* we help */
 	for (size_t i = 0; i < plan->n_tasks; i++)
 		bytes += bytes_read(plan->tasks[i].pid);
 	progress_set(p, bytes < p->total ? bytes : p->total);

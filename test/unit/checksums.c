@@ -142,7 +142,7 @@ static int verify_list(const char *name, uint64_t size, uint64_t piece, size_t s
 {
 	ChecksumsEntry e = CHECKSUMS_ENTRY__INIT;
 	FileChecksum f = FILE_CHECKSUM__INIT, *list[] = { &f };
-	uint8_t zeros[64] = {};
+	uint8_t zeros[256] = {};
 
 	f.name = (char *)name;
 	f.size = size;
