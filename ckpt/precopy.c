@@ -91,7 +91,8 @@ static bool is_worth_it(const struct dump *d)
 
 static bool may_track(const struct dump_task *t)
 {
-	return (t->dump->opts->precopy_rounds || trackable_bytes(t->dump, t->pid, t->proc) >= TASK_WORTH_IT) && task_may_be_tracked(t);
+	return (t->dump->opts->precopy_rounds || trackable_bytes(t->dump, t->pid, t->proc) >= TASK_WORTH_IT) &&
+	       task_may_be_tracked(t);
 }
 
 static int add_draft(struct dump *d, struct dump_task *t)
