@@ -130,13 +130,23 @@ static bool has_thread(const struct dump_task *t, pid_t tid)
 	return false;
 }
 
+/* Whether the task has as many threads as are known: the directory tells without being read. */
+static bool has_no_other_threads(const struct dump_task *t)
+{
+	struct stat st;
+
+	return !fstatat(t->proc, "task", &st, 0) && st.st_nlink == 2 + t->n_threads;
+}
+
 /* Seizes the threads that are new since the last pass. Returns how many, or -errno. */
 static int seize_new_threads(struct dump_task *t)
 {
 	_cleanup_free_ int *tids = NULL;
 	size_t n;
-	int found = 0, err = proc_list(t->proc, "task", &tids, &n);
 
+	if (has_no_other_threads(t))
+		return 0;
+	int found = 0, err = proc_list(t->proc, "task", &tids, &n);
 	if (err == -ESRCH)
 		return 0;
 	for (size_t i = 0, known = 0; i < n && err >= 0; i++) {

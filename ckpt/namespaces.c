@@ -27,7 +27,7 @@ static void read_links(int proc, char (*links)[NAMESPACE_LINK])
 
 void namespaces_own(struct dump *d)
 {
-	_cleanup_close_ int self = proc_open(getpid());
+	_cleanup_close_ int self = d->namespaces_known ? -1 : proc_open(getpid());
 
 	if (!d->namespaces_known)
 		read_links(self, d->own_namespaces);

@@ -83,6 +83,41 @@ static void map_area(struct restorer_args *args, const struct restorer_area *a)
 			must(args, STEP_ADVISE, a->start, sys(madvise, a->start, a->end - a->start, advice));
 }
 
+/* Private anonymous memory that its neighbours may be mapped with. */
+static int is_plain(const struct restorer_area *a)
+{
+	return !a->from && !a->attached && !a->alone && !(a->map_prot & PROT_EXEC) &&
+	       (a->flags & ~MAP_NORESERVE) == (MAP_PRIVATE | MAP_ANONYMOUS);
+}
+
+static int fits(const struct restorer_area *a, const struct restorer_area *next)
+{
+	uint64_t advice = (1ul << MADVISE_HUGEPAGE) | (1ul << MADVISE_NOHUGEPAGE);
+
+	return a->end == next->start && is_plain(next) && a->flags == next->flags && !((a->madv ^ next->madv) & advice);
+}
+
+/*
+ * Areas side by side that differ in what may be done with them, such as stacks of threads with their guards: they are
+ * mapped at once, and those that may do more get that, which is what most programs did. Returns how many they are.
+ */
+static uint64_t map_areas(struct restorer_args *args, const struct restorer_area *a, uint64_t most)
+{
+	struct restorer_area whole = *a;
+	uint64_t n = 1;
+
+	for (; n < most && is_plain(a) && fits(&a[n - 1], &a[n]); n++) {
+		whole.end = a[n].end;
+		whole.map_prot &= a[n].map_prot;
+	}
+	map_area(args, &whole);
+	for (uint64_t i = 0; i < n; i++)
+		if (a[i].map_prot != whole.map_prot)
+			must(args, STEP_PROTECT, a[i].start,
+			     sys(mprotect, a[i].start, a[i].end - a[i].start, a[i].map_prot));
+	return n;
+}
+
 static void finish_area(struct restorer_args *args, const struct restorer_area *a)
 {
 	uint64_t len = a->end - a->start;
@@ -149,8 +184,8 @@ static void build_memory(struct restorer_args *args)
 	map_alone(args);
 	map_vdso(args);
 	attach_segments(args);
-	for (uint64_t i = 0; i < args->n_areas; i++)
-		map_area(args, &args->areas[i]);
+	for (uint64_t i = 0; i < args->n_areas;)
+		i += map_areas(args, &args->areas[i], args->n_areas - i);
 	fault(args, BLOB_FAULT_MAPPED);
 	load_pages(args);
 	if (args->old_vdso)
