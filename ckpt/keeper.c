@@ -129,6 +129,9 @@ int keeper_take(pid_t root, struct chain *chain)
 	if (!is_ours(fd))
 		return log_errno(EPERM, "somebody else pretends to keep track of the memory of process %d", root);
 	int err = receive_all(fd, chain);
+	if (!err) /* until it is gone, and its name free */
+		while (recv(fd, &a, sizeof(a), 0) < 0 && errno == EINTR)
+			;
 	return err ? log_errno(-err, "can't get what the keeper of process %d holds", root) : 0;
 }
 
@@ -174,8 +177,10 @@ static void __attribute__((noreturn)) keep(int listener, const struct chain *cha
 		if (poll(fds, chain->n + 1, -1) < 0)
 			continue;
 		int fd = fds[0].revents ? accept4(listener, NULL, NULL, SOCK_CLOEXEC) : -1;
-		if (fd >= 0 && !give(fd, chain))
+		if (fd >= 0 && !give(fd, chain)) {
+			close(listener); /* first: the next keeper needs the name */
 			_exit(0);
+		}
 		if (fd >= 0)
 			close(fd);
 	}
