@@ -67,10 +67,11 @@ static int begin(struct dump *d)
 	d->stats.frozen_time = d->stats.tracking_pause = time_us() - d->freeze_start;
 	undo_to(&d->undo, 0);
 	if (!err && !d->chain->n)
-		err = log_errno(EOPNOTSUPP,
-				"the memory of process %d cannot be tracked (that needs Linux 6.7 or later, and no seccomp): "
-				"dump it without pre-dump",
-				d->opts->tree);
+		err = log_errno(
+			EOPNOTSUPP,
+			"the memory of process %d cannot be tracked (that needs Linux 6.7 or later, and no seccomp): "
+			"dump it without pre-dump",
+			d->opts->tree);
 	return err ? err : fault_point(FAULT_dump_tracked);
 }
 

@@ -17,6 +17,12 @@
 #define MADV_WIPEONFORK 18
 #endif
 
+/*
+ * The kernel fills a page with areas, and throws away the one that does not fit any more: it walks through its memory
+ * once again for the next read. It stops before that when it has as much as was asked for.
+ */
+#define AT_ONCE 2800 /* bytes */
+
 /* Hexadecimal digits at *at; moves *at behind them. Much faster than sscanf, and areas are many. */
 static uint64_t hex(const char **at)
 {
@@ -171,7 +177,8 @@ static int read_vmas(int fd, struct vma_list *list)
 	size_t left = 0;
 
 	for (;;) {
-		ssize_t n = read(fd, buf + left, sizeof(buf) - 1 - left);
+		size_t room = sizeof(buf) - 1 - left;
+		ssize_t n = read(fd, buf + left, room < AT_ONCE ? room : AT_ONCE);
 
 		if (n <= 0)
 			return n ? -errno : left ? -EBADMSG : 0;

@@ -47,6 +47,7 @@ struct row {
 	const char *name;
 	const char *args[2]; /* of the target */
 	size_t mib; /* to be touched beforehand */
+	bool huge; /* in huge pages */
 	bool stays; /* dumped with -R; "frozen" is the longest pause that the target saw, and there is no restore */
 };
 
@@ -54,7 +55,7 @@ static const struct row rows[] = {
 	{ "one page", { "page" }, 64 },
 	{ "256 MiB", { "memory", "256" }, 600 },
 	{ "1 GiB", { "memory", "1024" }, 2300 },
-	{ "1 GiB, huge pages", { "huge", "1024" }, 2300 },
+	{ "1 GiB, huge pages", { "huge", "1024" }, 2300, .huge = true },
 	{ "4 GiB, writing", { "writer", "4096" }, 8400 },
 	{ "4 GiB, writing, -R", { "writer", "4096" }, 8400, .stays = true },
 	{ "1000 threads", { "threads", "1000" }, 128 },
@@ -100,7 +101,7 @@ static void reap_all(void)
 }
 
 /* Has the host back our free memory again. */
-static void warm_memory(size_t mib)
+static void warm_memory(size_t mib, bool huge)
 {
 	size_t len = mib << 20;
 	pid_t pid = fork();
@@ -108,6 +109,8 @@ static void warm_memory(size_t mib)
 	if (pid == 0) {
 		char *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+		if (huge)
+			madvise(at, len, MADV_HUGEPAGE);
 		for (size_t i = 0; at != MAP_FAILED && i < len; i += 4096)
 			at[i] = 1;
 		_exit(0);
@@ -224,14 +227,14 @@ static void measure(struct tool *tool, const struct row *row, int round)
 	pid_t root = start_target(row);
 	double dump, frozen, restore = 0;
 
-	warm_memory(row->mib);
+	warm_memory(row->mib, row->huge);
 	if (row->stays) {
 		frozen = measure_pause(tool, root, &dump);
 	} else {
 		dump = run_tool(tool, "dump", root, NULL);
 		reap_all();
 		frozen = frozen_ms();
-		warm_memory(row->mib);
+		warm_memory(row->mib, row->huge);
 		restore = run_tool(tool, "restore", root, NULL);
 	}
 	if (kill(root, 0))
@@ -319,13 +322,13 @@ static void run_row(const struct row *row)
 /* Dumps in a chain, of a target that changes 1% of its memory in between; CRIU needs soft-dirty bits for that. */
 static void run_chain(const char *name, const char *mib)
 {
-	const struct row row = { name, { "changer", mib }, 2 * atoi(mib) + 200, true };
+	const struct row row = { name, { "changer", mib }, 2 * atoi(mib) + 200, .stays = true };
 	const struct tool *tool = &bench.tools[0];
 	double full = 0, tenth = 0;
 	char base[PATH_MAX], previous[64] = "--track-mem";
 	pid_t root = start_target(&row);
 
-	warm_memory(row.mib);
+	warm_memory(row.mib, false);
 	snprintf(base, sizeof(base), "%s", bench.images);
 	for (int i = 0; i <= 10; i++) {
 		snprintf(bench.images, sizeof(bench.images), "%.*s/%d", PATH_MAX - 16, base, i);
