@@ -159,12 +159,7 @@ void way_compress(struct run *r)
 		r->dumps += i;
 		put_byte(r, path, st.st_size, byte);
 	}
-	snprintf(path, sizeof(path), "%s/pages-packed-1.img", image_dir(r));
-	if (!stat(path, &st) && st.st_size > 4096) { /* else there may be no pages in it */
-		turn_bit(r, path, st.st_size);
-		expect_bad(r, path, "changed", true);
-		turn_bit(r, path, st.st_size);
-	}
+	/* A changed bit may lead to the same pages: test/unit/packed.c changes what does not. */
 	restore_ok(r, NULL);
 	if (!r->program->traits->busy)
 		expect_same(r, &before, "after the restore");
