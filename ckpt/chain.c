@@ -89,13 +89,14 @@ bool chain_tracks(const struct dump_task *t, const struct vma *v)
 	return tr && tracker_has(tr, v);
 }
 
-int chain_add(struct dump *d, struct tracker tracker)
+int chain_add(struct chain *c, struct tracker tracker)
 {
-	struct chain *c = d->chain;
 	struct tracker *t = c->n < c->room ? c->trackers : realloc(c->trackers, (c->room += 16) * sizeof(*t));
 
-	if (!t)
+	if (!t) {
+		tracker_close(&tracker, true);
 		return log_errno(ENOMEM, "trackers");
+	}
 	c->trackers = t;
 	c->trackers[c->n++] = tracker;
 	return 0;
@@ -110,7 +111,7 @@ int chain_track(struct dump *d)
 		struct tracker tr;
 
 		if (t->parasite.thread && !chain_tracker(d, t) && !tracker_open(&tr, t))
-			err = chain_add(d, tr);
+			err = chain_add(d->chain, tr);
 	}
 	return err;
 }

@@ -33,8 +33,8 @@ int chain_track(struct dump *d);
 struct tracker *chain_tracker(const struct dump *d, const struct dump_task *t);
 /* Arms all memory of tasks that stand still, so that the next set knows what was written since this one. */
 int chain_arm(struct dump *d);
-/* Adds a tracker, which becomes the chain's. Returns 0 or -ENOMEM (logged). */
-int chain_add(struct dump *d, struct tracker tracker);
+/* Adds a tracker, which becomes the chain's; when that fails it is closed. Returns 0 or -ENOMEM (logged). */
+int chain_add(struct chain *chain, struct tracker tracker);
 /* The tree runs again or is dead: a keeper goes on tracking, if there is something to refer to. */
 void chain_end(struct dump *d);
 /* Makes the link "parent" to --prev-images-dir among the images. Returns 0 or -errno (logged). */

@@ -101,16 +101,11 @@ static int receive_all(int from, struct chain *chain)
 	int fd = -1, more;
 
 	while ((more = receive_one(from, &kept, &fd)) > 0) {
-		struct tracker *t = chain->n < chain->room ? chain->trackers
-							   : realloc(chain->trackers, (chain->room += 16) * sizeof(*t));
+		struct tracker t;
+		int err = tracker_take(&t, kept.pid, kept.start_time, fd) ? 0 : chain_add(chain, t);
 
-		if (!t) {
-			close(fd);
-			return -ENOMEM;
-		}
-		chain->trackers = t;
-		if (tracker_take(&t[chain->n], kept.pid, kept.start_time, fd) == 0)
-			chain->n++;
+		if (err)
+			return err;
 	}
 	memcpy(chain->last, kept.last, RUN_ID);
 	return more;

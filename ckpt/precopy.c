@@ -319,10 +319,10 @@ int precopy_give_trackers(struct dump *d)
 	for (size_t i = 0; d->precopy && i < d->precopy->n && !err; i++) {
 		struct draft *draft = &d->precopy->drafts[i];
 
-		if (draft->used)
-			err = chain_add(d, draft->tracker);
-		if (draft->used && !err)
-			draft->tracker = (struct tracker){ .proc = -1, .mem = -1, .pagemap = -1, .uffd = -1 };
+		if (!draft->used)
+			continue;
+		err = chain_add(d->chain, draft->tracker);
+		draft->tracker = (struct tracker){ .proc = -1, .mem = -1, .pagemap = -1, .uffd = -1 };
 	}
 	return err;
 }

@@ -23,14 +23,6 @@
 #include "stage.h"
 #include "tracee.h"
 
-static struct plan_task *find_task(struct plan *plan, pid_t pid)
-{
-	for (size_t i = 0; i < plan->n_tasks; i++)
-		if (plan->tasks[i].pid == pid)
-			return &plan->tasks[i];
-	return NULL;
-}
-
 static int fetch_uffd(const struct restorer_help *help)
 {
 	_cleanup_close_ int pidfd = pidfd_open(help->pid, 0);
@@ -71,7 +63,7 @@ static int copy_piece(int uffd, int fd, void *buf, const struct restorer_piece *
 
 static int copy_pieces(struct plan *plan, struct restorer_help *help, const struct restorer_read *reads, int uffd)
 {
-	const struct plan_task *task = find_task(plan, help->pid);
+	const struct plan_task *task = plan_task_by_pid(plan, help->pid);
 	_cleanup_page_files_ struct page_files files = { plan, task ? &task->pages : NULL, NULL };
 	_cleanup_free_ void *buf = malloc(RESTORER_COPY);
 	struct restorer_copy_place at = {};
