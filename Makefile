@@ -149,7 +149,8 @@ $(B)/test/bin/outside: test/outside/outside.c
 	@echo "  CC    $@"
 	$(Q)$(CC) $(TARGET_CFLAGS) -o $@ $< -lutil
 
-$(B)/test/bin/bench: $(B)/obj/test/bench/bench.o $(LIB_OBJ)
+BENCH := bench tools special
+$(B)/test/bin/bench: $(BENCH:%=$(B)/obj/test/bench/%.o) $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)

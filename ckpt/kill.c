@@ -3,7 +3,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "attach.h"
 #include "dump.h"
@@ -27,6 +29,20 @@ static void forget_task(struct dump_task *t)
 		t->threads[i].remote.used = t->threads[i].remote.written = false;
 	t->parasite.stage = PARASITE_NONE;
 	t->state = TASK_DEAD;
+}
+
+#define MUCH (64ul << 20) /* bytes */
+
+/* The kernel frees the memory of a dying task in that task. We help: it goes page table by page table for both. */
+static void free_memory(const struct dump *d)
+{
+	for (size_t i = 0; i < d->stats.n_tasks; i++) {
+		const struct task_stats *s = &d->stats.tasks[i];
+		const struct dump_task *t = dump_task_by_pid(d, s->pid);
+
+		if (t && (s->pages_written + s->pages_parent) * IMAGE_PAGE_SIZE >= MUCH)
+			syscall(SYS_process_mrelease, t->pidfd, 0); /* Linux 5.15; without it, it takes longer */
+	}
 }
 
 /* Runs in a process of its own, which shares our memory. Returns its exit status: 0 or an errno. */
@@ -59,6 +75,7 @@ int kill_tree(struct dump *d)
 		failed = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
 	if (failed)
 		return log_errno(failed, "can't kill the tree");
+	free_memory(d);
 	for (size_t i = d->n_tasks; i-- > 0;) {
 		reap_task(d->tasks[i]);
 		forget_task(d->tasks[i]);

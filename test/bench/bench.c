@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <getopt.h>
 #include <sched.h>
 #include <signal.h>
@@ -25,163 +24,42 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "image.h"
 #include "stats.pb-c.h"
 
-#define MAX_ROUNDS 100
-
-enum value { DUMP, FROZEN, RESTORE, VALUES };
-
 static const char *const value_names[VALUES] = { "dump", "frozen", "restore" };
 
-struct tool {
-	const char *name;
-	char path[PATH_MAX];
-	double ms[VALUES][MAX_ROUNDS];
-};
-
-struct row {
-	const char *name;
-	const char *args[2]; /* of the target */
-	size_t mib; /* to be touched beforehand */
-	bool huge; /* in huge pages */
-	bool stays; /* dumped with -R; "frozen" is the longest pause that the target saw, and there is no restore */
-};
+#define GROWS(what, n) .growth = IN_##what, .size = (n)
 
 static const struct row rows[] = {
 	{ "one page", { "page" }, 64 },
-	{ "256 MiB", { "memory", "256" }, 600 },
-	{ "1 GiB", { "memory", "1024" }, 2300 },
+	{ "64 MiB", { "memory", "64" }, 200, GROWS(MEMORY, 0.0625) },
+	{ "256 MiB", { "memory", "256" }, 600, GROWS(MEMORY, 0.25) },
+	{ "1 GiB", { "memory", "1024" }, 2300, GROWS(MEMORY, 1) },
+	{ "8 GiB", { "memory", "8192" }, 8600, GROWS(MEMORY, 8) },
 	{ "1 GiB, huge pages", { "huge", "1024" }, 2300, .huge = true },
 	{ "4 GiB, writing", { "writer", "4096" }, 8400 },
 	{ "4 GiB, writing, -R", { "writer", "4096" }, 8400, .stays = true },
-	{ "1000 threads", { "threads", "1000" }, 128 },
-	{ "200 processes", { "processes", "200" }, 256 },
+	{ "10 threads", { "threads", "10" }, 64, GROWS(THREADS, 10) },
+	{ "100 threads", { "threads", "100" }, 64, GROWS(THREADS, 100) },
+	{ "1000 threads", { "threads", "1000" }, 128, GROWS(THREADS, 1000) },
+	{ "10 processes", { "processes", "10" }, 64, GROWS(PROCESSES, 10) },
+	{ "200 processes", { "processes", "200" }, 256, GROWS(PROCESSES, 200) },
+	{ "1000 processes", { "processes", "1000" }, 1024, GROWS(PROCESSES, 1000) },
 	{ "10000 descriptors", { "descriptors", "10000" }, 128 },
 	{ "60000 areas", { "areas", "60000" }, 600 },
 	{ "100000 areas", { "areas", "100000" }, 900 },
 	{ "1 TiB reserved", { "reserved", "1024" }, 128 },
 };
 
-static struct {
-	struct tool tools[2];
-	int n_tools;
-	int rounds;
-	char target[PATH_MAX];
-	char images[PATH_MAX];
-	bool on_disk;
-} bench = { .rounds = 5 };
+struct bench bench = { .rounds = 5 };
 
 /* How many areas a process may have; the bench needs more than is usual. */
 #define MAX_MAP_COUNT "/proc/sys/vm/max_map_count"
 #define AREAS 150000
-
-static void die(const char *what, const char *on)
-{
-	fprintf(stderr, "bench: %s %s: %s\n", what, on, strerror(errno));
-	exit(1);
-}
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
-
-/* We are PID 1: the orphans of a restore are ours. */
-static void reap_all(void)
-{
-	while (waitpid(-1, NULL, 0) > 0)
-		;
-}
-
-/* Has the host back our free memory again. */
-static void warm_memory(size_t mib, bool huge)
-{
-	size_t len = mib << 20;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		char *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-		if (huge)
-			madvise(at, len, MADV_HUGEPAGE);
-		for (size_t i = 0; at != MAP_FAILED && i < len; i += 4096)
-			at[i] = 1;
-		_exit(0);
-	}
-	waitpid(pid, NULL, 0);
-}
-
-static pid_t start_target(const struct row *row)
-{
-	int p[2];
-	char c;
-
-	if (pipe2(p, O_CLOEXEC))
-		die("pipe for", row->name);
-	pid_t pid = fork();
-	if (pid == 0) {
-		int null = open("/dev/null", O_RDWR);
-
-		setsid();
-		dup2(p[1], 3);
-		for (int fd = 0; fd < 3; fd++)
-			dup2(null, fd);
-		closefrom(4);
-		execl(bench.target, "target", row->args[0], row->args[1], NULL);
-		_exit(1);
-	}
-	close(p[1]);
-	if (read(p[0], &c, 1) != 1)
-		die("no target for", row->name);
-	close(p[0]);
-	return pid;
-}
-
-/* Runs the tool; returns its wall time in ms. */
-static double run_tool(const struct tool *tool, const char *action, pid_t root, const char *option)
-{
-	bool chained = option && strncmp(option, "--", 2) == 0;
-	char pid_text[16];
-	int status;
-
-	snprintf(pid_text, sizeof(pid_text), "%d", root);
-	double start = now_ms();
-	pid_t pid = fork();
-	if (pid == 0) {
-		int null = open("/dev/null", O_RDWR);
-
-		for (int fd = 0; fd < 2; fd++)
-			dup2(null, fd);
-		if (!strcmp(action, "dump"))
-			execl(tool->path, tool->path, "dump", "-t", pid_text, "-D", bench.images, "-o", "dump.log",
-			      "-v0", option, chained ? "-R" : NULL, chained ? "--track-mem" : NULL, NULL);
-		else
-			execl(tool->path, tool->path, "restore", "-d", "-D", bench.images, "-o", "restore.log", "-v0",
-			      NULL);
-		_exit(127);
-	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	double end = now_ms();
-	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
-		fprintf(stderr, "bench: %s %s failed\n", tool->name, action);
-		exit(1);
-	}
-	return end - start;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type;
-	return ftw->level ? remove(path) : 0;
-}
 
 static double frozen_ms(void)
 {
@@ -197,25 +75,13 @@ static double frozen_ms(void)
 	return ms;
 }
 
-/* What the writer measures itself. */
-static uint64_t *map_pause(void)
-{
-	int fd = open("/run/pause", O_RDWR | O_CLOEXEC);
-	uint64_t *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	if (at == MAP_FAILED)
-		die("can't map", "/run/pause");
-	close(fd);
-	return at;
-}
-
 /* A dump that leaves the target running. */
 static double measure_pause(const struct tool *tool, pid_t root, double *dump)
 {
-	uint64_t *pause = map_pause();
+	uint64_t *pause = map_counter("/run/pause"); /* the writer measures it */
 
 	*pause = 0;
-	*dump = run_tool(tool, "dump", root, "-R");
+	*dump = run_dump(tool, root, (const char *[]){ "-R", NULL });
 	usleep(50000); /* what comes after the dump counts, too */
 	double ms = *pause / 1e6;
 	munmap(pause, 4096);
@@ -231,36 +97,21 @@ static void measure(struct tool *tool, const struct row *row, int round)
 	if (row->stays) {
 		frozen = measure_pause(tool, root, &dump);
 	} else {
-		dump = run_tool(tool, "dump", root, NULL);
+		dump = run_dump(tool, root, (const char *[]){ NULL });
 		reap_all();
 		frozen = frozen_ms();
 		warm_memory(row->mib, row->huge);
-		restore = run_tool(tool, "restore", root, NULL);
+		restore = run_restore(tool);
 	}
 	if (kill(root, 0))
 		die("no restored process of", row->name);
 	/* All of the tree is below us now, and in no session of ours. */
-	kill(-1, SIGKILL);
-	reap_all();
-	nftw(bench.images, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	clean_up();
 	if (round < 0)
 		return;
 	tool->ms[DUMP][round] = dump;
 	tool->ms[FROZEN][round] = frozen;
 	tool->ms[RESTORE][round] = restore;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double median(double *values, int n)
-{
-	qsort(values, n, sizeof(*values), compare_doubles);
-	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
 static void print_machine(void)
@@ -292,62 +143,73 @@ static void print_machine(void)
 
 static void print_head(void)
 {
-	printf("%-18s", "");
+	printf("%-20s", "");
 	for (int v = 0; v < VALUES; v++)
 		printf("%10s%s", value_names[v], bench.n_tools > 1 ? "      criu   ratio" : "");
 	printf("\n");
 	fflush(stdout);
 }
 
-static void run_row(const struct row *row)
+static void print_values(const char *name, const double *ours, const double *peers, int n)
 {
-	for (int round = -1; round < bench.rounds; round++)
-		for (int t = 0; t < bench.n_tools; t++)
-			measure(&bench.tools[t], row, round);
-	printf("%-18s", row->name);
-	for (int v = 0; v < VALUES - row->stays; v++) {
-		double ours = median(bench.tools[0].ms[v], bench.rounds);
-
-		printf("%10.2f", ours);
-		if (bench.n_tools > 1) {
-			double peer = median(bench.tools[1].ms[v], bench.rounds);
-
-			printf("%10.2f%8.2f", peer, ours / peer);
-		}
+	printf("%-20s", name);
+	for (int v = 0; v < n; v++) {
+		printf("%10.2f", ours[v]);
+		if (bench.n_tools > 1)
+			printf("%10.2f%8.2f", peers[v], ours[v] / peers[v]);
 	}
 	printf("\n");
 	fflush(stdout);
 }
 
-/* Dumps in a chain, of a target that changes 1% of its memory in between; CRIU needs soft-dirty bits for that. */
-static void run_chain(const char *name, const char *mib)
-{
-	const struct row row = { name, { "changer", mib }, 2 * atoi(mib) + 200, .stays = true };
-	const struct tool *tool = &bench.tools[0];
-	double full = 0, tenth = 0;
-	char base[PATH_MAX], previous[64] = "--track-mem";
-	pid_t root = start_target(&row);
+/* What was measured of rows that differ in size, for the line through them. */
+static struct points {
+	const char *unit;
+	double size[8], ms[2][VALUES][8];
+	int n;
+} points[GROWTHS] = { [IN_MEMORY] = { "each GiB more" },
+		      [IN_PROCESSES] = { "each process more" },
+		      [IN_THREADS] = { "each thread more" } };
 
-	warm_memory(row.mib, false);
-	snprintf(base, sizeof(base), "%s", bench.images);
-	for (int i = 0; i <= 10; i++) {
-		snprintf(bench.images, sizeof(bench.images), "%.*s/%d", PATH_MAX - 16, base, i);
-		mkdir(bench.images, 0700);
-		double ms = run_tool(tool, "dump", root, i ? previous : "--track-mem");
-		full = i ? full : ms;
-		tenth = ms;
-		snprintf(previous, sizeof(previous), "--prev-images-dir=../%d", i);
-		close(open("/run/changing", O_CREAT | O_RDWR | O_CLOEXEC, 0600));
-		kill(root, SIGUSR1);
-		while (!access("/run/changing", F_OK))
-			usleep(1000);
+static void run_row(const struct row *row)
+{
+	struct points *p = &points[row->growth];
+	double medians[2][VALUES];
+
+	for (int round = -1; round < bench.rounds; round++)
+		for (int t = 0; t < bench.n_tools; t++)
+			measure(&bench.tools[t], row, round);
+	for (int t = 0; t < bench.n_tools; t++)
+		for (int v = 0; v < VALUES; v++) {
+			medians[t][v] = median(bench.tools[t].ms[v], bench.rounds);
+			p->ms[t][v][p->n] = medians[t][v];
+		}
+	if (row->growth)
+		p->size[p->n++] = row->size;
+	print_values(row->name, medians[0], medians[1], VALUES - row->stays);
+}
+
+/* The slope of the line with the least squares. */
+static double slope(const double *x, const double *y, int n)
+{
+	double sx = 0, sy = 0, sxx = 0, sxy = 0;
+
+	for (int i = 0; i < n; i++)
+		sx += x[i], sy += y[i], sxx += x[i] * x[i], sxy += x[i] * y[i];
+	return (n * sxy - sx * sy) / (n * sxx - sx * sx);
+}
+
+static void print_slopes(void)
+{
+	for (const struct points *p = points; p < points + GROWTHS; p++) {
+		double slopes[2][VALUES];
+
+		for (int t = 0; t < bench.n_tools; t++)
+			for (int v = 0; v < VALUES; v++)
+				slopes[t][v] = slope(p->size, p->ms[t][v], p->n);
+		if (p->n > 1)
+			print_values(p->unit, slopes[0], slopes[1], VALUES);
 	}
-	snprintf(bench.images, sizeof(bench.images), "%s", base);
-	kill(-1, SIGKILL);
-	reap_all();
-	nftw(bench.images, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	printf("%-18s%10.2f  the first dump with --track-mem; the 10th after it, with 1%% changed: %.2f, ratio %.2f\n",
-	       name, full, tenth, tenth / full);
 }
 
 static bool is_wanted(const char *row, char **wanted)
@@ -359,6 +221,15 @@ static bool is_wanted(const char *row, char **wanted)
 			return true;
 	return false;
 }
+
+static const struct {
+	const char *name, *mib;
+	void (*run)(const char *name, const char *mib);
+} specials[] = {
+	{ "4 GiB, chain", "4096", run_chain },
+	{ "4 GiB, lazy", "4096", run_lazy },
+	{ "4 GiB, peak memory", "4096", run_peak },
+};
 
 /* PID 1 of the namespace. */
 static int run_inside(char **wanted)
@@ -374,8 +245,10 @@ static int run_inside(char **wanted)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (is_wanted(rows[i].name, wanted))
 			run_row(&rows[i]);
-	if (is_wanted("4 GiB, chain", wanted))
-		run_chain("4 GiB, chain", "4096");
+	print_slopes();
+	for (size_t i = 0; i < sizeof(specials) / sizeof(specials[0]); i++)
+		if (is_wanted(specials[i].name, wanted))
+			specials[i].run(specials[i].name, specials[i].mib);
 	return 0;
 }
 

@@ -3,7 +3,8 @@
  * ready, and then waits for ever.
  *   target page | memory MIB | threads N | processes N | areas N | reserved GIB | descriptors N |
  *   huge MIB (in huge pages) | writer MIB (writes to an eighth of it all the time; /run/pause is the longest time in ns
- *   that it stood still, until somebody sets that to 0) | changer MIB (writes 1% of it when it gets SIGUSR1)
+ *   that it stood still, until somebody sets that to 0) | changer MIB (writes 1% of it when it gets SIGUSR1) |
+ *   reader MIB (reads all of it all the time, and counts in /run/ticks)
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -92,6 +93,34 @@ static void start_changer(size_t len)
 {
 	changed = (struct field){ fill_memory(len, false), len / 8 };
 	signal(SIGUSR1, change);
+}
+
+/* Counts the pages that it has looked at. */
+static void *read_all_the_time(void *arg)
+{
+	struct field *f = arg;
+	int fd = open("/run/ticks", O_RDWR | O_CREAT, 0600);
+	volatile uint64_t *ticks = ftruncate(fd, 4096) ? MAP_FAILED
+						       : mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	uint64_t x = 88172645463325252ull;
+
+	if (ticks == MAP_FAILED)
+		exit(1);
+	close(fd);
+	for (;;) {
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		*ticks += 1 + !((volatile uint64_t *)f->at)[x % f->n];
+	}
+}
+
+static void start_reader(size_t len)
+{
+	static struct field f;
+	pthread_t id;
+
+	f = (struct field){ fill_memory(len, false), len / 8 };
+	if (pthread_create(&id, NULL, read_all_the_time, &f))
+		exit(1);
 }
 
 static void start_writer(size_t len)
@@ -198,6 +227,8 @@ int main(int argc, char **argv)
 		fill_memory((size_t)n << 20, true);
 	else if (!strcmp(argv[1], "writer"))
 		start_writer((size_t)n << 20);
+	else if (!strcmp(argv[1], "reader"))
+		start_reader((size_t)n << 20);
 	else if (!strcmp(argv[1], "changer"))
 		start_changer((size_t)n << 20);
 	else if (!strcmp(argv[1], "areas"))
