@@ -127,7 +127,7 @@ int chain_arm(struct dump *d)
 
 		err = tracker_look(&c->trackers[i]);
 		if (!err)
-			err = pages_arm(c->trackers[i].pagemap, &written);
+			err = tracker_arm(&c->trackers[i], &written);
 		free(written.r);
 		if (err == -ESRCH) /* it has ended meanwhile */
 			err = 0;

@@ -23,8 +23,7 @@
 /* The pages of one task. */
 struct live_pages {
 	struct run_list list, missed;
-	uint32_t id; /* of pages-N.img */
-	int out;
+	bool looked;
 };
 
 static bool is_new(const struct dump_task *t)
@@ -49,8 +48,48 @@ static void drop_gone(struct dump *d)
 	c->n = kept;
 }
 
+/*
+ * Arms the task and finds what belongs into its image. Whoever has only soft-dirty bits finds first: the task stands
+ * still then.
+ */
+static int look(struct dump *d, struct tracker *tr, struct live_pages *p)
+{
+	struct page_scan scan = { .pid = tr->pid, .pagemap = tr->pagemap, .vmas = &tr->vmas, .tracked = true };
+	bool find_first = tracking_by_soft_dirty();
+	struct run_list written = {};
+	int err = tracker_look(tr);
+
+	if (!err && find_first)
+		err = pages_find(&scan, &p->list);
+	/* From here on the keeper's knowledge is gone unless this set is complete. */
+	memcpy(d->chain->last, d->id, sizeof(d->id));
+	if (!err)
+		err = tracker_arm(tr, &written);
+	if (!err && !find_first)
+		err = pages_find(&scan, &p->list);
+	if (!err)
+		err = runs_mark(&p->list, &written);
+	free(written.r);
+	runs_refer(&p->list, d->chain->usable);
+	p->looked = true;
+	return err;
+}
+
+/* Makes room for the pages of all tasks; with soft-dirty bits, it is now that it looks for them. */
+static int prepare(struct dump *d, struct live_pages **pages)
+{
+	int err = 0;
+
+	*pages = calloc(d->chain->n + 1, sizeof(**pages));
+	if (!*pages)
+		return log_errno(ENOMEM, "pre-dump");
+	for (size_t i = 0; i < d->chain->n && tracking_by_soft_dirty() && !err; i++)
+		err = look(d, &d->chain->trackers[i], &(*pages)[i]);
+	return err;
+}
+
 /* Stops the tree, finds its tasks, tracks them, and lets it go on. */
-static int begin(struct dump *d)
+static int begin(struct dump *d, struct live_pages **pages)
 {
 	int err = freeze_without_parasites(d);
 
@@ -64,57 +103,38 @@ static int begin(struct dump *d)
 		err = enter_some_tasks(d, is_new);
 	if (!err && !d->n_blockers)
 		err = chain_track(d);
+	if (!err)
+		err = prepare(d, pages);
 	d->stats.frozen_time = d->stats.tracking_pause = time_us() - d->freeze_start;
 	undo_to(&d->undo, 0);
 	if (!err && !d->chain->n)
-		err = log_errno(
-			EOPNOTSUPP,
-			"the memory of process %d cannot be tracked (that needs Linux 6.7 or later, and no seccomp): "
-			"dump it without pre-dump",
-			d->opts->tree);
+		err = log_errno(EOPNOTSUPP,
+				"the memory of process %d cannot be tracked (that needs Linux 6.7 or soft-dirty bits, "
+				"and no seccomp): "
+				"dump it without pre-dump",
+				d->opts->tree);
 	return err ? err : fault_point(FAULT_dump_tracked);
 }
 
-/* Arms the task and finds what belongs into its image. */
-static int look(struct dump *d, struct tracker *tr, struct live_pages *p)
+static int write_task(struct dump *d, struct tracker *tr, struct live_pages *p)
 {
-	struct page_scan scan = { .pid = tr->pid, .pagemap = tr->pagemap, .vmas = &tr->vmas, .tracked = true };
-	struct run_list written = {};
-	int err = tracker_look(tr);
-
-	if (!err)
-		err = pages_arm(tr->pagemap, &written);
-	if (!err)
-		err = pages_find(&scan, &p->list);
-	if (!err)
-		err = runs_mark(&p->list, &written);
-	free(written.r);
-	runs_refer(&p->list, d->chain->usable);
-	return err;
-}
-
-static int write_task(struct dump *d, struct tracker *tr)
-{
-	struct live_pages p = { .out = -1 };
-	struct page_job job = { .pid = tr->pid, .mem = tr->mem, .list = &p.list, .missed = &p.missed };
+	struct page_job job = { .pid = tr->pid, .mem = tr->mem, .out = -1, .list = &p->list, .missed = &p->missed };
 	struct task_stats stats = { .pid = tr->pid };
 	uint64_t start = time_us();
-	int err = look(d, tr, &p);
+	uint32_t id = d->next_pages_id++;
+	int err = p->looked ? 0 : look(d, tr, p);
 
-	p.id = d->next_pages_id++;
 	if (!err)
-		err = pagemap_write(d, IMG_PAGEMAP, tr->pid, p.id, &p.list);
+		err = pagemap_write(d, IMG_PAGEMAP, tr->pid, id, &p->list);
 	if (!err) {
-		p.out = job.out = image_create_raw(&d->images, IMG_PAGES, p.id);
-		err = p.out < 0 ? p.out : pages_copy(&job, 1, &d->progress);
+		job.out = image_create_raw(&d->images, IMG_PAGES, id);
+		err = job.out < 0 ? job.out : pages_copy(&job, 1, &d->progress);
 	}
-	if (p.out >= 0)
-		close(p.out);
-	runs_count(&p.list, &stats);
+	if (job.out >= 0)
+		close(job.out);
+	runs_count(&p->list, &stats);
 	stats.us = time_us() - start;
 	dump_stats_add_task(&d->stats, &stats);
-	free(p.list.r);
-	free(p.missed.r);
 	if (err == -ESRCH) { /* it has ended: the next set will not have it */
 		log_info("task %d ended", tr->pid);
 		return 0;
@@ -122,16 +142,32 @@ static int write_task(struct dump *d, struct tracker *tr)
 	return err;
 }
 
-static int write_memory(struct dump *d)
+static int write_memory(struct dump *d, struct live_pages *pages)
 {
 	uint64_t start = time_us();
 	int err = 0;
 
 	progress_phase(&d->progress, "pages", 0);
 	for (size_t i = 0; i < d->chain->n && !err; i++)
-		err = write_task(d, &d->chain->trackers[i]);
+		err = write_task(d, &d->chain->trackers[i], &pages[i]);
 	d->stats.memdump_time = d->stats.memwrite_time = time_us() - start;
 	return err ? err : fault_point(FAULT_dump_precopied);
+}
+
+static int copy(struct dump *d)
+{
+	struct live_pages *pages = NULL;
+	int err = begin(d, &pages);
+
+	phase_done(&d->stats.phases, "track", err);
+	if (!err)
+		err = write_memory(d, pages);
+	for (size_t i = 0; pages && i < d->chain->n; i++) {
+		free(pages[i].list.r);
+		free(pages[i].missed.r);
+	}
+	free(pages);
+	return err;
 }
 
 static int pre_dump(struct dump *d, struct page_xfer *xfer)
@@ -142,13 +178,7 @@ static int pre_dump(struct dump *d, struct page_xfer *xfer)
 		err = chain_begin(d);
 	phase_done(&d->stats.phases, "prepare", err);
 	if (!err)
-		err = begin(d);
-	phase_done(&d->stats.phases, "track", err);
-	if (err)
-		return err;
-	/* From here on the keeper's knowledge is gone unless this set is complete. */
-	memcpy(d->chain->last, d->id, sizeof(d->id));
-	err = write_memory(d);
+		err = copy(d);
 	if (!err)
 		err = chain_link(d);
 	if (!err)

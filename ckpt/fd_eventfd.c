@@ -20,9 +20,13 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	f->data = e;
 	if (!e)
 		return log_errno(ENOMEM, "fd %d of task %d", f->number, f->pid);
-	return fdinfo_parse_eventfd(info->text, e)
-		       ? log_errno(EBADMSG, "fdinfo of fd %d of task %d, an eventfd", f->number, f->pid)
-		       : 0;
+	if (fdinfo_parse_eventfd(info->text, e))
+		return log_errno(EBADMSG, "fdinfo of fd %d of task %d, an eventfd", f->number, f->pid);
+	if (!e->mode_known)
+		log_warn("fd %d of task %d, an eventfd: before Linux 6.6, nobody can see whether it is a semaphore "
+			 "(EFD_SEMAPHORE); if so, it will not be one after a restore",
+			 f->number, f->pid);
+	return 0;
 }
 
 static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena)

@@ -6,6 +6,7 @@
 #include "pagemap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -16,6 +17,7 @@
 #include "kernel_abi.h"
 #include "log.h"
 #include "pagemap.pb-c.h"
+#include "track.h"
 
 #define ADDRESS_END ((1ul << 47) - 4096) /* TASK_SIZE of 4-level paging */
 #define REGIONS 512 /* that PAGEMAP_SCAN tells at once */
@@ -140,9 +142,48 @@ static int scan_new(const struct page_scan *scan, bool with_guards, struct run_l
 	return err ? err : add_range(list, scan->vmas, &area, (struct run){ ADDRESS_END, ADDRESS_END });
 }
 
+/* Page frames that hold nothing but zeros, for all tasks: one page, and one huge page. */
+struct zero_frames {
+	uint64_t page, huge;
+};
+
+static uint64_t frame_of(const volatile char *page)
+{
+	_cleanup_close_ int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t word = *page; /* reading it maps it */
+
+	return pread(pagemap, &word, 8, (uintptr_t)page / 4096 * 8) == 8 && word & PM_PRESENT ? word & PM_PFN : 0;
+}
+
+static struct zero_frames find_zero_frames(void)
+{
+	const size_t huge = 2ul << 20;
+	char *at = mmap(NULL, 2 * huge, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct zero_frames zero = {};
+
+	if (at == MAP_FAILED)
+		return zero;
+	char *aligned = (char *)(((uintptr_t)at + huge - 1) & -huge);
+	madvise(aligned, huge, MADV_NOHUGEPAGE);
+	zero.page = frame_of(aligned);
+	madvise(aligned, huge, MADV_DONTNEED);
+	madvise(aligned, huge, MADV_HUGEPAGE);
+	zero.huge = frame_of(aligned);
+	munmap(at, 2 * huge);
+	return zero;
+}
+
+static bool is_zero_frame(const struct zero_frames *zero, uint64_t word)
+{
+	uint64_t frame = word & PM_PRESENT ? word & PM_PFN : 0;
+
+	return frame && (frame == zero->page || (zero->huge && frame - zero->huge < 512));
+}
+
 /* Before 6.7: one word a page. */
 static int scan_old(const struct page_scan *scan, struct run_list *list)
 {
+	const struct zero_frames zero = find_zero_frames();
 	_cleanup_free_ uint64_t *words = malloc(65536);
 	int err = words ? 0 : -ENOMEM;
 
@@ -160,11 +201,14 @@ static int scan_old(const struct page_scan *scan, struct run_list *list)
 			if (got <= 0)
 				return got ? -errno : -EIO;
 			for (size_t p = 0; p < got / sizeof(uint64_t) && !err; p++, at += 4096) {
-				bool mine = (words[p] >> 62) && !(words[p] >> 61 & 1);
+				uint64_t word = words[p];
+				bool mine = word & (PM_PRESENT | PM_SWAPPED) && !(word & PM_FILE);
+				struct run page = { at, at + 4096 };
 				size_t area = i;
 
-				if (mine)
-					err = add_range(list, scan->vmas, &area, (struct run){ at, at + 4096 });
+				page.copied = scan->tracked && !(word & PM_SOFT_DIRTY) && tracking_is_worth_it(v);
+				if (mine && !is_zero_frame(&zero, word))
+					err = add_range(list, scan->vmas, &area, page);
 			}
 		}
 	}
@@ -173,7 +217,8 @@ static int scan_old(const struct page_scan *scan, struct run_list *list)
 
 int pages_find(const struct page_scan *scan, struct run_list *list)
 {
-	int err = scan_new(scan, true, list);
+	bool soft_dirty = scan->tracked && tracking_by_soft_dirty();
+	int err = soft_dirty ? -ENOTTY : scan_new(scan, true, list);
 
 	if (err == -EINVAL) /* guards came with 6.15 */
 		err = scan_new(scan, false, list);

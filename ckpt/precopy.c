@@ -168,7 +168,7 @@ static int look(struct draft *draft)
 	int err = tracker_look(tr);
 
 	if (!err)
-		err = pages_arm(tr->pagemap, &written);
+		err = tracker_arm(tr, &written);
 	if (!err)
 		err = pages_find(&scan, &list);
 	if (!err)
@@ -210,6 +210,9 @@ static int copy_round(struct dump *d, uint64_t *bytes)
 /* Whether another round will leave less to copy: what is written meanwhile follows from how long it takes. */
 static bool go_on(const struct opts *opts, unsigned int round, uint64_t bytes, uint64_t us, uint64_t us_before)
 {
+	/* Soft-dirty bits would have to be read and cleared, in a tree that stands still, for one more. */
+	if (tracking_by_soft_dirty())
+		return false;
 	unsigned int most = opts->precopy_rounds ?: opts->max_frozen ? ROUNDS_FOR_MAX_FROZEN : ROUNDS;
 
 	if (round >= most || bytes <= LITTLE)

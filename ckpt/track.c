@@ -14,6 +14,7 @@
 #include "kernel_abi.h"
 #include "kernel_features.h"
 #include "log.h"
+#include "pagemap.h"
 
 #define WORTH_IT (128ul << 10) /* bytes of an area; smaller ones are copied when the tree stands still */
 #define STEP (64ul << 20) /* bytes whose tracking ends at once: the task cannot change its areas meanwhile */
@@ -21,6 +22,15 @@
 bool tracking_possible(void)
 {
 	return kernel_feature_find("mem_dirty_track")->probe();
+}
+
+bool tracking_by_soft_dirty(void)
+{
+	static enum { UNKNOWN, NO, YES } known;
+
+	if (known == UNKNOWN)
+		known = kernel_feature_find("uffd_wp_async")->probe() ? NO : YES;
+	return known == YES;
 }
 
 bool task_may_be_tracked(const struct dump_task *t)
@@ -43,15 +53,26 @@ static int open_files(struct tracker *tr, int proc)
 	return tr->proc < 0 || tr->mem < 0 || tr->pagemap < 0 ? -errno : 0;
 }
 
-int tracker_open(struct tracker *tr, struct dump_task *t)
+/* Returns the userfaultfd, or what there is instead, or -errno. */
+static int get_uffd(struct dump_task *t)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED };
 
+	if (tracking_by_soft_dirty()) {
+		int fd = fcntl(t->pidfd, F_DUPFD_CLOEXEC, 0);
+
+		return fd < 0 ? -errno : fd;
+	}
+	_cleanup_close_ int fd = parasite_get_uffd(&t->parasite);
+
+	return fd >= 0 && ioctl(fd, UFFDIO_API, &api) ? -errno : take_fd(&fd);
+}
+
+int tracker_open(struct tracker *tr, struct dump_task *t)
+{
 	*tr = (struct tracker){ .pid = t->pid, .start_time = t->stat.start_time, .proc = -1, .mem = -1, .pagemap = -1 };
-	tr->uffd = parasite_get_uffd(&t->parasite);
+	tr->uffd = get_uffd(t);
 	int err = tr->uffd < 0 ? tr->uffd : open_files(tr, fcntl(t->proc, F_DUPFD_CLOEXEC, 0));
-	if (!err && ioctl(tr->uffd, UFFDIO_API, &api))
-		err = -errno;
 	if (!err)
 		return 0;
 	log_info("task %d cannot be tracked: %s", t->pid, strerror(-err));
@@ -91,7 +112,7 @@ int tracker_look(struct tracker *tr)
 	vma_list_free(&tr->vmas);
 	int err = proc_vmas(tr->proc, false, &tr->vmas);
 
-	for (size_t i = 0; i < tr->vmas.n && !err; i++) {
+	for (size_t i = 0; i < tr->vmas.n && !err && !tracking_by_soft_dirty(); i++) {
 		const struct vma *v = &tr->vmas.v[i];
 
 		/* One that is tracked already stays so. EBUSY: it has a userfaultfd of its own; others cannot have one.
@@ -102,9 +123,18 @@ int tracker_look(struct tracker *tr)
 	return err;
 }
 
+int tracker_arm(const struct tracker *tr, struct run_list *written)
+{
+	if (!tracking_by_soft_dirty())
+		return pages_arm(tr->pagemap, written);
+	_cleanup_close_ int fd = openat(tr->proc, "clear_refs", O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && write(fd, CLEAR_SOFT_DIRTY, 1) == 1 ? 0 : -errno;
+}
+
 bool tracker_has(const struct tracker *tr, const struct vma *v)
 {
-	return !add(tr, v->start, v->end);
+	return !tracking_by_soft_dirty() && !add(tr, v->start, v->end);
 }
 
 /* Areas were added in each round, and may have been cut, moved or unmapped since: what is gone is passed over. */

@@ -27,6 +27,14 @@
 #define PIDFD_THREAD O_EXCL
 #endif
 
+/* Words of /proc/PID/pagemap, and what to write into /proc/PID/clear_refs: Documentation/admin-guide/mm */
+#define PM_PFN ((1ul << 55) - 1)
+#define PM_SOFT_DIRTY (1ul << 55)
+#define PM_FILE (1ul << 61)
+#define PM_SWAPPED (1ul << 62)
+#define PM_PRESENT (1ul << 63)
+#define CLEAR_SOFT_DIRTY "4"
+
 /* PAGEMAP_SCAN, linux/fs.h, 6.7 */
 #ifndef PAGEMAP_SCAN
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)

@@ -11,7 +11,8 @@
 
 struct fdinfo_eventfd {
 	uint64_t count;
-	bool semaphore; /* EFD_SEMAPHORE; told since 6.6 */
+	bool semaphore; /* EFD_SEMAPHORE */
+	bool mode_known; /* told since Linux 6.6 */
 };
 int fdinfo_parse_eventfd(const char *text, struct fdinfo_eventfd *e);
 

@@ -285,12 +285,36 @@ static bool probe_pagemap_scan(void)
 }
 
 /* Pages that are written while nobody waits. */
-static bool probe_tracking(void)
+static bool probe_wp_async(void)
 {
 	_cleanup_close_ int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
 	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED };
 
 	return probe_pagemap_scan() && fd >= 0 && !ioctl(fd, UFFDIO_API, &api);
+}
+
+/* Our own bits are cleared: nobody looks at them. */
+static bool probe_soft_dirty(void)
+{
+	volatile char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	_cleanup_close_ int clear = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC),
+			    pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t before = PM_SOFT_DIRTY, after = 0;
+
+	if (page == MAP_FAILED)
+		return false;
+	page[0] = 1;
+	bool known = write(clear, CLEAR_SOFT_DIRTY, 1) == 1 &&
+		     pread(pagemap, &before, sizeof(before), (uintptr_t)page / 4096 * 8) == sizeof(before);
+	page[0] = 2;
+	known = known && pread(pagemap, &after, sizeof(after), (uintptr_t)page / 4096 * 8) == sizeof(after);
+	munmap((void *)page, 4096);
+	return known && !(before & PM_SOFT_DIRTY) && after & PM_SOFT_DIRTY;
+}
+
+static bool probe_tracking(void)
+{
+	return probe_wp_async() || probe_soft_dirty();
 }
 
 static bool probe_guard_pages(void)
@@ -429,8 +453,10 @@ const struct kernel_feature kernel_features[] = {
 	  "pages are found through /proc/PID/pagemap: slower, most of all in large areas that are mostly empty" },
 	{ "pagemap_scan_guard_pages", "Linux 6.15", false, probe_guard_pages,
 	  "guard regions (MADV_GUARD_INSTALL) can't be seen" },
-	{ "mem_dirty_track", "Linux 6.7 and CONFIG_USERFAULTFD", false, probe_tracking,
+	{ "mem_dirty_track", "Linux 6.7 and CONFIG_USERFAULTFD, or CONFIG_MEM_SOFT_DIRTY", false, probe_tracking,
 	  "memory is copied while the tree stands still, and there are no incremental dumps" },
+	{ "uffd_wp_async", "Linux 6.7 and CONFIG_USERFAULTFD", false, probe_wp_async,
+	  "memory is tracked by soft-dirty bits, if there are any: it is copied only once while the tree runs" },
 	{ "aio_remap", "Linux 3.19", false, probe_aio_remap, "contexts of asynchronous I/O can't be restored" },
 	{ "memfd_hugetlb", "CONFIG_HUGETLBFS", false, probe_memfd_hugetlb, "memfds of huge pages can't be restored" },
 	{ "sys_ptrace", "CAP_SYS_PTRACE", false, probe_sys_ptrace,

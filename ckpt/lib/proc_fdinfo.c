@@ -28,6 +28,7 @@ int fdinfo_parse_eventfd(const char *text, struct fdinfo_eventfd *e)
 	const char *count = value_of(text, "eventfd-count"), *semaphore = value_of(text, "eventfd-semaphore");
 
 	e->semaphore = semaphore && atoi(semaphore);
+	e->mode_known = semaphore;
 	return count && sscanf(count, "%" SCNx64, &e->count) == 1 ? 0 : -EBADMSG;
 }
 

@@ -28,6 +28,18 @@ static void child(void *arg)
 	_exit(0);
 }
 
+/* Before Linux 6.6 nobody can see that an eventfd is a semaphore. */
+static bool semaphores_are_told(int fd)
+{
+	char path[64], text[512] = "";
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	int info = open(path, O_RDONLY);
+	must(read(info, text, sizeof(text) - 1) > 0);
+	close(info);
+	return strstr(text, "eventfd-semaphore");
+}
+
 int main(int argc, char **argv)
 {
 	eventfd_t value = 0;
@@ -53,7 +65,7 @@ int main(int argc, char **argv)
 	must(value == 0xfffffffffffffffeull);
 	must(eventfd_read(full, &value) && errno == EAGAIN);
 	must(!eventfd_read(semaphore, &value));
-	same(value, 1);
+	same(value, semaphores_are_told(semaphore) ? 1 : 3);
 	same(fcntl(semaphore, F_GETFD), FD_CLOEXEC);
 	must(!eventfd_write(blocked, 5));
 	must(!pthread_join(thread, NULL));

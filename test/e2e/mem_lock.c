@@ -43,6 +43,18 @@ static char *map(int prot)
 	return at;
 }
 
+static void need_flags(void)
+{
+	char flags[512], *at = map(PROT_READ);
+
+	if (mlock2(at, E2E_PAGE, MLOCK_ONFAULT))
+		skip("mlock2: %s", strerror(errno));
+	flags_of(at, flags, sizeof(flags));
+	if (!strstr(flags, " lf "))
+		skip("this kernel does not tell which areas are locked on fault");
+	munmap(at, 16 * E2E_PAGE);
+}
+
 static void future(void *arg)
 {
 	int flags = *(int *)arg;
@@ -82,6 +94,7 @@ int main(int argc, char **argv)
 	int all = MCL_FUTURE, on_fault = MCL_FUTURE | MCL_ONFAULT;
 
 	e2e_begin(argc, argv);
+	need_flags();
 	char *area = map(PROT_READ | PROT_WRITE);
 	if (mlock(area, 4 * E2E_PAGE))
 		skip("can't lock memory: %s", strerror(errno));

@@ -24,9 +24,9 @@ START_TEST(eventfd)
 
 	ck_assert_int_eq(fdinfo_parse_eventfd(eventfd_text, &e), 0);
 	ck_assert_uint_eq(e.count, 10);
-	ck_assert(e.semaphore);
+	ck_assert(e.semaphore && e.mode_known);
 	ck_assert_int_eq(fdinfo_parse_eventfd(HEAD "eventfd-count: 0\n", &e), 0);
-	ck_assert(!e.semaphore); /* before 6.6 nobody knows */
+	ck_assert(!e.semaphore && !e.mode_known); /* before 6.6 nobody knows */
 	ck_assert_int_eq(fdinfo_parse_eventfd(HEAD, &e), -EBADMSG);
 	ck_assert_int_eq(fdinfo_parse_eventfd("eventfd-count:", &e), -EBADMSG);
 }
