@@ -83,16 +83,19 @@ static int receive_one(int from, struct kept *kept, int *fd)
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
 	};
 	ssize_t n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
+	_cleanup_close_ int got = -1;
 
-	if (n != sizeof(*kept))
-		return n < 0 ? -errno : -EBADMSG;
+	if (n < 0)
+		return -errno;
+	if (m.msg_controllen >= CMSG_LEN(sizeof(int)) && control.head.cmsg_type == SCM_RIGHTS)
+		memcpy(&got, CMSG_DATA(&control.head), sizeof(got));
+	if (n != sizeof(*kept) || m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+		return -EBADMSG;
 	kept->last[RUN_ID - 1] = 0;
 	if (!kept->pid)
 		return 0;
-	if (m.msg_controllen < CMSG_LEN(sizeof(int)) || control.head.cmsg_type != SCM_RIGHTS)
-		return -EBADMSG;
-	memcpy(fd, CMSG_DATA(&control.head), sizeof(*fd));
-	return 1;
+	*fd = take_fd(&got);
+	return *fd < 0 ? -EBADMSG : 1;
 }
 
 static int receive_all(int from, struct chain *chain)
