@@ -192,7 +192,7 @@ static int scan_old(const struct page_scan *scan, struct run_list *list)
 
 		if (is_written_whole(v))
 			err = add_whole(list, v);
-		if (!memory_is_private(v) || is_written_whole(v))
+		if (!memory_is_private(v) || is_written_whole(v) || (v->empty && !v->hugetlb))
 			continue;
 		for (uint64_t at = v->start; at < v->end && !err;) {
 			size_t pages = (v->end - at) / 4096 < 8192 ? (v->end - at) / 4096 : 8192;

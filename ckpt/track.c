@@ -110,7 +110,8 @@ static int add(const struct tracker *tr, uint64_t start, uint64_t end)
 int tracker_look(struct tracker *tr)
 {
 	vma_list_free(&tr->vmas);
-	int err = proc_vmas(tr->proc, false, &tr->vmas);
+	/* Without PAGEMAP_SCAN, what is empty should be known: looking for pages takes half a second a TiB. */
+	int err = proc_vmas(tr->proc, tracking_by_soft_dirty(), &tr->vmas);
 
 	for (size_t i = 0; i < tr->vmas.n && !err && !tracking_by_soft_dirty(); i++) {
 		const struct vma *v = &tr->vmas.v[i];

@@ -73,6 +73,7 @@ struct vma {
 	uint8_t prot; /* PROT_* */
 	bool shared;
 	bool grows_down, io, locked, noreserve, may_write, droppable, hugetlb, uffd, lock_on_fault;
+	bool empty; /* no page is resident or swapped, as smaps says, which does not know of huge pages of hugetlbfs */
 	uint32_t protection_key; /* pkeys(7); 0: that of all memory */
 	uint32_t madv; /* bit N: madvise advice N is in force */
 	uint64_t page_size; /* bytes; 0 when only maps was read */

@@ -131,6 +131,10 @@ static void parse_detail(const char *line, struct vma *v)
 		parse_flags(line + 9, v);
 	else if (line[0] == 'K' && !strncmp(line, "KernelPageSize:", 15))
 		v->page_size = strtoul(line + 15, NULL, 10) << 10;
+	else if (line[0] == 'R' && !strncmp(line, "Rss:", 4))
+		v->empty = !strtoul(line + 4, NULL, 10);
+	else if (line[0] == 'S' && !strncmp(line, "Swap:", 5))
+		v->empty &= !strtoul(line + 5, NULL, 10);
 	else if (line[0] == 'P' && !strncmp(line, "ProtectionKey:", 14))
 		v->protection_key = strtoul(line + 14, NULL, 10);
 }

@@ -29,7 +29,8 @@ static const char smaps_text[] =
 	"VmFlags: rd ex mr mw me dc hg \n"
 	"7f0000000000-7f0000002000 rw-s 00000000 00:01 99                     /dev/zero (deleted)\n"
 	"Rss: 0 kB\nKernelPageSize:     2048 kB\nProtectionKey:         3\nVmFlags: rd wr sh mr mw me ms lo lf um \n"
-	"7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0                          [stack]\nVmFlags: rd wr gd ac \n";
+	"7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0                          [stack]\nRss: 0 kB\n"
+	"Swap: 4 kB\nVmFlags: rd wr gd ac \n";
 
 START_TEST(stat_fields)
 {
@@ -132,6 +133,7 @@ START_TEST(areas)
 	ck_assert(list.v[1].shared && list.v[1].locked && list.v[1].uffd && list.v[1].may_write);
 	ck_assert(list.v[1].lock_on_fault && list.v[1].page_size == 2 << 20 && list.v[1].protection_key == 3);
 	ck_assert(list.v[2].grows_down && !list.v[2].shared);
+	ck_assert(!list.v[0].empty && list.v[1].empty && !list.v[2].empty);
 	ck_assert_ptr_eq(vma_find(&list, 0x55d000), &list.v[0]);
 	ck_assert_ptr_null(vma_find(&list, 0x55e000));
 	ck_assert_ptr_null(vma_find(&list, 0));
