@@ -116,6 +116,18 @@ int chain_track(struct dump *d)
 	return err;
 }
 
+void chain_check(struct chain *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		if (!c->trackers[i].unseen || !c->last[0])
+			continue;
+		log_warn("task %d has direct or asynchronous I/O, which writes into its memory unseen: the next images "
+			 "will hold all pages",
+			 c->trackers[i].pid);
+		c->last[0] = 0;
+	}
+}
+
 int chain_arm(struct dump *d)
 {
 	struct chain *c = d->chain;
@@ -134,6 +146,7 @@ int chain_arm(struct dump *d)
 	}
 	if (!err)
 		memcpy(c->last, d->id, RUN_ID);
+	chain_check(c);
 	return err ? log_errno(-err, "can't track what the tree writes") : 0;
 }
 

@@ -33,6 +33,8 @@ int chain_track(struct dump *d);
 struct tracker *chain_tracker(const struct dump *d, const struct dump_task *t);
 /* Arms all memory of tasks that stand still, so that the next set knows what was written since this one. */
 int chain_arm(struct dump *d);
+/* After that: warns and forgets the chain when what was armed may be written unseen, so that the next set is whole. */
+void chain_check(struct chain *chain);
 /* Adds a tracker, which becomes the chain's; when that fails it is closed. Returns 0 or -ENOMEM (logged). */
 int chain_add(struct chain *chain, struct tracker tracker);
 /* The tree runs again or is dead: a keeper goes on tracking, if there is something to refer to. */

@@ -110,8 +110,7 @@ static int begin(struct dump *d, struct live_pages **pages)
 	if (!err && !d->chain->n)
 		err = log_errno(EOPNOTSUPP,
 				"the memory of process %d cannot be tracked (that needs Linux 6.7 or soft-dirty bits, "
-				"and no seccomp): "
-				"dump it without pre-dump",
+				"and no seccomp): dump it without pre-dump",
 				d->opts->tree);
 	return err ? err : fault_point(FAULT_dump_tracked);
 }
@@ -162,6 +161,7 @@ static int copy(struct dump *d)
 	phase_done(&d->stats.phases, "track", err);
 	if (!err)
 		err = write_memory(d, pages);
+	chain_check(d->chain);
 	for (size_t i = 0; pages && i < d->chain->n; i++) {
 		free(pages[i].list.r);
 		free(pages[i].missed.r);

@@ -294,7 +294,7 @@ bool has_held_buffers(const struct dump *d)
 
 int draft_finish(const struct dump *d, struct draft *draft, struct run_list *list, int *out)
 {
-	bool held = has_held_buffers(d);
+	bool held = draft->tracker.unseen || has_held_buffers(d);
 
 	draft->again += runs_overlap(list, &draft->layout);
 	int err = place(draft, list);

@@ -124,13 +124,53 @@ int tracker_look(struct tracker *tr)
 	return err;
 }
 
-int tracker_arm(const struct tracker *tr, struct run_list *written)
+static int clear_soft_dirty(const struct tracker *tr)
 {
-	if (!tracking_by_soft_dirty())
-		return pages_arm(tr->pagemap, written);
 	_cleanup_close_ int fd = openat(tr->proc, "clear_refs", O_WRONLY | O_CLOEXEC);
 
 	return fd >= 0 && write(fd, CLEAR_SOFT_DIRTY, 1) == 1 ? 0 : -errno;
+}
+
+/* Whether the kernel may read a file into the task's memory without a fault. */
+static bool is_direct(int proc, int fd)
+{
+	_cleanup_free_ char *text = NULL;
+	char name[32], link[PATH_MAX];
+
+	snprintf(name, sizeof(name), "fd/%d", fd);
+	ssize_t n = readlinkat(proc, name, link, sizeof(link) - 1);
+	if (n < 0)
+		return false;
+	link[n] = 0;
+	snprintf(name, sizeof(name), "fdinfo/%d", fd);
+	if (link[0] != '/' || proc_read(proc, name, &text, NULL))
+		return strstr(link, "[io_uring]");
+	const char *flags = strstr(text, "flags:");
+	return flags && strtoul(flags + 6, NULL, 8) & O_DIRECT;
+}
+
+static bool has_direct_io(const struct tracker *tr)
+{
+	_cleanup_free_ int *fds = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < tr->vmas.n; i++)
+		if (aio_is_ring(&tr->vmas.v[i]))
+			return true;
+	if (proc_list(tr->proc, "fd", &fds, &n))
+		return false; /* it is dead */
+	for (size_t i = 0; i < n; i++)
+		if (is_direct(tr->proc, fds[i]))
+			return true;
+	return false;
+}
+
+int tracker_arm(struct tracker *tr, struct run_list *written)
+{
+	int err = tracking_by_soft_dirty() ? clear_soft_dirty(tr) : pages_arm(tr->pagemap, written);
+
+	tr->unseen |= !err && has_direct_io(tr);
+	return err;
 }
 
 bool tracker_has(const struct tracker *tr, const struct vma *v)

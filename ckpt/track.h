@@ -21,6 +21,7 @@ struct tracker {
 	int uffd; /* or, with soft-dirty bits, a pidfd: something to hold on to */
 	struct run_list areas; /* what was registered; some of it may be gone */
 	struct vma_list vmas; /* as they were in the last round */
+	bool unseen; /* there was direct or asynchronous I/O, by which the kernel writes where nobody is told */
 };
 
 /* Whether this kernel can do it. */
@@ -42,8 +43,11 @@ int tracker_look(struct tracker *tr);
  * Has the kernel track from now on, and adds what was written since the last time. A page that is read after that and
  * not found written later is what was read. With soft-dirty bits nothing is added: whoever wants to know has looked
  * with pages_find() before, while the task stood still. Returns 0 or -errno (not logged).
+ *
+ * I/O that has begun before that writes into pages unseen. It ends before its file is closed, so files that are open
+ * now tell whether there can be any.
  */
-int tracker_arm(const struct tracker *tr, struct run_list *written);
+int tracker_arm(struct tracker *tr, struct run_list *written);
 /* Whether the area has a userfaultfd, and it is this one. */
 bool tracker_has(const struct tracker *tr, const struct vma *v);
 /*
