@@ -215,11 +215,6 @@ static int write_checksums(struct dump *d)
 
 int dump_seal(struct dump *d)
 {
-	bool long_work = d->opts->packing || d->opts->checksum;
-
-	/* whatever comes of it, the tree will run on: it need not wait for that, unless its memory is still needed */
-	if (long_work && d->opts->leave_running && !d->opts->lazy_pages)
-		undo_to(&d->undo, 0);
 	int err = pack_pages(d);
 	return err ? err : write_checksums(d);
 }
@@ -234,13 +229,25 @@ static int track_on(struct dump *d)
 	return err ? err : chain_arm(d);
 }
 
+/* A tree that stays goes on: whatever comes of the dump, it need not wait for the rest of it. */
+static int thaw(struct dump *d)
+{
+	undo_to(&d->undo, 0);
+	d->stats.frozen_time = time_us() - d->freeze_start;
+	phase_done(&d->stats.phases, "thaw", 0);
+	int err = pages_write_late(d);
+	phase_done(&d->stats.phases, "late copy", err);
+	return err;
+}
+
 /* What is left when all is written. err: what came of it until then. */
 static int finish_images(struct dump *d, struct page_xfer *xfer, int err)
 {
 	if (!err)
 		err = page_xfer_finish(xfer, &d->images);
 	phase_done(&d->stats.phases, "send", err);
-	d->stats.frozen_time = time_us() - d->freeze_start;
+	if (!d->stats.frozen_time)
+		d->stats.frozen_time = time_us() - d->freeze_start;
 	if (!err)
 		err = write_stats(d);
 	if (!err)
@@ -292,6 +299,8 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	if (!err)
 		err = interrupted();
 	phase_done(&d->stats.phases, "cure", err);
+	if (!err && d->opts->leave_running && !d->opts->lazy_pages)
+		err = thaw(d);
 	err = finish_images(d, xfer, err);
 	if (!err)
 		err = lazy_dump_serve(lazy, d);
@@ -316,6 +325,7 @@ void dump_say_why(const struct dump *d, int err)
 void dump_free(struct dump *d)
 {
 	undo_free(&d->undo);
+	pages_drop_late(d);
 	vma_list_free(&d->ahead);
 	precopy_free(d);
 	chain_end(d);

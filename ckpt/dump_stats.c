@@ -65,6 +65,14 @@ static void write_live_copy(struct json *j, const struct dump_stats *s)
 	json_close(j, '}');
 }
 
+static void write_late_copy(struct json *j, const struct dump_stats *s)
+{
+	json_open(j, "late_copy", '{');
+	json_number(j, "bytes", s->late_bytes);
+	json_number(j, "us", s->late_bytes ? s->late_time : 0);
+	json_close(j, '}');
+}
+
 static void write_memory(struct json *j, const struct dump_stats *s)
 {
 	json_open(j, "memory", '{');
@@ -90,6 +98,7 @@ void dump_stats_write_json(const struct dump_stats *s, const struct opts *opts, 
 	json_number(j, "frozen_us", s->frozen_time);
 	write_live_copy(j, s);
 	write_memory(j, s);
+	write_late_copy(j, s);
 	json_open(j, "tasks", '[');
 	for (size_t i = 0; i < s->n_tasks; i++) {
 		const struct task_stats *t = &s->tasks[i];

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
@@ -22,6 +23,7 @@
 
 #define STACK_GUARD (1ul << 20) /* the kernel keeps this below growing stacks: 256 pages by default */
 #define LOW_LIMIT (1ul << 20) /* above any vm.mmap_min_addr in use */
+#define SNAPSHOT_TRIES (PARASITE_SNAPSHOT_SECONDS * 50) /* of 20 ms */
 #define HIGH_LIMIT ((1ul << 47) - 4096)
 
 extern const uint8_t parasite_blob[], parasite_blob_end[];
@@ -326,6 +328,80 @@ int parasite_get_uffd(struct parasite *p)
 		return log_errno(EBADMSG, "the parasite in thread %d sends no userfaultfd", p->thread->tid);
 	memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
 	return fd;
+}
+
+int parasite_prepare_snapshot(struct parasite *p, const struct parasite_snapshot *s, uint64_t *busy, uint64_t *patience)
+{
+	const uint64_t area = p->base + PARASITE_MAX;
+	const uint32_t is_busy = PARASITE_BUSY;
+	const int on = 1;
+
+	_Static_assert(sizeof(*s) <= PARASITE_AREA, "it does not fit");
+	*busy = arg_address(p) + offsetof(struct parasite_arg, busy);
+	*patience = area + offsetof(struct parasite_snapshot, patience);
+	if (setsockopt(p->socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) ||
+	    pwrite(p->mem, s, sizeof(*s), area) != sizeof(*s))
+		return -errno;
+	return tracee_write(p->thread->tid, *busy, &is_busy, sizeof(is_busy));
+}
+
+int parasite_ask_snapshot(struct parasite *p)
+{
+	return ask(p, (struct parasite_request){ .command = PARASITE_SNAPSHOT });
+}
+
+/* An answer, and who gave it. */
+static int hear_from(struct parasite *p, struct parasite_reply *reply, pid_t *from)
+{
+	struct iovec iov = { reply, sizeof(*reply) };
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	struct ucred creds;
+
+	fault_operation();
+	if (recvmsg(p->socket, &m, MSG_CMSG_CLOEXEC) != sizeof(*reply) || m.msg_controllen < CMSG_LEN(sizeof(creds)) ||
+	    control.head.cmsg_type != SCM_CREDENTIALS)
+		return -EBADMSG;
+	memcpy(&creds, CMSG_DATA(&control.head), sizeof(creds));
+	*from = creds.pid;
+	return 0;
+}
+
+int parasite_hear_snapshot(struct parasite *p, pid_t *pid)
+{
+	struct pollfd pfd = { .fd = p->socket, .events = POLLIN };
+	bool answered = false;
+	int tries = 0, err;
+
+	fault_operation(); /* while it forks */
+	for (*pid = 0; !answered || !*pid;) {
+		struct parasite_reply reply;
+		pid_t from;
+
+		/* the snapshot may be killed before it tells */
+		err = answered && ++tries > SNAPSHOT_TRIES ? -ETIMEDOUT : 0;
+		if (!err && poll(&pfd, 1, 20) <= 0) {
+			err = look_after(p);
+			if (!err)
+				continue;
+		}
+		if (!err)
+			err = hear_from(p, &reply, &from);
+		if (!err && reply.result < 0)
+			err = reply.result;
+		if (err)
+			return err > -4096 ? err : -EBADMSG;
+		if (reply.result)
+			*pid = from;
+		else
+			answered = true;
+	}
+	return 0;
 }
 
 /* Brings a parasite that stopped in the middle of a step to a stage from which it can be removed. */

@@ -107,6 +107,11 @@ static int read_piece(struct copying *c, const struct page_job *job, const struc
 
 		if (n > 0) {
 			done += n;
+		} else if (job->snapshot) {
+			return log_errno(n ? errno : ESRCH,
+					 "can't read the snapshot of task %d (was it killed, for want of memory? "
+					 "--copy-frozen does without)",
+					 job->pid);
 		} else if (!job->missed) {
 			return log_errno(n ? errno : ESRCH, "can't read %lu bytes at %#lx of task %d", p->len - done,
 					 p->start + done, job->pid);

@@ -17,6 +17,7 @@ struct page_job {
 	const struct run_list *list; /* in the order of the image; those that are copied already are passed over */
 	struct run_list *missed; /* of a task that runs: what was gone when its turn came is added. NULL: it stands
 				    still, and that is an error */
+	bool snapshot; /* it is a snapshot of the task that is read (snapshot.h) */
 	uint64_t *us; /* gets the time that all threads spent on it; NULL: nobody asks */
 };
 

@@ -224,7 +224,7 @@ int pages_find(const struct page_scan *scan, struct run_list *list)
 		err = scan_new(scan, false, list);
 	if (err == -ENOTTY)
 		err = scan_old(scan, list);
-	return err ? log_errno(-err, "can't find the pages of task %d", scan->pid) : 0;
+	return err && err != -ESRCH ? log_errno(-err, "can't find the pages of task %d", scan->pid) : err;
 }
 
 int pages_arm(int pagemap, struct run_list *list)

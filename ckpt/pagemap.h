@@ -14,7 +14,7 @@ struct page_scan {
 	struct run_list *guards; /* gets guard regions, too; NULL: nobody asks */
 };
 
-/* Adds the private pages of the areas to the list, ascending. Returns 0 or -errno (logged). */
+/* Adds the private pages of the areas to the list, ascending. Returns 0, -ESRCH when it ended, or -errno (logged). */
 int pages_find(const struct page_scan *scan, struct run_list *list);
 /*
  * Arms all pages in tracked areas that were written since the last time, and adds them to the list. A page that is

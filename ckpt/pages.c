@@ -1,6 +1,6 @@
 /*
  * Private pages of all tasks: pagemap-PID.img and pages-N.img. What a live copy (precopy.c) wrote already stays; the
- * rest is copied while the tree stands still.
+ * rest is copied while the tree stands still, or, when it runs on, from snapshots of large tasks.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,10 +18,12 @@
 #include "page_copy.h"
 #include "pagemap.h"
 #include "precopy.h"
+#include "snapshot.h"
 #include "time_us.h"
 #include "vdso_elf.h"
 
 #define TASKS_AT_ONCE 64 /* each holds some descriptors */
+#define SNAPSHOTS 64 /* likewise */
 
 /* What is written of one task. */
 struct task_pages {
@@ -29,6 +31,19 @@ struct task_pages {
 	struct run_list list;
 	int out; /* pages-N.img, or -1 */
 	uint64_t us;
+};
+
+/* What is copied when the tree runs again. */
+struct late_pages {
+	struct late_task {
+		pid_t pid;
+		struct snapshot snapshot;
+		struct run_list list;
+		int out;
+		struct late_task *next;
+	} * first;
+	uint64_t taken; /* bytes that all snapshots may need */
+	size_t n;
 };
 
 static int find_pages(struct dump_task *t, bool tracked, struct run_list *list)
@@ -100,6 +115,39 @@ static void count_pages(struct dump *d, const struct task_pages *p)
 	dump_stats_add_task(&d->stats, &stats);
 }
 
+static void free_late(struct late_task *l)
+{
+	snapshot_drop(&l->snapshot);
+	free(l->list.r);
+	if (l->out >= 0)
+		close(l->out);
+}
+
+/* Leaves to a snapshot what it can have. Returns 0 or -errno (logged). */
+static int leave_to_snapshot(struct late_pages *late, struct task_pages *p)
+{
+	struct late_task l = { .pid = p->t->pid, .snapshot.mem = -1, .out = -1 }, *kept;
+
+	if (!late || late->n == SNAPSHOTS)
+		return 0;
+	int made = snapshot_make(p->t, late->taken, &p->list, &l.list, &l.snapshot);
+	if (made <= 0)
+		return made;
+	l.out = fcntl(p->out, F_DUPFD_CLOEXEC, 0);
+	l.next = late->first;
+	kept = malloc(sizeof(*kept));
+	if (!kept || l.out < 0) {
+		free(kept);
+		free_late(&l);
+		return log_errno(ENOMEM, "pages of task %d", p->t->pid);
+	}
+	*kept = l;
+	late->first = kept;
+	late->taken += l.snapshot.bytes;
+	late->n++;
+	return 0;
+}
+
 static int write_tasks(struct dump *d, struct task_pages *tasks, size_t n)
 {
 	struct page_job jobs[TASKS_AT_ONCE];
@@ -109,10 +157,14 @@ static int write_tasks(struct dump *d, struct task_pages *tasks, size_t n)
 		uint64_t begin = time_us();
 
 		err = begin_task(&tasks[i]);
+		if (!err)
+			err = leave_to_snapshot(d->late_pages, &tasks[i]);
 		tasks[i].us = time_us() - begin;
-		jobs[i] = (struct page_job){
-			tasks[i].t->pid, tasks[i].t->parasite.mem, tasks[i].out, &tasks[i].list, NULL, &tasks[i].us
-		};
+		jobs[i] = (struct page_job){ .pid = tasks[i].t->pid,
+					     .mem = tasks[i].t->parasite.mem,
+					     .out = tasks[i].out,
+					     .list = &tasks[i].list,
+					     .us = &tasks[i].us };
 	}
 	uint64_t start = time_us();
 	if (!err)
@@ -132,6 +184,11 @@ int pages_write(struct dump *d)
 	int err = 0;
 
 	progress_phase(&d->progress, "pages", 0);
+	if (snapshots_possible(d)) {
+		d->late_pages = calloc(1, sizeof(*d->late_pages));
+		if (!d->late_pages)
+			return log_errno(ENOMEM, "pages");
+	}
 	for (size_t next = 0; next < d->n_tasks && !err;) {
 		size_t n = 0;
 
@@ -146,5 +203,43 @@ int pages_write(struct dump *d)
 		}
 	}
 	d->stats.memdump_time += time_us() - start;
-	return err;
+	return err ? err : fault_point(FAULT_dump_snapshots_made);
+}
+
+int pages_write_late(struct dump *d)
+{
+	struct late_pages *late = d->late_pages;
+	uint64_t start = time_us();
+	int err = fault_point(FAULT_dump_thawed);
+
+	if (late && late->first)
+		progress_phase(&d->progress, "pages of snapshots", 0);
+	while (late && late->first && !err) {
+		struct late_task *l = late->first;
+		const struct page_job job = {
+			.pid = l->pid, .mem = l->snapshot.mem, .out = l->out, .list = &l->list, .snapshot = true
+		};
+
+		err = pages_copy(&job, 1, &d->progress);
+		d->stats.late_bytes += runs_bytes(&l->list, false);
+		late->first = l->next;
+		free_late(l);
+		free(l);
+	}
+	d->stats.late_time = time_us() - start;
+	if (!err && d->stats.late_bytes)
+		log_info("copied after the thaw: %lu KiB in %lu us", d->stats.late_bytes >> 10, d->stats.late_time);
+	return err ? err : fault_point(FAULT_dump_late_written);
+}
+
+void pages_drop_late(struct dump *d)
+{
+	while (d->late_pages && d->late_pages->first) {
+		struct late_task *l = d->late_pages->first;
+
+		d->late_pages->first = l->next;
+		free_late(l);
+		free(l);
+	}
+	free(take_ptr(d->late_pages));
 }

@@ -174,6 +174,7 @@ struct dump {
 	struct chain *chain; /* NULL: not incremental */
 	char id[37]; /* of this run, a UUID */
 	struct precopy *precopy; /* NULL: nothing was copied live */
+	struct late_pages *late_pages; /* NULL: all pages are copied while the tree stands still */
 	bool committed; /* the images have their final names */
 	bool killed; /* the tree is no more */
 	bool linked; /* the link to the parent has its final place */
@@ -287,7 +288,7 @@ extern const struct dump_part *const dump_parts[]; /* ended by NULL */
 void dump_begin(void);
 void dump_say_why(const struct dump *d, int err);
 void dump_free(struct dump *d);
-/* --compress, --checksum, once all is written: a tree that stays runs on from here. Returns 0 or -errno (logged). */
+/* --compress, --checksum, once all is written. Returns 0 or -errno (logged). */
 int dump_seal(struct dump *d);
 /* --auto-dedup, once the images are complete. Returns 0 or -errno (logged). */
 int dump_dedup(const struct dump *d);
@@ -432,6 +433,9 @@ int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32
 
 /* Pages (pages.c, shmem.c): pagemap-PID.img, pagemap-shmem-ID.img and their pages-N.img. */
 int pages_write(struct dump *d);
+/* What is left for when the tree runs again, from snapshots of its tasks (snapshot.h). Drops those that are left. */
+int pages_write_late(struct dump *d);
+void pages_drop_late(struct dump *d);
 /* Makes the segment behind an area of shared anonymous memory known. */
 int shmem_collect(struct dump_task *t, const struct vma *v);
 /*

@@ -25,6 +25,7 @@ struct dump_stats {
 	uint64_t pages_scanned, pages_written, shpages_scanned, shpages_written;
 	uint64_t pages_parent;
 	uint64_t tracking_pause; /* for how long the tree stood still before the live copy, or for a pre-dump */
+	uint64_t late_bytes, late_time; /* copied from snapshots, when the tree ran again; us */
 	uint64_t pages_again; /* that the tree wrote after they were copied: a fault each, and another copy */
 	struct round_stats *rounds; /* owned */
 	size_t n_rounds;

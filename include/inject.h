@@ -66,6 +66,16 @@ int parasite_resume(struct parasite *p);
  */
 int parasite_get_uffd(struct parasite *p);
 /*
+ * Has the parasite make a snapshot (snapshot.h), in three steps: hands it what to leave out; asks for it; hears
+ * of it. Between the first two, other threads can be told to wait for *busy in case that we die: it is PARASITE_BUSY
+ * until the parasite is done, and *patience is a struct timespec. Return 0, the last one with the pid of the snapshot,
+ * which ends by itself soon; -errno (not logged) when there is none.
+ */
+int parasite_prepare_snapshot(struct parasite *p, const struct parasite_snapshot *s, uint64_t *busy,
+			      uint64_t *patience);
+int parasite_ask_snapshot(struct parasite *p);
+int parasite_hear_snapshot(struct parasite *p, pid_t *pid);
+/*
  * Makes all these parasites undo themselves, from whatever stage. Their threads are at a stop then, and
  * remote_cure_* give them their state back. Returns 0 or the first -errno (logged); none is left either way.
  */

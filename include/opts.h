@@ -74,6 +74,7 @@ struct opts {
 	bool track_mem; /* what is written after the dump is tracked, for the next one */
 	const char *prev_images_dir; /* counts from images_dir; NULL: no incremental images */
 	bool no_precopy; /* copy no memory while the tree runs */
+	bool copy_frozen; /* what is left is copied while the tree stands still, even if it runs on */
 	unsigned int max_frozen; /* ms: the live copy goes on until copying the rest takes no longer; 0: not given */
 	unsigned int precopy_rounds; /* at most; 0: as many as are worth it, and only for trees that are large enough */
 	unsigned int packing; /* dump: enum packing of packed.h */

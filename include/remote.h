@@ -104,6 +104,12 @@ int remote_enter_call(struct remote *r);
 int remote_end(struct remote *r, int64_t *result);
 
 /*
+ * Does not let the thread run, but should we die, it makes this call before it goes home. Returns 0 or -errno;
+ * -EOPNOTSUPP (not logged) of 32-bit threads, and of those that have no place for the way home.
+ */
+int remote_aim(struct remote *r, long nr, const uint64_t args[6]);
+
+/*
  * A row of calls that the thread makes on its own, in two steps: all begin, then all end. It costs one stop.
  * st is the thread's status. -EOPNOTSUPP (not logged) where the task or the thread's signals do not allow
  * it: then remote_begin serves. The results are where the calls put them; what they return is not known.

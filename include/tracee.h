@@ -65,6 +65,9 @@ int tracee_syscall(pid_t tid, const struct user_regs_struct *base, uint64_t ip, 
  */
 int tracee_syscall_begin(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
 			 const uint64_t args[6]);
+/* Only sets it so that it makes the call when it runs. */
+int tracee_syscall_aim(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
+		       const uint64_t args[6]);
 int tracee_syscall_enter(pid_t tid);
 int tracee_syscall_end(pid_t tid, int64_t *result);
 /* Lets the thread run to the next entry or exit of a system call, in two steps. Its signals must be blocked. */

@@ -6,13 +6,16 @@
  */
 #include "parasite_abi.h"
 
+#include <linux/futex.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
+#include <linux/sched.h>
 #include <linux/socket.h>
 #include <linux/time.h>
 #include <linux/fcntl.h>
 #include <linux/userfaultfd.h>
 #include <linux/uio.h>
+#include <linux/wait.h>
 
 #include "runtime.h"
 
@@ -26,6 +29,8 @@
 #define MEMBARRIER_CMD_GET_REGISTRATIONS (1 << 9)
 #define PR_GET_MDWE_ 66
 #define PR_GET_MEMORY_MERGE_ 68
+
+#define CLOSE_RANGE_UNSHARE_ (1u << 1)
 
 #define EINTR 4
 #define EAGAIN 11
@@ -176,6 +181,97 @@ static void send_uffd(const struct parasite *p)
 	sys(close, control.fd);
 }
 
+/* Lets the other threads go, which wait until we are done when they are not held any more. */
+static void not_busy(struct parasite_arg *arg)
+{
+	if (arg->busy != PARASITE_BUSY)
+		return;
+	__atomic_store_n(&arg->busy, 0, __ATOMIC_SEQ_CST);
+	sys6(futex, &arg->busy, FUTEX_WAKE_PRIVATE, 0x7fffffff, 0, 0, 0);
+}
+
+/*
+ * In the fork of the task: goes on as a child of its own with the same memory, and ends itself, so that the child is
+ * nobody's in the tree. Both are on one stack: who ends does not touch it any more.
+ */
+static void become_orphan(void)
+{
+	register long r10 __asm__("r10") = 0;
+	register long r8 __asm__("r8") = 0;
+	long ret = __NR_clone;
+
+	__asm__ volatile("syscall\n\t"
+			 "testq %%rax, %%rax\n\t"
+			 "jz 2f\n\t"
+			 "xorl %%edi, %%edi\n\t"
+			 "testq %%rax, %%rax\n\t"
+			 "jns 1f\n\t"
+			 "subl %%eax, %%edi\n"
+			 "1:\tmovl %[exit], %%eax\n\t"
+			 "syscall\n"
+			 "2:"
+			 : "+a"(ret)
+			 : "D"((long)(CLONE_VM | CLONE_FILES)), "S"(0L), "d"(0L), "r"(r10),
+			   "r"(r8), [exit] "i"(__NR_exit_group)
+			 : "rcx", "r11", "memory");
+}
+
+/* The snapshot: only lives. Group signals, the terminal and the program's descriptors are not for it. */
+static void __attribute__((noreturn)) be_snapshot(const struct parasite *p)
+{
+	const struct parasite_reply reply = { 1 };
+	const struct timespec wait = { PARASITE_SNAPSHOT_SECONDS, 0 };
+
+	become_orphan();
+	sys(setsid);
+	sys(prctl, PR_SET_NAME, PARASITE_SNAPSHOT_NAME, 0, 0, 0);
+	answer(p, &reply, sizeof(reply));
+	sys(close_range, 0, ~0u, CLOSE_RANGE_UNSHARE_);
+	sys(nanosleep, &wait, 0);
+	for (;;)
+		sys(exit_group, 0);
+}
+
+/* Returns how many ranges took the advice. */
+static uint32_t advise(const struct parasite_snapshot *s, uint32_t n, int advice)
+{
+	uint32_t i = 0;
+
+	while (i < n && !sys(madvise, s->ranges[i].start, s->ranges[i].end - s->ranges[i].start, advice))
+		i++;
+	return i;
+}
+
+/*
+ * A snapshot: a fork of the task that has the memory as it is now, to be read while the task runs on. What the dumper
+ * does not need of it is left out, for each page costs time. The others have advice of their own, which stays.
+ */
+static void make_snapshot(const struct parasite *p)
+{
+	const struct parasite_snapshot *s = (const void *)(p->arg->base + PARASITE_MAX);
+	uint32_t n = s->n < PARASITE_RANGES ? s->n : PARASITE_RANGES;
+	struct parasite_reply reply = { -EINVAL };
+	uint32_t done = advise(s, n, MADV_DONTFORK);
+	int status = 0;
+
+	if (done >= s->mandatory)
+		reply.result = sys(clone, CLONE_FILES, 0, 0, 0, 0);
+	if (!reply.result)
+		be_snapshot(p);
+	advise(s, done, MADV_DOFORK);
+	if (reply.result > 0) {
+		long pid = reply.result;
+
+		do
+			reply.result = sys(wait4, pid, &status, __WALL, 0);
+		while (reply.result == -EINTR);
+		if (reply.result == pid)
+			reply.result = status & 0x7f ? -EAGAIN : -(status >> 8 & 0xff);
+	}
+	not_busy(p->arg);
+	answer(p, &reply, sizeof(reply));
+}
+
 /* Returns 1 when it was told to quit, 0 when the dumper is gone. */
 static int serve(struct parasite *p)
 {
@@ -192,6 +288,9 @@ static int serve(struct parasite *p)
 			break;
 		case PARASITE_GET_UFFD:
 			send_uffd(p);
+			break;
+		case PARASITE_SNAPSHOT:
+			make_snapshot(p);
 			break;
 		case PARASITE_CHECK_AIO:
 			check_aio(p);
@@ -270,6 +369,7 @@ void blob_main(struct parasite_arg *arg)
 		 * so */
 		close_own(arg, arg->sockets[1]);
 		must_not = serve(&p) ? 0 : arg->must_not;
+		not_busy(arg);
 		if (!(must_not & PARASITE_MUST_NOT_CLOSE))
 			close_own(arg, arg->sockets[0]);
 	}

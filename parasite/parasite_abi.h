@@ -11,13 +11,17 @@
 
 #include <stdint.h>
 
-#define PARASITE_ABI 5 /* raised when anything in here changes its meaning */
+#define PARASITE_ABI 6 /* raised when anything in here changes its meaning */
 #define PARASITE_MAX 16384 /* bytes of the blob */
 #define PARASITE_AREA 4096 /* bytes behind it, for what the dumper hands to it */
 #define PARASITE_STACK 8192 /* bytes of the thread's stack that it may use */
 #define PARASITE_SIGNALS 64
 #define PARASITE_TIMERS 32 /* POSIX timers that it is asked for at once */
 #define PARASITE_FDS 8192 /* descriptors, likewise */
+#define PARASITE_RANGES 250 /* of memory that a snapshot leaves out */
+#define PARASITE_BUSY 0x79737562u /* a word that no stack holds by chance */
+#define PARASITE_SNAPSHOT_NAME "ckpt-snapshot" /* of the process that has the memory */
+#define PARASITE_SNAPSHOT_SECONDS 2 /* for which it waits for the dumper to hold it */
 
 /*
  * For these calls the seccomp filters of the task would punish it, as soon as the dumper is dead and does not suspend
@@ -31,6 +35,7 @@ struct parasite_arg {
 	uint32_t abi;
 	int32_t sockets[2]; /* out: [0] is its own, [1] is fetched by the dumper and closed in the target */
 	uint32_t must_not; /* PARASITE_MUST_NOT_* */
+	uint32_t busy; /* PARASITE_BUSY: other threads that run are to wait until it changes (futex) */
 	uint64_t base, size; /* its mapping */
 	uint64_t call; /* where it leaves by munmap: a system call instruction of the target */
 	uint64_t home; /* stack pointer of the way home */
@@ -45,6 +50,9 @@ enum parasite_command {
 			      */
 	PARASITE_GET_CLOEXEC, /* of the descriptors from number count on; answered by struct parasite_cloexec */
 	PARASITE_CHECK_AIO, /* the area holds the id (uint64_t) of an AIO context; answered by 0 or -errno */
+	PARASITE_SNAPSHOT, /* makes a snapshot without the ranges that the area holds (struct parasite_snapshot);
+			    * answered by 0 or -errno, and by 1 from the snapshot itself (SCM_CREDENTIALS), in any order
+			    */
 	PARASITE_QUIT, /* closes its descriptors, unmaps itself and goes home; no answer */
 };
 
@@ -59,6 +67,17 @@ struct parasite_reply {
 
 struct parasite_sigaction {
 	uint64_t handler, flags, restorer, mask;
+};
+
+struct parasite_range {
+	uint64_t start, end;
+};
+
+/* Ranges of whole pages, each inside one area. If the first ones cannot be left out, there must be no snapshot. */
+struct parasite_snapshot {
+	uint32_t n, mandatory;
+	uint64_t patience[2]; /* struct timespec: for how long other threads wait at most */
+	struct parasite_range ranges[PARASITE_RANGES];
 };
 
 /* What only the task itself can ask for. Calls that the kernel does not know leave -errno. */

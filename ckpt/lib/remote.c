@@ -192,6 +192,16 @@ int remote_begin(struct remote *r, long nr, const uint64_t args[6])
 	return err ? err : tracee_syscall_begin(r->tid, &base, gadgets_call(r->gadgets), r->home, nr, args);
 }
 
+int remote_aim(struct remote *r, long nr, const uint64_t args[6])
+{
+	struct user_regs_struct base = r->regs;
+
+	if (!r->home || r->gadgets->compat)
+		return -EOPNOTSUPP;
+	int err = borrow(r, &base);
+	return err ? err : tracee_syscall_aim(r->tid, &base, gadgets_call(r->gadgets), r->home, nr, args);
+}
+
 /*
  * A signal by which the thread can stop itself for us, and that does nothing when we are not there: ignored by
  * default, not caught, not pending, and not blocked, so that one that comes from elsewhere is lost neither.

@@ -207,8 +207,8 @@ int tracee_to_syscall(pid_t tid)
 	return resume(tid, PTRACE_SYSCALL, 0);
 }
 
-int tracee_syscall_begin(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
-			 const uint64_t args[6])
+int tracee_syscall_aim(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
+		       const uint64_t args[6])
 {
 	struct user_regs_struct regs = *base;
 
@@ -226,7 +226,14 @@ int tracee_syscall_begin(pid_t tid, const struct user_regs_struct *base, uint64_
 		regs.r8 = args[4];
 		regs.r9 = args[5];
 	}
-	int err = tracee_set_regs(tid, &regs);
+	return tracee_set_regs(tid, &regs);
+}
+
+int tracee_syscall_begin(pid_t tid, const struct user_regs_struct *base, uint64_t ip, uint64_t sp, long nr,
+			 const uint64_t args[6])
+{
+	int err = tracee_syscall_aim(tid, base, ip, sp, nr, args);
+
 	return err ? err : resume(tid, PTRACE_SYSCALL, 0);
 }
 

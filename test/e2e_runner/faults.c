@@ -47,6 +47,33 @@ static void end_with_problems(struct run *r)
 	finish_program(r);
 }
 
+/* Whether all snapshots of dumps that ended are gone: they end with the dumper, or soon after by themselves. */
+static bool snapshots_end(struct run *r, const char *what)
+{
+	pid_t first = 0;
+
+	for (int i = 0; i < GONE_TIMEOUT * 100; i++) {
+		pid_t *children;
+
+		reap(r);
+		size_t n = children_of(getpid(), &children);
+		first = 0;
+		for (size_t c = 0; c < n && !first; c++) {
+			char *comm = read_text("/proc/%d/comm", children[c]);
+
+			if (comm && !strcmp(comm, "ckpt-snapshot\n"))
+				first = children[c];
+			free(comm);
+		}
+		free(children);
+		if (!first)
+			return true;
+		usleep(10000);
+	}
+	say(r, "%s: its snapshot, process %d, does not end", what, first);
+	return false;
+}
+
 /* The tree is untouched and no image is there, or (complete allowed) the dump was done and is restored. */
 static void judge_failed_dump(struct run *r, struct lines *before, int status, bool killed, bool may_be_complete,
 			      const char *what)
@@ -62,6 +89,8 @@ static void judge_failed_dump(struct run *r, struct lines *before, int status, b
 		say(r, "%s: left in %s:%s", what, image_dir(r), names);
 		r->problems++;
 	}
+	if (!snapshots_end(r, what))
+		r->problems++;
 	if (!is_same(r, before, what))
 		start_again(r, before);
 	if (!settings.keep)
@@ -72,6 +101,18 @@ static void need_fault_points(struct run *r)
 {
 	if (settings.is_criu)
 		skip_case(r, "CRIU has no fault points");
+}
+
+/* A tree that is to be killed is not cured, and has no snapshots. */
+static bool is_of_trees_that_stay(const char *point)
+{
+	static const char *const names[] = { "dump.snapshot_begun", "dump.snapshots_made", "dump.cured", "dump.thawed",
+					     "dump.late_written" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(point, names[i]))
+			return true;
+	return false;
 }
 
 void way_faults_dump(struct run *r)
@@ -88,12 +129,12 @@ void way_faults_dump(struct run *r)
 		char fault[128];
 		struct tool_call call = { .fault = fault, .extra = { "--checksum", "--compress=lz4" } };
 
-		if (strcmp(point->action, "dump"))
+		if (strcmp(point->action, "dump") ||
+		    (r->program->traits->filtered && !strcmp(point->name, "dump.snapshot_begun")))
 			continue;
 		snprintf(fault, sizeof(fault), "%s%s", point->name, mode);
 		remember_pids(r);
-		/* a tree that is to be killed is not cured */
-		int status = dump(r, &call, !strcmp(point->name, "dump.cured"));
+		int status = dump(r, &call, is_of_trees_that_stay(point->name));
 		bool killed = !strcmp(mode, ":kill");
 		if (status == 0 && (killed || !*mode)) {
 			say(r, "CKPT_FAULT=%s: not reached, the dump ended with 0", fault);
@@ -135,6 +176,13 @@ void way_operations(struct run *r)
 	end_with_problems(r);
 }
 
+/* The same with a live copy and snapshots. */
+void way_operations_live(struct run *r)
+{
+	r->live = true;
+	way_operations(r);
+}
+
 /* The dumper of a tree that is to stay dies at random moments. */
 void way_kills(struct run *r)
 {
@@ -159,6 +207,8 @@ void way_kills(struct run *r)
 		snprintf(what, sizeof(what), "dump %u, SIGKILL after %ld us", r->dumps, call.signal_delay_us);
 		if (status && status != 128 + SIGKILL)
 			fail_case(r, "%s: it ended with %d", what, status);
+		if (!snapshots_end(r, what))
+			r->problems++;
 		if (!is_same(r, &before, what))
 			start_again(r, &before);
 		if (!settings.keep)
@@ -381,9 +431,9 @@ void way_signals(struct run *r)
 }
 
 /* Dumps into a file system of this size. Returns the exit status. */
-static int dump_into(struct run *r, const struct lines *before, const char *options)
+static int dump_into(struct run *r, const struct lines *before, const char *options, const char *extra)
 {
-	struct tool_call call = { 0 };
+	struct tool_call call = { .extra = { extra } };
 	char path[PATH_MAX], what[128], names[512];
 
 	snprintf(path, sizeof(path), "%s/img-%u", r->dir, r->dumps + 1);
@@ -414,18 +464,48 @@ void way_full_disk(struct run *r)
 	snapshot(r, &before);
 	for (unsigned long kb = 4; kb < 1ul << 22; kb += kb / 2) {
 		snprintf(options, sizeof(options), "size=%luk", kb);
-		if (dump_into(r, &before, options) == 0)
+		if (dump_into(r, &before, options, NULL) == 0)
 			break;
 		failed++;
 	}
 	for (int inodes = 2; inodes < 1000; inodes += 1 + inodes / 4) {
 		snprintf(options, sizeof(options), "nr_inodes=%d", inodes);
-		if (dump_into(r, &before, options) == 0)
+		if (dump_into(r, &before, options, NULL) == 0)
 			break;
 		failed++;
 	}
 	if (failed < 4)
 		fail_case(r, "only %d dumps failed on full disks", failed);
+	dump_ok(r, NULL, false);
+	restore_ok(r, NULL);
+	finish_program(r);
+}
+
+/* A dump ends at a full disk, with this line in its log, and without that one. */
+static void fill_disk(struct run *r, const char *extra, const char *done, const char *not_done)
+{
+	struct lines none = { 0 };
+
+	if (!dump_into(r, &none, "size=12m", extra))
+		fail_case(r, "%s: 12 MiB are enough", extra);
+	char *log = read_text("%s/dump-%u.log", r->dir, r->dumps);
+	if (!log || !strstr(log, "No space left on device") || !strstr(log, done) || strstr(log, not_done))
+		fail_case(r, "%s: its log does not say that there is no space, or says \"%s\"", extra, not_done);
+	free(log);
+	if (!snapshots_end(r, extra))
+		fail_case(r, "a snapshot is left");
+}
+
+/* Of a program with much memory: the disk is full in the middle of the live copy, and in that of a snapshot. */
+void way_full_disk_copy(struct run *r)
+{
+	if (settings.is_criu)
+		skip_case(r, "CRIU copies nothing of a tree that runs");
+	if (unshare(CLONE_NEWNS))
+		skip_case(r, "no mount namespace: %s", strerror(errno));
+	start_program(r);
+	fill_disk(r, "--precopy-rounds=3", "tracking", "collected from outside");
+	fill_disk(r, "--no-precopy", "is its snapshot", "images have their final names");
 	dump_ok(r, NULL, false);
 	restore_ok(r, NULL);
 	finish_program(r);

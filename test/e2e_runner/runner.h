@@ -36,6 +36,7 @@ extern struct settings settings;
 struct program_traits {
 	const char *name;
 	const char *ways; /* names, comma separated; NULL: the usual ones */
+	bool filtered; /* its tasks are under seccomp: they have no snapshots */
 	bool busy; /* changes all the time: /proc is not compared, and its processes may end */
 	bool shell_job; /* needs a terminal from outside, and --shell-job */
 	const char *option; /* of the tool, for dump, explain and restore: what the program needs */
@@ -175,8 +176,10 @@ void way_faults_dump(struct run *r);
 void way_faults_restore(struct run *r);
 void way_kills(struct run *r);
 void way_operations(struct run *r);
+void way_operations_live(struct run *r);
 void way_signals(struct run *r);
 void way_full_disk(struct run *r);
+void way_full_disk_copy(struct run *r);
 void way_refuse(struct run *r);
 void way_explain(struct run *r);
 void way_other_kernel(struct run *r);

@@ -51,11 +51,51 @@ static void way_running(struct run *r)
 	finish_program(r);
 }
 
-/* The same with live copies; other tools have none. */
+/*
+ * The same with live copies and snapshots; other tools have none. What was taken of a tree that ran on is restored, if
+ * that left its files alone since.
+ */
 static void way_live(struct run *r)
 {
+	bool goes_on = r->program->traits->busy || r->program->traits->option;
+	struct lines before = { 0 };
+
 	r->live = true;
-	way_running(r);
+	start_program(r);
+	picture(r, &before);
+	dump_ok(r, NULL, true);
+	same_picture(r, &before, "after the first dump that left it running");
+	dump_ok(r, NULL, true);
+	same_picture(r, &before, "after the second dump that left it running");
+	if (goes_on)
+		dump_ok(r, NULL, false);
+	else
+		drop_program(r);
+	wait_gone(r, 20);
+	restore_ok(r, NULL);
+	same_picture(r, &before, "after the restore");
+	finish_program(r);
+}
+
+/* Again and again; now and then the tree goes back to what was last taken of it. */
+static void way_snapshots(struct run *r)
+{
+	int rounds = settings.full ? 1000 : 12;
+
+	r->live = true;
+	start_program(r);
+	for (int i = 1; i <= rounds; i++) {
+		dump_ok(r, NULL, true);
+		if (i % 4 == 0) {
+			drop_program(r);
+			wait_gone(r, 20);
+			sleep_ms(50); /* the numbers of threads are free a moment after those of their process */
+			restore_ok(r, NULL);
+		}
+		if (!settings.keep)
+			remove_tree(image_dir(r));
+	}
+	finish_program(r);
 }
 
 /* Incremental dumps: ahead of the dump, of a tree that stays, and the last one, all in one chain. */
@@ -196,7 +236,8 @@ const struct way ways[] = {
 	{ "none", way_none, "no dump at all: is the program right?" },
 	{ "plain", way_plain, "dump, restore" },
 	{ "running", way_running, "dump -R, dump -R, dump, restore" },
-	{ "live", way_live, "dump -R, dump -R, dump, all with a live copy, restore" },
+	{ "live", way_live, "dump -R, dump -R with a live copy and snapshots, restore" },
+	{ "snapshots", way_snapshots, "dump -R with snapshots, many times; some of them are restored" },
 	{ "incremental", way_incremental, "pre-dumps, dump -R, dump, in a chain, restore; the same without pre-dumps" },
 	{ "twice", way_twice, "dump, restore, dump, restore" },
 	{ "again", way_again, "dump, restore, kill, restore the same images, kill, restore" },
@@ -205,8 +246,10 @@ const struct way ways[] = {
 	{ "five", way_five, "dump, restore, five times with the work going on in between" },
 	{ "kills", way_kills, "dump -R is killed at random moments" },
 	{ "operations", way_operations, "the dumper dies before its K-th operation, for every K" },
+	{ "operations-live", way_operations_live, "the same with a live copy and snapshots" },
 	{ "signals", way_signals, "signals to the dump at random moments" },
 	{ "full-disk", way_full_disk, "the file system of the images is full" },
+	{ "full-disk-copy", way_full_disk_copy, "it gets full in the middle of a live copy, and of a late one" },
 	{ "refuse", way_refuse, "the tree must be refused" },
 	{ "explain", way_explain, "explain has nothing against it" },
 	{ "other-kernel", way_other_kernel, "dump, images as of another kernel, restore, twice" },
