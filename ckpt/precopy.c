@@ -104,7 +104,7 @@ static int add_draft(struct dump *d, struct dump_task *t)
 		return log_errno(ENOMEM, "live copy");
 	p->drafts = drafts;
 	struct draft *draft = &p->drafts[p->n];
-	*draft = (struct draft){ .out = -1 };
+	*draft = (struct draft){ .out = -1, .huge = { .pidfd = -1, .pagemap = -1 } };
 	if (tracker_open(&draft->tracker, t))
 		return 0;
 	p->n++;
@@ -194,6 +194,9 @@ static int copy_round(struct dump *d, uint64_t *bytes)
 		return log_errno(ENOMEM, "live copy");
 	for (size_t i = 0; i < p->n; i++) {
 		struct draft *draft = &p->drafts[i];
+
+		if (!draft->huge.pid)
+			huge_pages_find(&draft->huge, draft->tracker.pid, draft->tracker.proc);
 		int err = look(draft);
 
 		if (err && err != -ESRCH && !is_gone(draft))
@@ -342,8 +345,12 @@ void precopy_free(struct dump *d)
 {
 	for (size_t i = 0; d->precopy && i < d->precopy->n; i++) {
 		struct draft *draft = &d->precopy->drafts[i];
+		bool gone = d->killed || draft->tracker.proc < 0 || is_gone(draft);
 
-		tracker_close(&draft->tracker, is_gone(draft));
+		tracker_close(&draft->tracker, gone);
+		if (!gone)
+			huge_pages_restore(&draft->huge);
+		huge_pages_forget(&draft->huge);
 		if (draft->out >= 0)
 			close(draft->out);
 		free(draft->layout.r);

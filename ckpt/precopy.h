@@ -7,6 +7,7 @@
 #define CKPT_PRECOPY_H
 
 #include "dump.h"
+#include "huge_pages.h"
 #include "track.h"
 
 /* The page image of a task, as far as it is copied. */
@@ -17,6 +18,7 @@ struct draft {
 	bool used; /* the task was still there in the end */
 	struct run_list layout; /* the pages that it holds, in their order */
 	struct run_list missed; /* those that could not be read in the last round */
+	struct huge_pages huge;
 	uint64_t again; /* bytes that the task wrote after they were copied */
 };
 
@@ -43,7 +45,7 @@ bool has_held_buffers(const struct dump *d);
 int precopy_give_trackers(struct dump *d);
 /* Removes the drafts of tasks that ended meanwhile. */
 void precopy_drop_unused(struct dump *d);
-/* Ends all tracking. The tree runs on already, or is dead. */
+/* Ends all tracking, which leaves no trace. The tree runs on already, or is dead. */
 void precopy_free(struct dump *d);
 
 #endif

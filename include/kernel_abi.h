@@ -13,6 +13,11 @@
 #define MAP_DROPPABLE 0x08
 #endif
 
+/* Small pages become a huge one, linux/mman.h, 6.1. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 /* A memfd that may be executed, or never, whatever vm.memfd_noexec says of others: linux/memfd.h, 6.3 */
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U

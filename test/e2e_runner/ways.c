@@ -2,6 +2,7 @@
 #include "runner.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Takes the picture to compare with, unless the program changes all the time. */
 static void picture(struct run *r, struct lines *lines)
@@ -74,6 +75,32 @@ static void way_live(struct run *r)
 	wait_gone(r, 20);
 	restore_ok(r, NULL);
 	same_picture(r, &before, "after the restore");
+	finish_program(r);
+}
+
+static unsigned long huge_kb(const struct run *r)
+{
+	char *text = read_text("/proc/%d/smaps_rollup", r->root), *line = text ? strstr(text, "AnonHugePages:") : NULL;
+	unsigned long kb = line ? strtoul(line + strlen("AnonHugePages:"), NULL, 10) : 0;
+
+	free(text);
+	return kb;
+}
+
+/* A tree that runs on has the huge pages that it had. */
+static void way_huge_pages(struct run *r)
+{
+	r->live = true;
+	start_program(r);
+	unsigned long before = huge_kb(r);
+	if (!before)
+		skip_case(r, "no huge pages");
+	for (int i = 0; i < 3; i++) {
+		dump_ok(r, NULL, true);
+		unsigned long after = huge_kb(r);
+		if (after < before)
+			fail_case(r, "%lu KiB in huge pages before, %lu after dump %u", before, after, r->dumps);
+	}
 	finish_program(r);
 }
 
@@ -238,6 +265,7 @@ const struct way ways[] = {
 	{ "running", way_running, "dump -R, dump -R, dump, restore" },
 	{ "live", way_live, "dump -R, dump -R with a live copy and snapshots, restore" },
 	{ "snapshots", way_snapshots, "dump -R with snapshots, many times; some of them are restored" },
+	{ "huge-pages", way_huge_pages, "dump -R with snapshots: huge pages stay huge" },
 	{ "incremental", way_incremental, "pre-dumps, dump -R, dump, in a chain, restore; the same without pre-dumps" },
 	{ "twice", way_twice, "dump, restore, dump, restore" },
 	{ "again", way_again, "dump, restore, kill, restore the same images, kill, restore" },
