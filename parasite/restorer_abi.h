@@ -14,6 +14,8 @@
 
 #define RESTORER_ABI_VERSION 6
 #define RESTORER_COPY (256 << 10) /* bytes that are copied at a time: they should stay in the cache of the CPU */
+#define RESTORER_HUGE (2ul << 20) /* of a huge page */
+#define RESTORER_BATCH 64 /* runs of pages that are loaded by one call */
 #define RESTORER_STACK 4096 /* bytes of stack of each thread while it is in the blob */
 
 /* The stages of all tasks. A task that has done its part of one waits until the coordinator begins the next. */
@@ -118,52 +120,78 @@ struct restorer_read {
 	uint32_t file; /* which page image */
 };
 
-#define RESTORER_HELP (16ul << 20) /* bytes to copy that a task wants help for */
+#define RESTORER_HELP (16ul << 20) /* bytes to load that a task wants help for */
 
 enum restorer_help_state { HELP_FREE, HELP_WANTED, HELP_GIVEN, HELP_DONE };
 
-/* A large task, whose pages the coordinator copies, too, while it waits: each takes the piece that is next. */
+/* A large task, whose pages the coordinator loads, too, while it waits: each takes the piece that is next. */
 struct restorer_help {
 	uint32_t state; /* futex: enum restorer_help_state */
-	int32_t pid, uffd; /* the task, and its userfaultfd */
+	int32_t pid, uffd; /* the task, and its userfaultfd for reads to be copied; -1: it loads the others */
 	uint64_t next; /* the number of the piece that is next */
 	const struct restorer_read *reads; /* in the memory of the task, all their pages in one row */
 	uint64_t n_reads, n_pages;
 };
 
-/* A place in the row of all pieces that are to be copied, each RESTORER_COPY bytes or the rest of a run. */
-struct restorer_copy_place {
+/* What is loaded at a time: runs that follow each other in a page image, RESTORER_COPY bytes at most if several. */
+struct restorer_piece {
+	uint64_t offset, len;
+	uint32_t file, count;
+	struct restorer_pages pages[RESTORER_BATCH];
+};
+
+/* A place in the row of all pieces. */
+struct restorer_place {
 	uint64_t read, page, done, offset, piece;
 };
 
-struct restorer_piece {
-	uint64_t addr, len, offset; /* offset: in the page image */
-	uint32_t file;
-};
+/* Takes the piece at a place in a read. */
+static inline void restorer_take_piece(const struct restorer_read *r, struct restorer_place *at,
+				       struct restorer_piece *piece)
+{
+	piece->offset = r->offset + at->offset;
+	piece->len = 0;
+	piece->file = r->file;
+	piece->count = 0;
+	while (at->page < r->count && piece->count < RESTORER_BATCH) {
+		uint64_t addr = r->pages[at->page].addr + at->done, left = r->pages[at->page].len - at->done;
 
-/* Goes on to the piece of this number, which is not one before. Returns 0 when there is none, else 1. */
-static inline int restorer_find_piece(const struct restorer_read *reads, uint64_t n, struct restorer_copy_place *at,
-				      uint64_t number, struct restorer_piece *piece)
+		if (piece->len + left > RESTORER_COPY) {
+			if (piece->count)
+				break;
+			/* Whoever touches a huge page first shall fill all of it. */
+			uint64_t most = r->copy ? RESTORER_COPY : RESTORER_HUGE - addr % RESTORER_HUGE;
+			left = left < most ? left : most;
+		}
+		piece->pages[piece->count++] = (struct restorer_pages){ addr, left };
+		piece->len += left;
+		at->done += left;
+		if (at->done < r->pages[at->page].len)
+			break;
+		at->page++;
+		at->done = 0;
+	}
+	at->offset += piece->len;
+}
+
+/*
+ * Goes on to the piece of this number, which is not one before, of the reads to be copied or of the others. Returns 0
+ * when there is none, else 1.
+ */
+static inline int restorer_find_piece(const struct restorer_read *reads, uint64_t n, int copy,
+				      struct restorer_place *at, uint64_t number, struct restorer_piece *piece)
 {
 	while (at->read < n) {
 		const struct restorer_read *r = &reads[at->read];
-		const struct restorer_pages *p = &r->pages[at->page];
 
-		if (!r->copy || at->page == r->count) {
+		if (!r->copy != !copy || at->page == r->count) {
 			at->read++;
 			at->page = at->done = at->offset = 0;
 			continue;
 		}
-		uint64_t left = p->len - at->done, len = left < RESTORER_COPY ? left : RESTORER_COPY;
-
-		if (at->piece == number) {
-			*piece = (struct restorer_piece){ p->addr + at->done, len, r->offset + at->offset, r->file };
+		restorer_take_piece(r, at, piece);
+		if (at->piece++ == number)
 			return 1;
-		}
-		at->piece++;
-		at->offset += len;
-		at->done = len == left ? 0 : at->done + len;
-		at->page += len == left;
 	}
 	return 0;
 }

@@ -5,38 +5,6 @@
 #ifndef CKPT_RESTORER_PAGES_H
 #define CKPT_RESTORER_PAGES_H
 
-#define IOV_BATCH 64
-
-/*
- * Fills consecutive runs of pages from the page image. A batch of holes costs one call; a short read goes on
- * where it ended.
- */
-static void read_pages(struct restorer_args *args, struct restorer_read *r)
-{
-	struct iovec iov[IOV_BATCH];
-	uint64_t offset = r->offset;
-	struct restorer_pages *p = r->pages, *end = p + r->count;
-
-	while (p < end) {
-		uint64_t n = 0;
-
-		for (; n < IOV_BATCH && p + n < end; n++) {
-			iov[n].iov_base = (void *)p[n].addr;
-			iov[n].iov_len = p[n].len;
-		}
-		long got = must(args, STEP_READ, p->addr, sys(preadv, args->page_fds[r->file], iov, n, offset, 0));
-		if (!got)
-			fail(args, STEP_READ, p->addr, 61 /* ENODATA */);
-		offset += got;
-		for (; got && (uint64_t)got >= p->len; p++)
-			got -= p->len;
-		if (got) {
-			p->addr += got;
-			p->len -= got;
-		}
-	}
-}
-
 static long control(int fd, unsigned long request, void *arg)
 {
 	return sys(ioctl, fd, request, arg);
@@ -76,7 +44,7 @@ static int ask_for_help(struct restorer_args *args, int copier)
 	uint64_t bytes = 0, pages = 0;
 
 	for (uint64_t i = 0; i < args->n_reads; i++) {
-		for (uint64_t p = 0; args->reads[i].copy && p < args->reads[i].count; p++)
+		for (uint64_t p = 0; args->reads[i].copy == (copier >= 0) && p < args->reads[i].count; p++)
 			bytes += args->reads[i].pages[p].len;
 		pages += args->reads[i].count;
 	}
@@ -106,32 +74,68 @@ static void end_help(struct restorer_help *help)
 	__atomic_store_n(&help->state, HELP_FREE, __ATOMIC_SEQ_CST);
 }
 
+/* Reads a piece into buffers that are as long as it is. A short read goes on where it ended. */
+static void read_piece(struct restorer_args *args, const struct restorer_piece *piece, struct iovec *iov, uint64_t n)
+{
+	struct iovec *end = iov + n;
+
+	for (uint64_t done = 0; done < piece->len;) {
+		uint64_t got = must(args, STEP_READ, (uint64_t)iov->iov_base,
+				    sys(preadv, args->page_fds[piece->file], iov, end - iov, piece->offset + done, 0));
+
+		if (!got)
+			fail(args, STEP_READ, (uint64_t)iov->iov_base, 61 /* ENODATA */);
+		done += got;
+		for (; iov < end && got >= iov->iov_len; iov++)
+			got -= iov->iov_len;
+		if (got) {
+			iov->iov_base += got;
+			iov->iov_len -= got;
+		}
+	}
+}
+
+/* Reads a piece straight to where it belongs. */
+static void load_piece(struct restorer_args *args, const struct restorer_piece *piece)
+{
+	struct iovec iov[RESTORER_BATCH];
+
+	for (uint32_t i = 0; i < piece->count; i++)
+		iov[i] = (struct iovec){ (void *)piece->pages[i].addr, piece->pages[i].len };
+	read_piece(args, piece, iov, piece->count);
+}
+
 /* Reads a piece into the buffer and puts it in place. */
 static void copy_piece(struct restorer_args *args, int copier, const struct restorer_piece *piece)
 {
-	struct uffdio_copy copy = { piece->addr, (uint64_t)args->copy_buffer, piece->len, UFFDIO_COPY_MODE_DONTWAKE,
-				    0 };
+	struct iovec iov = { args->copy_buffer, piece->len };
+	uint64_t from = (uint64_t)args->copy_buffer;
 
-	for (uint64_t done = 0; done < piece->len;) {
-		long got = sys(pread64, args->page_fds[piece->file], (char *)args->copy_buffer + done,
-			       piece->len - done, piece->offset + done);
+	read_piece(args, piece, &iov, 1);
+	for (uint32_t i = 0; i < piece->count; i++) {
+		struct uffdio_copy copy = { piece->pages[i].addr, from, piece->pages[i].len,
+					    UFFDIO_COPY_MODE_DONTWAKE, 0 };
 
-		must(args, STEP_READ, piece->addr, got ? got : -61 /* ENODATA */);
-		done += got;
+		must(args, STEP_READ, copy.dst, control(copier, UFFDIO_COPY, &copy));
+		from += copy.len;
 	}
-	must(args, STEP_READ, piece->addr, control(copier, UFFDIO_COPY, &copy));
 }
 
-static void copy_pages(struct restorer_args *args, int copier)
+/* The reads to be copied, with a copier, or the others. */
+static void load_reads(struct restorer_args *args, int copier)
 {
 	int helped = ask_for_help(args, copier);
 	uint64_t own = 0, *next = helped ? &args->shared->help.next : &own;
-	struct restorer_copy_place at = {};
+	struct restorer_place at = {};
 	struct restorer_piece piece;
 
-	while (restorer_find_piece(args->reads, args->n_reads, &at, __atomic_fetch_add(next, 1, __ATOMIC_SEQ_CST),
-				   &piece))
-		copy_piece(args, copier, &piece);
+	while (restorer_find_piece(args->reads, args->n_reads, copier >= 0, &at,
+				   __atomic_fetch_add(next, 1, __ATOMIC_SEQ_CST), &piece)) {
+		if (copier >= 0)
+			copy_piece(args, copier, &piece);
+		else
+			load_piece(args, &piece);
+	}
 	if (helped)
 		end_help(&args->shared->help);
 }
@@ -140,14 +144,14 @@ static void load_pages(struct restorer_args *args)
 {
 	int copier = open_copier(args);
 
-	if (copier >= 0)
-		copy_pages(args, copier);
-	/* While it is there nothing else can fill what is left of these areas. */
-	if (copier >= 0)
+	if (copier >= 0) {
+		load_reads(args, copier);
+		/* While it is there nothing else can fill what is left of these areas. */
 		must(args, STEP_CLOSE, copier, sys(close, copier));
-	for (uint64_t i = 0; i < args->n_reads; i++)
-		if (copier < 0 || !args->reads[i].copy)
-			read_pages(args, &args->reads[i]);
+	}
+	for (uint64_t i = 0; copier < 0 && i < args->n_reads; i++)
+		args->reads[i].copy = 0;
+	load_reads(args, -1);
 	for (uint64_t i = 0; i < args->n_page_fds; i++)
 		if (args->page_fds[i] >= 0)
 			must(args, STEP_CLOSE, args->page_fds[i], sys(close, args->page_fds[i]));

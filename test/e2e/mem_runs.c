@@ -1,6 +1,6 @@
 /*
  * Private memory with pages in all lengths of runs: a restore fills long ones in another way than lone pages, also
- * where both stand in one area, next to pages that were never touched.
+ * where both stand in one area, next to pages that were never touched, and in huge pages.
  */
 #include "e2e.h"
 
@@ -40,7 +40,11 @@ int main(int argc, char **argv)
 	char *area = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *read_only = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	must(area != MAP_FAILED && read_only != MAP_FAILED);
+	char *huge = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	must(area != MAP_FAILED && read_only != MAP_FAILED && huge != MAP_FAILED);
+	madvise(huge, AREA, MADV_HUGEPAGE); /* in vain where the kernel has none */
+	each_run(huge, huge + AREA, fill);
 	each_run(area, area + AREA, fill);
 	each_run(read_only, read_only + AREA, fill);
 	must(!mprotect(read_only, AREA, PROT_READ));
@@ -51,5 +55,6 @@ int main(int argc, char **argv)
 	must(!*end);
 	*end = 1;
 	each_run(read_only, read_only + AREA, verify);
+	each_run(huge, huge + AREA, verify);
 	return 0;
 }
