@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "arena.h"
 #include "cleanup.h"
 #include "image.h"
 #include "image_messages.h"
@@ -284,9 +285,10 @@ static bool nests_well(const ProtobufCMessageDescriptor *type, const uint8_t *at
 	return true;
 }
 
-/* An allocator with a budget. What it gives is freed by free(3), so by anybody. */
+/* An allocator with a budget. What it gives is freed by free(3), so by anybody, or with the arena. */
 struct budget {
 	ProtobufCAllocator allocator;
+	struct arena *arena;
 	size_t left;
 	bool exceeded;
 };
@@ -300,17 +302,20 @@ static void *budget_alloc(void *data, size_t size)
 		return NULL;
 	}
 	b->left -= size;
-	return malloc(size);
+	return b->arena ? arena_get(b->arena, size) : malloc(size);
 }
 
 static void budget_free(void *data, void *pointer)
 {
-	free(pointer);
+	const struct budget *b = data;
+
+	if (!b->arena)
+		free(pointer);
 }
 
 int image_get_as(struct image_reader *r, const ProtobufCMessageDescriptor *type, ProtobufCMessage **message)
 {
-	struct budget budget = { .allocator = { budget_alloc, budget_free, &budget } };
+	struct budget budget = { .allocator = { budget_alloc, budget_free, &budget }, .arena = r->arena };
 
 	*message = NULL;
 	if (r->pos == r->len)
@@ -358,7 +363,8 @@ int image_get_bytes(struct image_reader *r, size_t len, const uint8_t **bytes)
 	return 0;
 }
 
-int image_read_one(const struct image_dir *dir, enum image_kind kind, unsigned long id, ProtobufCMessage **message)
+int image_read_one_into(struct arena *arena, const struct image_dir *dir, enum image_kind kind, unsigned long id,
+			ProtobufCMessage **message)
 {
 	_cleanup_image_ struct image_reader r = {};
 	int err = image_open(&r, dir, kind, id);
@@ -366,6 +372,7 @@ int image_read_one(const struct image_dir *dir, enum image_kind kind, unsigned l
 	*message = NULL;
 	if (err)
 		return err;
+	r.arena = arena;
 	err = image_get(&r, message);
 	if (err < 0)
 		return err;
@@ -373,8 +380,15 @@ int image_read_one(const struct image_dir *dir, enum image_kind kind, unsigned l
 		return image_bad(&r, "empty");
 	if (r.pos == r.len)
 		return 0;
-	protobuf_c_message_free_unpacked(take_ptr(*message), NULL);
+	if (!arena)
+		protobuf_c_message_free_unpacked(*message, NULL);
+	*message = NULL;
 	return image_bad(&r, "%zu bytes behind the only entry", r.len - r.pos);
+}
+
+int image_read_one(const struct image_dir *dir, enum image_kind kind, unsigned long id, ProtobufCMessage **message)
+{
+	return image_read_one_into(NULL, dir, kind, id, message);
 }
 
 int image_open_raw(const struct image_dir *dir, enum image_kind kind, unsigned long id)

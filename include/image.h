@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct arena;
+
 enum image_kind {
 #define IMAGE(kind, name, magic, shape, message) IMG_##kind,
 #include "../images/image_table.def"
@@ -120,6 +122,7 @@ struct image_reader {
 	size_t len, pos;
 	unsigned int entries; /* read so far, the head counts */
 	bool recursive; /* messages of this kind can nest without end */
+	struct arena *arena; /* messages are unpacked into it, and live as long as it; NULL: each is the caller's */
 };
 
 #define _cleanup_image_ __attribute__((cleanup(image_reader_close)))
@@ -137,8 +140,8 @@ void image_reader_close(struct image_reader *r);
 
 /*
  * Reads the next entry as a message of the image's kind (of pagemap_head for the first of a HEAD image).
- * Returns 1 with *message owned by the caller (protobuf_c_message_free_unpacked), 0 at the end of the file,
- * or -errno (logged; -EBADMSG for anything malformed).
+ * Returns 1 with *message owned by the caller (protobuf_c_message_free_unpacked) unless there is an arena, 0 at the end
+ * of the file, or -errno (logged; -EBADMSG for anything malformed).
  */
 int image_get(struct image_reader *r, ProtobufCMessage **message);
 /* The same for an entry of another type than the image's: what stands behind some entries. */
@@ -150,6 +153,9 @@ int image_get_bytes(struct image_reader *r, size_t len, const uint8_t **bytes);
  * Returns 0, -ENOENT (not logged) or another -errno (logged).
  */
 int image_read_one(const struct image_dir *dir, enum image_kind kind, unsigned long id, ProtobufCMessage **message);
+/* The same with the message in the arena. */
+int image_read_one_into(struct arena *arena, const struct image_dir *dir, enum image_kind kind, unsigned long id,
+			ProtobufCMessage **message);
 /* Logs what is wrong with the entry read last and returns -EBADMSG. */
 int image_bad(const struct image_reader *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Opens a raw image for reading. Returns the descriptor, -ENOENT (not logged) or another -errno (logged). */

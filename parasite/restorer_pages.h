@@ -113,8 +113,8 @@ static void copy_piece(struct restorer_args *args, int copier, const struct rest
 
 	read_piece(args, piece, &iov, 1);
 	for (uint32_t i = 0; i < piece->count; i++) {
-		struct uffdio_copy copy = { piece->pages[i].addr, from, piece->pages[i].len,
-					    UFFDIO_COPY_MODE_DONTWAKE, 0 };
+		struct uffdio_copy copy = { piece->pages[i].addr, from, piece->pages[i].len, UFFDIO_COPY_MODE_DONTWAKE,
+					    0 };
 
 		must(args, STEP_READ, copy.dst, control(copier, UFFDIO_COPY, &copy));
 		from += copy.len;

@@ -47,6 +47,11 @@ void *plan_alloc_fixed(struct plan *plan, size_t size)
 	return arena_get(&plan->fixed, size ? size : 1);
 }
 
+void *plan_alloc_common(struct plan *plan, size_t size)
+{
+	return arena_get(&plan->common, size);
+}
+
 static void free_nothing(void *node)
 {
 }
@@ -61,6 +66,7 @@ void plan_close(struct plan *plan)
 	plan->segment_tree = NULL;
 	arena_free(&plan->arena);
 	arena_free(&plan->fixed);
+	arena_free(&plan->common);
 	if (plan->regs)
 		munmap(plan->regs, plan->regs_size);
 	plan->regs = NULL;
@@ -75,10 +81,8 @@ void plan_close(struct plan *plan)
 int plan_read_one(struct plan *plan, enum image_kind kind, unsigned long id, const void *message)
 {
 	ProtobufCMessage *read = NULL;
-	int err = image_read_one(&plan->images, kind, id, &read);
+	int err = image_read_one_into(&plan->fixed, &plan->images, kind, id, &read);
 
-	if (!err)
-		err = plan_keep(plan, &read);
 	if (!err)
 		*(ProtobufCMessage **)message = read;
 	return err;
@@ -94,9 +98,8 @@ int plan_read_all(struct plan *plan, enum image_kind kind, unsigned long id, voi
 	*n = 0;
 	if (err)
 		return err;
+	r.arena = &plan->fixed;
 	for (ProtobufCMessage *m; (err = image_get(&r, &m)) > 0;) {
-		if (plan_keep(plan, &m))
-			return -ENOMEM;
 		if (*n == room) {
 			room = room ? 2 * room : 64;
 			void *larger = realloc(grown, room * sizeof(*grown));
@@ -127,9 +130,9 @@ int plan_read_with_bytes(struct plan *plan, enum image_kind kind, size_t size, p
 	*n = 0;
 	if (err)
 		return err == -ENOENT ? 0 : err;
+	r.arena = &plan->fixed;
 	for (ProtobufCMessage *m; (err = image_get(&r, &m)) > 0; ++*n) {
-		err = plan_keep(plan, &m);
-		if (!err && *n == room) {
+		if (*n == room) {
 			char *old = elements;
 
 			room = room ? 2 * room : 16;
@@ -137,8 +140,7 @@ int plan_read_with_bytes(struct plan *plan, enum image_kind kind, size_t size, p
 			if (elements && *n)
 				memcpy(elements, old, *n * size);
 		}
-		if (!err)
-			err = elements ? add(plan, &r, m, elements + *n * size) : -ENOMEM;
+		err = elements ? add(plan, &r, m, elements + *n * size) : -ENOMEM;
 		if (err)
 			break;
 	}
@@ -162,6 +164,18 @@ struct plan_task *plan_common_ancestor(struct plan_task *a, struct plan_task *b)
 			a = a->parent;
 	}
 	return a;
+}
+
+void plan_sort(void *array, size_t n, size_t size, int (*compare)(const void *, const void *))
+{
+	const char *at = array;
+
+	for (size_t i = 1; i < n; i++, at += size) {
+		if (compare(at, at + size) > 0) {
+			qsort(array, n, size, compare);
+			return;
+		}
+	}
 }
 
 static int compare_pid(const void *key, const void *element)
@@ -347,7 +361,8 @@ int plan_open(struct plan *plan, const struct opts *opts)
 	*plan = (struct plan){
 		.opts = opts, .tty_fd = -1, .lazy_sock = -1, .guard_fd = -1, .images = { -1, -1, NULL }
 	};
-	plan->fixed.shared = true;
+	plan->fixed.shared = plan->fixed.huge = true;
+	plan->common.shared = true;
 	plan->offline = opts->action == ACTION_VERIFY;
 	progress_begin(&plan->progress, opts);
 

@@ -264,6 +264,7 @@ struct plan {
 	struct image_chain chain; /* that directory and its parents */
 	struct arena arena;
 	struct arena fixed; /* what is not written any more once there are tasks: they share it */
+	struct arena common; /* what one task writes for all to see */
 	bool offline; /* ckpt verify: nothing shall be restored */
 	unsigned int problems;
 	void (*say)(void *arg, const char *reason); /* gets them instead of the log; NULL: nobody */
@@ -344,6 +345,8 @@ void plan_refuse_at(struct plan *plan, const char *where, const char *fmt, ...) 
 void *plan_alloc(struct plan *plan, size_t size);
 /* The same for what only the coordinator writes, and only until it forks: it costs nothing to fork. */
 void *plan_alloc_fixed(struct plan *plan, size_t size);
+/* The same for what tasks tell each other. */
+void *plan_alloc_common(struct plan *plan, size_t size);
 /*
  * Replaces a message that was unpacked, a ProtobufCMessage **, by a copy that the plan owns. Returns 0 or -ENOMEM
  * (then it is NULL).
@@ -365,6 +368,8 @@ typedef int plan_add(struct plan *plan, struct image_reader *r, const void *entr
  */
 int plan_read_with_bytes(struct plan *plan, enum image_kind kind, size_t size, plan_add *add, void *list, size_t *n);
 
+/* Sorts what is mostly in order already. */
+void plan_sort(void *array, size_t n, size_t size, int (*compare)(const void *, const void *));
 struct plan_task *plan_task_by_pid(const struct plan *plan, pid_t pid);
 struct plan_file *plan_file_by_id(const struct plan *plan, uint32_t id);
 /* Lives the task after the restore, so that it has memory and files? */

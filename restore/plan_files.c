@@ -100,7 +100,7 @@ int plan_read_files(struct plan *plan)
 		};
 		file->kind = find_kind(entries[i]->type);
 	}
-	qsort(plan->files, n, sizeof(*plan->files), compare_files);
+	plan_sort(plan->files, n, sizeof(*plan->files), compare_files);
 	for (size_t i = 0; i < n; i++) {
 		plan->files[i].with = &plan->files[i];
 		if (i && plan->files[i].id == plan->files[i - 1].id) {
@@ -181,7 +181,7 @@ int plan_read_fds(struct plan *plan, struct plan_task *task)
 	task->n_fds = n;
 	for (size_t i = 0; i < n; i++)
 		read_fd(plan, task, entries[i], &task->fds[i]);
-	qsort(task->fds, n, sizeof(*task->fds), compare_fds);
+	plan_sort(task->fds, n, sizeof(*task->fds), compare_fds);
 	for (size_t i = 1; i < n; i++)
 		if (task->fds[i].fd == task->fds[i - 1].fd)
 			plan_refuse(plan, "fdinfo-%u.img: task %d has descriptor %d twice", task->files_id, task->pid,

@@ -128,7 +128,7 @@ static struct plan_ghost *add_ghost(struct plan *plan, uint32_t id)
 		if (g->id == id && !g->linked)
 			return g;
 	struct plan_ghost *g = plan_alloc(plan, sizeof(*g));
-	pid_t *helper = plan_alloc_fixed(plan, sizeof(*helper));
+	pid_t *helper = plan_alloc_common(plan, sizeof(*helper));
 	if (!g || !helper)
 		return NULL;
 	*g = (struct plan_ghost){ .id = id, .helper = helper, .tmpfile_fd = -1, .next = plan->ghosts };
@@ -157,7 +157,7 @@ static struct plan_ghost *add_linked(struct plan *plan, uint32_t id)
 		if (g->linked && g->id == id)
 			return g;
 	struct plan_ghost *g = plan_alloc(plan, sizeof(*g));
-	pid_t *helper = plan_alloc_fixed(plan, sizeof(*helper));
+	pid_t *helper = plan_alloc_common(plan, sizeof(*helper));
 	GhostFileEntry *e = plan_alloc(plan, sizeof(*e));
 	if (!g || !helper || !e)
 		return NULL;

@@ -61,7 +61,7 @@ static struct plan_number *list_numbers(struct plan *plan, size_t *n)
 		for (size_t f = 0; task->files_of == task && f < task->n_fds; f++)
 			list[(*n)++] = (struct plan_number){ task->fds[f].fd, task->fds[f].file };
 	}
-	qsort(list, *n, sizeof(*list), compare_numbers);
+	plan_sort(list, *n, sizeof(*list), compare_numbers);
 	return list;
 }
 

@@ -194,7 +194,7 @@ static int sort_areas(struct plan *plan, struct plan_task *task)
 		}
 		task->areas[task->n_areas++].vma = v;
 	}
-	qsort(task->areas, task->n_areas, sizeof(*task->areas), compare_areas);
+	plan_sort(task->areas, task->n_areas, sizeof(*task->areas), compare_areas);
 	size_t kept = 0;
 	for (size_t i = 0; i < task->n_areas; i++) {
 		const VmaEntry *v = task->areas[i].vma;

@@ -1,6 +1,8 @@
 /* Memory that is freed all at once. */
 #include "arena.h"
 
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,13 +11,38 @@
 
 #define BLOCK_SIZE 16384
 #define SHARED_SIZE (1ul << 20) /* of the first block; each mapping makes a fork slower, so the next are larger */
+#define HUGE (2ul << 20)
 #define AHEAD (64ul << 10) /* that many bytes are made at a time, which costs less than a fault for each page */
 
 struct arena_block {
 	struct arena_block *next;
-	size_t used, size, made; /* bytes of data; made: of all, only of shared ones */
+	size_t used, size, made; /* bytes of data; made: of all, ahead of use; only of shared ones */
 	max_align_t data[];
 };
+
+/* Whether the kernel gives huge pages to those who ask. */
+static bool huge_pages_on_request(void)
+{
+	_cleanup_fclose_ FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+	char line[64];
+
+	return f && fgets(line, sizeof(line), f) && !strstr(line, "[never]");
+}
+
+/* Private memory in huge pages, or NULL. */
+static struct arena_block *map_huge(size_t size)
+{
+	char *at = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at == MAP_FAILED)
+		return NULL;
+	size_t before = -(uintptr_t)at % HUGE;
+	if (before)
+		munmap(at, before);
+	munmap(at + before + size, HUGE - before);
+	madvise(at + before, size, MADV_HUGEPAGE);
+	return (struct arena_block *)(at + before);
+}
 
 /* The header is cleared, too. */
 static struct arena_block *new_block(const struct arena *a, size_t size)
@@ -32,10 +59,16 @@ static struct arena_block *new_block(const struct arena *a, size_t size)
 	room = a->blocks ? 2 * (a->blocks->size + sizeof(*b)) : SHARED_SIZE;
 	while (room < size + sizeof(*b))
 		room *= 2;
-	b = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (b == MAP_FAILED)
-		return NULL;
-	b->size = room - sizeof(*b);
+	if (a->huge && room >= HUGE && huge_pages_on_request()) {
+		b = map_huge(room);
+		if (b)
+			b->made = room;
+	} else {
+		b = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		b = b == MAP_FAILED ? NULL : b;
+	}
+	if (b)
+		b->size = room - sizeof(*b);
 	return b;
 }
 
