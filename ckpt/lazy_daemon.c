@@ -23,6 +23,7 @@
 #include "log.h"
 
 #define EVENTS 64
+#define RANGES 512 /* that are read at once */
 
 static int no_memory(void)
 {
@@ -80,19 +81,21 @@ static int add_range(struct daemon *d, const struct lazy_range *r, struct lazy_s
 
 static int read_ranges(struct daemon *d, int fd, uint32_t n, struct lazy_set *set)
 {
-	struct lazy_range range;
+	struct lazy_range ranges[RANGES];
+	uint64_t end = 0;
 	int err = 0;
 
-	if (lseek(fd, 0, SEEK_SET))
-		return log_errno(errno, "the list of pages");
-	uint64_t end = 0;
 	for (uint32_t i = 0; i < n && !err; i++) {
-		if (pread(fd, &range, sizeof(range), i * sizeof(range)) != sizeof(range) || range.start < end ||
-		    !range.len || (range.start | range.len | range.offset) % IMAGE_PAGE_SIZE ||
-		    range.start + range.len < range.start)
+		const struct lazy_range *r = &ranges[i % RANGES];
+		uint32_t some = n - i < RANGES ? n - i : RANGES;
+
+		if (r == ranges && pread(fd, ranges, some * sizeof(*r), i * sizeof(*r)) != (ssize_t)(some * sizeof(*r)))
+			return log_errno(EPROTO, "the list of pages is too short");
+		if (r->start < end || !r->len || (r->start | r->len | r->offset) % IMAGE_PAGE_SIZE ||
+		    r->start + r->len < r->start)
 			return log_errno(EPROTO, "the list of pages makes no sense");
-		end = range.start + range.len;
-		err = add_range(d, &range, set);
+		end = r->start + r->len;
+		err = add_range(d, r, set);
 	}
 	return err;
 }

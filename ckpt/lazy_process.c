@@ -21,7 +21,7 @@
 #include "log.h"
 #include "page_source.h"
 
-#define FAULT_WINDOW (64ul << 10) /* given at once to who waits for a page of it */
+#define FAULT_WINDOW (128ul << 10) /* given at once to who waits for a page of it */
 #define CHUNK (256ul << 10) /* given at once in the background: it stays in the cache of the CPU */
 #define RETRY_US 50
 #define TRIES_MAX 200000 /* 10 s */
