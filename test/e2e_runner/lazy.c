@@ -194,16 +194,27 @@ void way_lazy_migrate_fails(struct run *r)
 	finish_program(r);
 }
 
-/* The daemon starts another one. */
+/* The daemon starts another one, or has ended. */
 static void kill_keeper(pid_t daemon)
 {
-	pid_t *children;
-	size_t n = children_of(daemon, &children);
+	pid_t *children, old = 0;
 
-	if (n)
-		kill(children[0], SIGKILL);
-	free(children);
-	sleep_ms(20);
+	for (int i = 0; i < 1000; i++) {
+		size_t n = children_of(daemon, &children);
+		pid_t keeper = n ? children[0] : 0;
+		siginfo_t end = { 0 };
+
+		free(children);
+		if (waitid(P_PID, daemon, &end, WEXITED | WNOHANG | WNOWAIT) || end.si_pid || (!keeper && !old))
+			return;
+		if (!old) {
+			old = keeper;
+			kill(old, SIGKILL);
+		} else if (keeper && keeper != old) {
+			return;
+		}
+		sleep_ms(5);
+	}
 }
 
 /* A restore that fails, or is killed, at any point: nothing of it is left, and the daemon does not stay. */
