@@ -128,23 +128,49 @@ void chain_check(struct chain *c)
 	}
 }
 
+/* Whether an area begins below where it began when the set was written: the parasite has made a stack grow. */
+static bool has_grown(const struct tracker *tr, const struct dump_task *t)
+{
+	for (size_t i = 0; i < tr->vmas.n; i++) {
+		const struct vma *now = &tr->vmas.v[i], *before = vma_find(&t->vmas, now->end - 1);
+
+		if (tracking_is_worth_it(now) && before && now->start < before->start)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * In the areas of the set only: pages that are in none of them are in no image, and count as written. Sets *all when
+ * they cannot be told apart.
+ */
+static int arm_task(struct tracker *tr, const struct dump_task *t, bool *all)
+{
+	int err = tracker_look(tr);
+
+	if (!err)
+		err = tracker_arm_areas(tr, &t->vmas);
+	*all |= !err && tracking_by_soft_dirty() && has_grown(tr, t);
+	return err;
+}
+
 int chain_arm(struct dump *d)
 {
 	struct chain *c = d->chain;
+	bool all = false;
 	int err = 0;
 
 	c->last[0] = 0;
 	for (size_t i = 0; i < c->n && !err; i++) {
-		struct run_list written = {};
+		const struct dump_task *t = dump_task_by_pid(d, c->trackers[i].pid);
 
-		err = tracker_look(&c->trackers[i]);
-		if (!err)
-			err = tracker_arm(&c->trackers[i], &written);
-		free(written.r);
+		err = t ? arm_task(&c->trackers[i], t, &all) : 0;
 		if (err == -ESRCH) /* it has ended meanwhile */
 			err = 0;
 	}
-	if (!err)
+	if (all)
+		log_info("a stack has grown: the next images will hold all pages");
+	else if (!err)
 		memcpy(c->last, d->id, RUN_ID);
 	chain_check(c);
 	return err ? log_errno(-err, "can't track what the tree writes") : 0;

@@ -218,6 +218,12 @@ static int check_action(struct opts *opts)
 			log_err("--compress: pages that go elsewhere (--page-server, --lazy-pages) are not compressed");
 			return -EINVAL;
 		}
+		if (opts->action == ACTION_RESTORE && opts->track_mem && (opts->lazy_pages || opts->auto_dedup)) {
+			log_err("--track-mem: the next dump would refer to pages that %s",
+				opts->lazy_pages ? "have not come yet (--lazy-pages)"
+						 : "--auto-dedup has cut out of the images");
+			return -EINVAL;
+		}
 		return check_connection(opts);
 	default:
 		return unknown_action(opts);

@@ -227,14 +227,16 @@ int pages_find(const struct page_scan *scan, struct run_list *list)
 	return err && err != -ESRCH ? log_errno(-err, "can't find the pages of task %d", scan->pid) : err;
 }
 
-int pages_arm(int pagemap, struct run_list *list)
+/* list: NULL, nobody wants to know. */
+static int arm(int pagemap, struct run run, struct run_list *list)
 {
 	struct page_region regions[REGIONS];
 	struct pm_scan_arg arg = {
 		.size = sizeof(arg),
 		.flags = PM_SCAN_WP_MATCHING, /* passes over areas that are not tracked */
-		.end = ADDRESS_END,
-		.vec = (uint64_t)regions,
+		.start = run.start,
+		.end = run.end,
+		.vec = (uint64_t)regions, /* without it the kernel arms holes, too */
 		.vec_len = REGIONS,
 		.category_inverted = PAGE_IS_PFNZERO,
 		.category_mask = PAGE_IS_PFNZERO | PAGE_IS_WRITTEN,
@@ -249,11 +251,21 @@ int pages_arm(int pagemap, struct run_list *list)
 
 		if (n < 0)
 			return -errno;
-		for (long i = 0; i < n && !err; i++)
+		for (long i = 0; list && i < n && !err; i++)
 			err = run_add(list, (struct run){ regions[i].start, regions[i].end });
 		arg.start = arg.walk_end;
-	} while (!err && arg.walk_end < ADDRESS_END);
+	} while (!err && arg.walk_end < run.end);
 	return err;
+}
+
+int pages_arm(int pagemap, struct run_list *list)
+{
+	return arm(pagemap, (struct run){ 0, ADDRESS_END }, list);
+}
+
+int pages_arm_run(int pagemap, struct run run)
+{
+	return arm(pagemap, run, NULL);
 }
 
 /* Adds a run of copied pages to the list, those that the other list has as not copied. *next moves along. */

@@ -21,6 +21,8 @@ int pages_find(const struct page_scan *scan, struct run_list *list);
  * read after that and not found written later is what was read. Returns 0 or -errno (not logged).
  */
 int pages_arm(int pagemap, struct run_list *list);
+/* The same for a part of the memory, without telling what was written there. */
+int pages_arm_run(int pagemap, struct run run);
 
 /* Marks as not copied what the other list has, which ascends, too. Returns 0 or -ENOMEM. */
 int runs_mark(struct run_list *list, const struct run_list *other);

@@ -53,19 +53,25 @@ static int open_files(struct tracker *tr, int proc)
 	return tr->proc < 0 || tr->mem < 0 || tr->pagemap < 0 ? -errno : 0;
 }
 
-/* Returns the userfaultfd, or what there is instead, or -errno. */
-static int get_uffd(struct dump_task *t)
+static int begin_tracking(int uffd)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED };
 
+	return ioctl(uffd, UFFDIO_API, &api) ? -errno : 0;
+}
+
+/* Returns the userfaultfd, or what there is instead, or -errno. */
+static int get_uffd(struct dump_task *t)
+{
 	if (tracking_by_soft_dirty()) {
 		int fd = fcntl(t->pidfd, F_DUPFD_CLOEXEC, 0);
 
 		return fd < 0 ? -errno : fd;
 	}
 	_cleanup_close_ int fd = parasite_get_uffd(&t->parasite);
+	int err = fd < 0 ? fd : begin_tracking(fd);
 
-	return fd >= 0 && ioctl(fd, UFFDIO_API, &api) ? -errno : take_fd(&fd);
+	return err ? err : take_fd(&fd);
 }
 
 int tracker_open(struct tracker *tr, struct dump_task *t)
@@ -77,6 +83,17 @@ int tracker_open(struct tracker *tr, struct dump_task *t)
 		return 0;
 	log_info("task %d cannot be tracked: %s", t->pid, strerror(-err));
 	tracker_close(tr, true);
+	return err;
+}
+
+int tracker_make(struct tracker *tr, pid_t pid, uint64_t start_time, int uffd)
+{
+	int err = begin_tracking(uffd);
+
+	if (err)
+		close(uffd);
+	else
+		err = tracker_take(tr, pid, start_time, uffd);
 	return err;
 }
 
@@ -149,7 +166,7 @@ static bool is_direct(int proc, int fd)
 	return flags && strtoul(flags + 6, NULL, 8) & O_DIRECT;
 }
 
-static bool has_direct_io(const struct tracker *tr)
+bool tracker_has_io(const struct tracker *tr)
 {
 	_cleanup_free_ int *fds = NULL;
 	size_t n = 0;
@@ -169,7 +186,18 @@ int tracker_arm(struct tracker *tr, struct run_list *written)
 {
 	int err = tracking_by_soft_dirty() ? clear_soft_dirty(tr) : pages_arm(tr->pagemap, written);
 
-	tr->unseen |= !err && has_direct_io(tr);
+	tr->unseen |= !err && tracker_has_io(tr);
+	return err;
+}
+
+int tracker_arm_areas(struct tracker *tr, const struct vma_list *vmas)
+{
+	int err = tracking_by_soft_dirty() ? clear_soft_dirty(tr) : 0;
+
+	for (size_t i = 0; i < vmas->n && !err && !tracking_by_soft_dirty(); i++)
+		if (tracking_is_worth_it(&vmas->v[i]))
+			err = pages_arm_run(tr->pagemap, (struct run){ vmas->v[i].start, vmas->v[i].end });
+	tr->unseen |= !err && tracker_has_io(tr);
 	return err;
 }
 

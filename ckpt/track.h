@@ -37,6 +37,8 @@ bool tracking_is_worth_it(const struct vma *v);
 int tracker_open(struct tracker *tr, struct dump_task *t);
 /* The same for a userfaultfd that was made before, which becomes its own. */
 int tracker_take(struct tracker *tr, pid_t pid, uint64_t start_time, int uffd);
+/* The same for one that nobody has used yet; it is closed when that fails. */
+int tracker_make(struct tracker *tr, pid_t pid, uint64_t start_time, int uffd);
 /* Looks at its areas and tracks those that are new and worth it. Returns 0, -ESRCH or another -errno (logged). */
 int tracker_look(struct tracker *tr);
 /*
@@ -48,6 +50,10 @@ int tracker_look(struct tracker *tr);
  * now tell whether there can be any.
  */
 int tracker_arm(struct tracker *tr, struct run_list *written);
+/* The same for all in these areas and nowhere else, but with soft-dirty bits, which are there for all memory only. */
+int tracker_arm_areas(struct tracker *tr, const struct vma_list *vmas);
+/* Whether there can be I/O that writes unseen, as tracker_look() and its open files tell. */
+bool tracker_has_io(const struct tracker *tr);
 /* Whether the area has a userfaultfd, and it is this one. */
 bool tracker_has(const struct tracker *tr, const struct vma *v);
 /*

@@ -4,16 +4,30 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct opts;
 
+/* Who tracks what the restored tree writes from its first instruction on. */
+struct restore_track {
+	void *arg;
+	/*
+	 * A task stands still, with all of its memory: uffd is a userfaultfd of it that nobody has used, and becomes
+	 * the callee's. Returns 0, or -errno (logged): it is not tracked.
+	 */
+	int (*task)(void *arg, pid_t pid, int uffd);
+	/* Pages of that task, which are as the images have them. Returns 0, or -errno (logged) to end its tracking. */
+	int (*pages)(void *arg, uint64_t start, uint64_t end);
+	char images[37]; /* the id of these images, a UUID as text; "": they have none. Set when the tree runs. */
+};
+
 /*
  * Restores the tree of opts->images_dir. On success its root runs (or is stopped, with leave_stopped), is a
  * child of this process unless restore_sibling is set, and *root has its pid. On failure nothing is left.
- * Returns 0 or -errno (logged).
+ * track: NULL, or who tracks it. Returns 0 or -errno (logged).
  */
-int restore_tree(const struct opts *opts, pid_t *root);
+int restore_tree(const struct opts *opts, struct restore_track *track, pid_t *root);
 
 /*
  * Reads the set of images that opts->action == ACTION_VERIFY is about, as a restore does before it makes anything, but

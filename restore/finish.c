@@ -5,6 +5,8 @@
  * those that were let go already.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -141,15 +143,22 @@ static pid_t worker(const struct plan_task *task)
 	return task->threads[task->main_exited].tid;
 }
 
-/* A system call by a thread, at an instruction of the blob. */
-static int call(struct plan *plan, const struct plan_task *task, pid_t tid, long nr, const uint64_t args[6])
+/* A system call by a thread, at an instruction of the blob. Returns 0 with its result, or -errno (logged). */
+static int try_call(struct plan *plan, const struct plan_task *task, pid_t tid, long nr, const uint64_t args[6],
+		    int64_t *result)
 {
 	struct user_regs_struct regs;
-	int64_t result = 0;
 	int err = tracee_get_regs(tid, &regs);
 
-	if (!err)
-		err = tracee_syscall(tid, &regs, instruction(plan, task), regs.rsp, nr, args, &result);
+	return err ? err : tracee_syscall(tid, &regs, instruction(plan, task), regs.rsp, nr, args, result);
+}
+
+/* The same when it must succeed. */
+static int call(struct plan *plan, const struct plan_task *task, pid_t tid, long nr, const uint64_t args[6])
+{
+	int64_t result = 0;
+	int err = try_call(plan, task, tid, nr, args, &result);
+
 	return err ? err : result < 0 ? failed_call(task, nr, result) : 0;
 }
 
@@ -239,6 +248,43 @@ static int close_guard(struct plan *plan)
 	const uint64_t args[6] = { plan->fd_high };
 
 	return plan->guard_fd >= 0 ? call(plan, &plan->tasks[0], worker(&plan->tasks[0]), SYS_close, args) : 0;
+}
+
+/* Has the task make a userfaultfd for who tracks it. When that cannot be done, it is not tracked. */
+static int fetch_uffd(struct plan *plan, struct plan_task *task)
+{
+	const uint64_t flags[6] = { O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY };
+	int64_t fd = 0;
+	int err = try_call(plan, task, worker(task), SYS_userfaultfd, flags, &fd);
+
+	if (err || fd < 0) {
+		if (!err)
+			log_info("task %d cannot be tracked: userfaultfd: %s", task->pid, strerror(-fd));
+		return err;
+	}
+	_cleanup_close_ int pidfd = pidfd_open(task->pid, 0);
+	plan->uffds[task->index] = pidfd < 0 ? -1 : pidfd_getfd(pidfd, fd, 0);
+	return call(plan, task, worker(task), SYS_close, (uint64_t[6]){ fd });
+}
+
+/* Of tasks under seccomp no dump can enter another time without being noticed: they are not tracked. */
+static int fetch_uffds(struct plan *plan)
+{
+	int err = 0;
+
+	if (!plan->track)
+		return 0;
+	plan->uffds = plan_alloc(plan, plan->n_tasks * sizeof(*plan->uffds));
+	if (!plan->uffds)
+		return -ENOMEM;
+	memset(plan->uffds, 0xff, plan->n_tasks * sizeof(*plan->uffds));
+	for (size_t i = 0; i < plan->n_tasks && !err; i++) {
+		struct plan_task *task = &plan->tasks[i];
+
+		if (plan_lives(task) && !task->confined && !task->main_exited)
+			err = fetch_uffd(plan, task);
+	}
+	return err ? err : fault_point(FAULT_restore_tracked);
 }
 
 static int cont(pid_t tid, int sig)
@@ -416,6 +462,8 @@ int tree_prepare_go(struct plan *plan)
 		err = exit_main_threads(plan);
 	if (!err)
 		err = close_guard(plan);
+	if (!err)
+		err = fetch_uffds(plan);
 	if (!err)
 		err = leave_together(plan);
 	/* Children first: when they are stopped their parent may hear of them again. */

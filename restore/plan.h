@@ -323,6 +323,8 @@ struct plan {
 	size_t shared_size;
 	pid_t coordinator;
 	int lazy_sock; /* to the daemon that serves memory that comes late; -1: all is loaded */
+	struct restore_track *track; /* who tracks what the tree writes; NULL: nobody */
+	int *uffds; /* for that, of tasks by index; -1: it has none */
 	int guard_fd; /* with restore_sibling: tells the root that the coordinator died; -1 */
 };
 

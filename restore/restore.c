@@ -31,6 +31,7 @@
 #include "stage.h"
 #include "sysv_shm.h"
 #include "task.h"
+#include "track.h"
 
 struct stopwatch {
 	struct timespec start, forked, end;
@@ -333,6 +334,8 @@ static int restore_planned(struct plan *plan, struct stopwatch *watch)
 	if (!err)
 		ghosts_remove_links(plan);
 	if (!err)
+		track_tree(plan);
+	if (!err)
 		tree_go(plan);
 	if (!err)
 		lazy_done(plan);
@@ -344,7 +347,7 @@ static int restore_planned(struct plan *plan, struct stopwatch *watch)
 	return err;
 }
 
-int restore_tree(const struct opts *opts, pid_t *root)
+int restore_tree(const struct opts *opts, struct restore_track *track, pid_t *root)
 {
 	_cleanup_plan_ struct plan plan;
 	_cleanup_close_ int guard = -1;
@@ -354,6 +357,7 @@ int restore_tree(const struct opts *opts, pid_t *root)
 	phases_begin(&watch.phases);
 	int err = plan_open(&plan, opts);
 	phase_done(&watch.phases, "plan", err);
+	plan.track = track;
 	log_info("the images are %s", err ? "refused" : "read and checked");
 	if (!err)
 		err = prepare(&plan, &guard);

@@ -331,6 +331,8 @@ void way_faults_restore(struct run *r)
 
 		if (strcmp(point->action, "restore"))
 			continue;
+		if (!strcmp(point->name, "restore.tracked"))
+			call.extra[2] = "--track-mem";
 		snprintf(fault, sizeof(fault), "%s%s", point->name, mode);
 		int status = restore(r, &call);
 		if (status == 0 && (!*mode || !strcmp(mode, ":kill"))) {

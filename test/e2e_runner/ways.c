@@ -157,6 +157,52 @@ static void way_incremental(struct run *r)
 	finish_program(r);
 }
 
+/* Restores with --track-mem. */
+static void restore_tracked(struct run *r)
+{
+	struct tool_call call = { .extra = { "--track-mem" } };
+
+	if (restore(r, &call))
+		fail_case(r, "restore %u with --track-mem failed", r->restores);
+	remember_pids(r);
+}
+
+/* The last dump knew what was written since the images that it refers to. */
+static void expect_reference(struct run *r)
+{
+	char *log = read_text("%s/dump-%u.log", r->dir, r->dumps);
+
+	if (!log || strstr(log, "what was written since"))
+		fail_case(r, "dump %u refers to no page of the images that were restored", r->dumps);
+	free(log);
+}
+
+/* A chain of incremental dumps goes on behind restores. */
+static void way_incremental_on(struct run *r)
+{
+	struct lines before = { 0 };
+
+	start_program(r);
+	picture(r, &before);
+	dump_ok(r, NULL, false);
+	r->chain_begin = r->dumps;
+	restore_tracked(r);
+	dump_ok(r, NULL, true);
+	expect_reference(r);
+	dump_ok(r, NULL, false);
+	expect_reference(r);
+	restore_tracked(r);
+	r->pre_dump = true;
+	dump_ok(r, NULL, true);
+	r->pre_dump = false;
+	expect_reference(r);
+	dump_ok(r, NULL, false);
+	expect_reference(r);
+	restore_ok(r, NULL);
+	same_picture(r, &before, "after the restore");
+	finish_program(r);
+}
+
 /* The images are good for any number of restores. */
 static void way_again(struct run *r)
 {
@@ -267,6 +313,7 @@ const struct way ways[] = {
 	{ "snapshots", way_snapshots, "dump -R with snapshots, many times; some of them are restored" },
 	{ "huge-pages", way_huge_pages, "dump -R with snapshots: huge pages stay huge" },
 	{ "incremental", way_incremental, "pre-dumps, dump -R, dump, in a chain, restore; the same without pre-dumps" },
+	{ "incremental-on", way_incremental_on, "dump, restore --track-mem, dump -R, dump, in a chain, twice" },
 	{ "twice", way_twice, "dump, restore, dump, restore" },
 	{ "again", way_again, "dump, restore, kill, restore the same images, kill, restore" },
 	{ "faults-dump", way_faults_dump, "a fault at every fault point of a dump" },

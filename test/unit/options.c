@@ -156,6 +156,9 @@ START_TEST(negation)
 	ck_assert_good("restore --no-restore-detached -d");
 	ck_assert(opts.restore_detached);
 	ck_assert_good("dump -t1 --no-tcp-established --no-track-mem"); /* asks for nothing */
+	ck_assert_good("restore --track-mem");
+	ck_assert_refused("restore --track-mem --lazy-pages", "have not come yet");
+	ck_assert_refused("restore --track-mem --auto-dedup", "cut out");
 	ck_assert_refused("dump -t1 --no-leave-running", "unknown option"); /* in CRIU, too */
 	ck_assert_refused("dump -t1 --no-tree", "unknown option");
 }
