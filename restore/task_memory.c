@@ -22,7 +22,8 @@
 
 /* Pages in a row that are worth a call of their own (UFFDIO_COPY), in bytes. */
 #define SPACE_END ((1ul << 47) - IMAGE_PAGE_SIZE)
-#define COPY_MIN (256ul << 10)
+#define COPY_MIN (16ul << 10)
+#define COPY_WORTH_IT (512ul << 10) /* bytes of these of a task: for less it needs no userfaultfd */
 
 static int area_fd(const struct plan_area *area)
 {
@@ -161,6 +162,7 @@ struct read_list {
 	struct restorer_pages *pages;
 	struct restorer_lazy *lazy; /* NULL: all is loaded at once */
 	size_t n_reads, n_pages, n_lazy;
+	uint64_t copied; /* bytes */
 	const struct plan_area *areas; /* of the task: as many as the blob has */
 	struct restorer_area *first;
 	uint64_t next; /* offset in its page image behind the last read */
@@ -217,6 +219,7 @@ static void add_run(struct read_list *list, const struct restorer_read *r, uint6
 				list->may_copy = huge_pages_always() ? NO : YES;
 			copy &= list->may_copy == YES;
 			area->copy |= copy;
+			list->copied += copy ? stop - addr : 0;
 			add_read(list, r->file, offset, &(struct restorer_pages){ addr, stop - addr }, copy);
 		}
 		offset += stop - addr;
@@ -233,7 +236,7 @@ size_t task_count_reads(const struct plan_task *task)
 	return n;
 }
 
-/* Tells which pages are read, in which way. Sets *copy when some are copied. */
+/* Tells which pages are read, in which way. *copy: some are copied. */
 static int list_reads(const struct plan *plan, const struct plan_task *task, struct block *block,
 		      struct restorer_slot *slot, bool *copy)
 {
@@ -264,8 +267,9 @@ static int list_reads(const struct plan *plan, const struct plan_task *task, str
 	block->args->n_reads = list.n_reads;
 	slot->lazy = (uint64_t)list.lazy;
 	slot->n_lazy = list.n_lazy;
-	for (size_t i = 0; i < list.n_reads; i++)
-		*copy |= list.reads[i].copy;
+	*copy = list.copied >= COPY_WORTH_IT;
+	for (size_t i = 0; i < list.n_reads && !*copy; i++)
+		list.reads[i].copy = 0;
 	return 0;
 }
 
