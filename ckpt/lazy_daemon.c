@@ -114,7 +114,7 @@ static int take_task(struct daemon *d, const struct lazy_task *task, int fds[LAZ
 	}
 	if (!err && task->n_ranges) {
 		log_info("task %d: %llu pages come late", task->pid, (unsigned long long)set.bytes / IMAGE_PAGE_SIZE);
-		err = lazy_add_process(d, fds[LAZY_FD_USERFAULT], fds[LAZY_FD_PID], task->pid, &set);
+		err = lazy_add_process(d, fds[LAZY_FD_USERFAULT], fds[LAZY_FD_PID], task->pid, &set, &set);
 	}
 	lazy_set_free(&set);
 	if (!err && send(d->options->restore, "", 1, MSG_NOSIGNAL) != 1)
@@ -193,10 +193,10 @@ static int serve_later(struct daemon *d, bool *any)
 
 	*any = false;
 	for (struct process *p = d->processes; p && !err; p = p->next) {
-		if (!p->n_later)
+		if (!p->n_later && !lazy_moves_wait(&p->moves))
 			continue;
 		err = lazy_serve(d, p);
-		*any |= p->n_later > 0;
+		*any |= p->n_later > 0 || lazy_moves_wait(&p->moves);
 	}
 	return err;
 }

@@ -89,6 +89,7 @@ void lazy_end_process(struct daemon *d, struct process *p)
 	if (p->uffd < 0)
 		return;
 	lazy_set_free(&p->set);
+	lazy_moves_free(&p->moves);
 	keep_remove(d->keep, p->slot);
 	close(p->uffd);
 	p->uffd = -1;
@@ -113,7 +114,7 @@ enum { PLACED, LATER, GONE };
  * Puts pages in place, from *at on, which moves along. Returns PLACED, LATER (an event waits to be read), GONE (so is
  * the memory) or -errno (logged).
  */
-static int copy_in(const struct process *p, const struct lazy_piece *piece, const char *bytes, uint64_t *at)
+static int copy_in(struct process *p, const struct lazy_piece *piece, const char *bytes, uint64_t *at)
 {
 	uint64_t most = piece->end - *at;
 
@@ -123,6 +124,7 @@ static int copy_in(const struct process *p, const struct lazy_piece *piece, cons
 		int err = ioctl(p->uffd, UFFDIO_COPY, &copy) ? errno : 0;
 
 		if (copy.copy > 0) {
+			p->quiet = true;
 			*at += copy.copy;
 			continue;
 		}
@@ -175,6 +177,8 @@ static int on_fault(struct daemon *d, struct process *p, uint64_t address)
 	uint64_t page = address & -IMAGE_PAGE_SIZE;
 	struct lazy_piece piece;
 
+	if (lazy_moves_wait(&p->moves))
+		return LATER;
 	if (!lazy_set_find(&p->set, page, page + IMAGE_PAGE_SIZE, &piece))
 		return give_zeros(p, page);
 	/* What is in front is left to who fills: most programs go upwards. */
@@ -231,14 +235,15 @@ static void init_locks(struct process *p)
 	pthread_mutex_init(&p->lock, NULL);
 }
 
-int lazy_add_process(struct daemon *d, int uffd, int pidfd, uint64_t pid, const struct lazy_set *set)
+int lazy_add_process(struct daemon *d, int uffd, int pidfd, uint64_t pid, const struct lazy_set *set,
+		     const struct lazy_set *used)
 {
 	struct process *p = calloc(1, sizeof(*p));
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = p };
 
-	if (!p || lazy_set_copy(set, &p->set))
+	if (!p || lazy_set_copy(set, &p->set) || lazy_moves_begin(&p->moves, used))
 		return no_memory();
-	*p = (struct process){ .uffd = uffd, .pidfd = pidfd, .pid = pid, .set = p->set };
+	*p = (struct process){ .uffd = uffd, .pidfd = pidfd, .pid = pid, .set = p->set, .moves = p->moves };
 	init_locks(p);
 	p->slot = keep_add(d->keep, uffd, pidfd);
 	if (p->slot < 0)
@@ -254,23 +259,39 @@ int lazy_add_process(struct daemon *d, int uffd, int pidfd, uint64_t pid, const 
 static int on_event(struct daemon *d, struct process *p, const struct uffd_msg *msg)
 {
 	uint64_t from = msg->arg.remap.from, start = msg->arg.remove.start;
-	int err = 0;
+	int err = p->quiet ? lazy_moves_settle(&p->moves, &p->set) : 0;
 
+	p->quiet = false;
+	if (err)
+		return no_memory();
 	switch (msg->event) {
 	case UFFD_EVENT_PAGEFAULT:
 		err = on_fault(d, p, msg->arg.pagefault.address);
 		return err == LATER ? postpone(p, msg->arg.pagefault.address) : err;
 	case UFFD_EVENT_FORK:
-		return lazy_add_process(d, msg->arg.fork.ufd, -1, p->pid, &p->set);
+		return lazy_add_process(d, msg->arg.fork.ufd, -1, p->pid, &p->set, &p->moves.used);
 	case UFFD_EVENT_REMAP:
-		err = lazy_set_move(&p->set, from, msg->arg.remap.to, msg->arg.remap.len);
+		err = lazy_moves_add(&p->moves, &p->set, from, msg->arg.remap.to, msg->arg.remap.len);
 		break;
 	case UFFD_EVENT_REMOVE:
-	case UFFD_EVENT_UNMAP:
 		err = lazy_set_remove(&p->set, start, msg->arg.remove.end);
+		break;
+	case UFFD_EVENT_UNMAP:
+		err = lazy_moves_unmap(&p->moves, &p->set, start, msg->arg.remove.end);
 		break;
 	}
 	return err ? no_memory() : PLACED;
+}
+
+/* What moves that wait were waiting for has been told by now, or will not be. Asks the kernel by a call that does
+ * nothing. */
+static int settle(struct process *p)
+{
+	struct uffdio_continue nothing = { .range = { 1 << 16, IMAGE_PAGE_SIZE } };
+
+	if (!lazy_moves_wait(&p->moves) || (ioctl(p->uffd, UFFDIO_CONTINUE, &nothing) && errno == EAGAIN))
+		return PLACED;
+	return lazy_moves_settle(&p->moves, &p->set) ? no_memory() : PLACED;
 }
 
 /* One event at a time: what follows it may depend on what it changes. */
@@ -287,6 +308,8 @@ int lazy_serve(struct daemon *d, struct process *p)
 			break;
 		ret = n == sizeof(msg) ? on_event(d, p, &msg) : errno == EINTR ? PLACED : GONE;
 	}
+	if (ret >= 0 && ret != GONE && p->uffd >= 0)
+		ret = settle(p);
 	if (ret >= 0 && ret != GONE && p->uffd >= 0)
 		ret = serve_later(d, p);
 	if (ret == GONE)
@@ -335,8 +358,9 @@ static struct process *next_process(struct daemon *d)
 static bool choose_chunk(struct process *p, struct lazy_piece *chunk)
 {
 	begin_filling(p);
-	bool found = p->uffd >= 0 && (lazy_set_find(&p->set, p->cursor, UINT64_MAX, chunk) ||
-				      lazy_set_find(&p->set, 0, UINT64_MAX, chunk));
+	bool found =
+		p->uffd >= 0 && !lazy_moves_wait(&p->moves) &&
+		(lazy_set_find(&p->set, p->cursor, UINT64_MAX, chunk) || lazy_set_find(&p->set, 0, UINT64_MAX, chunk));
 	if (found && chunk->end - chunk->start > CHUNK)
 		chunk->end = chunk->start + CHUNK;
 	if (found)
@@ -385,8 +409,10 @@ static int fill_some(struct daemon *d, struct process *p, char *buffer)
 {
 	struct lazy_piece chunk;
 
-	if (!choose_chunk(p, &chunk))
+	if (!choose_chunk(p, &chunk)) { /* or there is something to be heard first */
+		nap();
 		return 0;
+	}
 	int ret = read_piece(d, p, &chunk, buffer);
 	for (int tries = 0; ret >= 0; tries++) {
 		ret = place_chunk(p, &chunk, buffer);

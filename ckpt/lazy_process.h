@@ -10,6 +10,7 @@
 #include "lazy_daemon.h"
 #include "lazy_keep.h"
 #include "lazy_mm.h"
+#include "lazy_moves.h"
 
 struct process {
 	struct process *next; /* newest first; none is freed before the end */
@@ -24,6 +25,8 @@ struct process {
 	int slot; /* in the keeper's state */
 	uint64_t pid; /* whose pages they were in the images */
 	struct lazy_set set;
+	struct lazy_moves moves;
+	_Atomic bool quiet; /* a page was put in place: no event that began before that is on its way */
 	uint64_t cursor; /* where filling goes on */
 	uint64_t *later; /* addresses that somebody waits for, which could not be served yet: owned */
 	size_t n_later, later_room;
@@ -54,8 +57,9 @@ struct daemon {
 
 /* The number of a page image among those that are open, or -errno (logged). */
 int lazy_find_file(struct daemon *d, uint32_t depth, uint32_t id);
-/* Takes over a process. pidfd -1: it is not known which. Returns 0 or -errno (logged). */
-int lazy_add_process(struct daemon *d, int uffd, int pidfd, uint64_t pid, const struct lazy_set *set);
+/* Takes over a process. pidfd -1: it is not known which. used: see struct lazy_moves. Returns 0 or -errno (logged). */
+int lazy_add_process(struct daemon *d, int uffd, int pidfd, uint64_t pid, const struct lazy_set *set,
+		     const struct lazy_set *used);
 /* Nothing more comes: closes what it has. With p->events for writing. */
 void lazy_end_process(struct daemon *d, struct process *p);
 /*
