@@ -46,8 +46,13 @@ static void block_signals(void)
 	signal(SIGCHLD, SIG_DFL); /* an inherited SIG_IGN would hide the stops of our tracees */
 }
 
-/* Each task costs two descriptors, each image one for a moment. */
-static void raise_descriptor_limit(void)
+#define TABLE 1024 /* descriptors */
+
+/*
+ * Each task costs two descriptors, each image one for a moment. Their table grows before there are threads: to grow one
+ * that threads share, the kernel waits until all CPUs have left it, some 20 ms.
+ */
+static void make_room_for_descriptors(void)
 {
 	struct rlimit limit;
 
@@ -55,12 +60,16 @@ static void raise_descriptor_limit(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+	int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, TABLE - 1);
+
+	if (fd >= 0)
+		close(fd);
 }
 
 void dump_begin(void)
 {
 	block_signals();
-	raise_descriptor_limit();
+	make_room_for_descriptors();
 }
 
 /* Calls fn without the alarm that ends waits (collect_ends_often): it does not wait, and its calls shall not fail. */

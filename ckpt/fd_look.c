@@ -2,68 +2,167 @@
  * Looks at the descriptors of a task through duplicates (pidfd_getfd(2)), which share all state with them and change
  * none. Where there are many, a second thread looks ahead; what is in fdinfo only is not read where nothing can be in
  * it: that takes longer than all else. Nor are they listed: /proc makes an inode for each name.
- * Not seen among many descriptors: flock(2) of a pipe or a socket.
+ * Not seen among many descriptors, in other PID namespaces than the first: flock(2) of a pipe or a socket.
  */
 #include "fd_look.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/pidfd.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "dump.h"
 #include "log.h"
+#include "opts.h"
 
 #define MANY 256
-#define AHEAD 32 /* at most; each is a descriptor of ours */
+#define BATCH 32 /* looks that a thread hands to the other at once */
+#define BATCHES 4 /* at most; each look is a descriptor of ours */
+
+struct batch {
+	size_t n;
+	struct fd_look looks[BATCH];
+};
+
+#ifndef F_GETOWNER_UIDS
+#define F_GETOWNER_UIDS 17
+#endif
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
 
 struct looker {
 	struct dump_task *t;
+	struct fd_links *links;
 	size_t count, found;
 	int number; /* to try next */
 	int *list; /* NULL: all numbers are tried. Owned */
-	bool threaded, current; /* one was handed out */
+	bool locks_listed;
+	dev_t plain; /* a file system that is plain; 0: none known */
+	bool threaded;
 	pthread_t thread;
-	sem_t room, ready; /* places in the ring */
+	sem_t room, ready; /* batches in the ring */
 	atomic_bool stop;
-	struct fd_look ring[AHEAD];
-	size_t in, out; /* looks that were put there, and taken */
+	struct batch ring[BATCHES];
+	size_t in, out; /* batches that were put there, and taken */
+	size_t at; /* the next look in the batch ring[out] */
+	bool taken; /* that one is ours */
 };
 
 int fd_look_at_text(int proc, struct fd_look *k)
 {
-	unsigned long pos;
-	unsigned int flags;
-	char name[32];
+	char name[32], *end;
 
 	snprintf(name, sizeof(name), "fdinfo/%d", k->number);
 	int err = proc_read(proc, name, &k->text, NULL);
-	if (!err && sscanf(k->text, "pos: %lu flags: %o", &pos, &flags) != 2)
-		err = -EBADMSG;
 	if (err)
 		return err;
-	k->pos = pos;
+	if (strncmp(k->text, "pos:", 4))
+		return -EBADMSG;
+	k->pos = strtoul(k->text + 4, &end, 10);
+	if (strncmp(end, "\nflags:", 7))
+		return -EBADMSG;
+	unsigned int flags = strtoul(end + 7, NULL, 8);
 	k->flags = flags & ~O_CLOEXEC;
 	k->cloexec = flags & O_CLOEXEC;
 	return 0;
 }
 
-/* A pipe or a socket has no position; whether the descriptor survives execve(2) the task can be asked. */
+int fd_look_at_owner(int fd, FownEntry *fown)
+{
+	struct f_owner_ex owner = {};
+	uid_t uids[2] = {};
+
+	fown_entry__init(fown);
+	if (fcntl(fd, F_GETOWN_EX, &owner) < 0) /* O_PATH descriptors have no owner */
+		return errno == EBADF ? 0 : -errno;
+	if (owner.pid && fcntl(fd, F_GETOWNER_UIDS, uids) < 0)
+		return -errno;
+	fown->signum = fcntl(fd, F_GETSIG);
+	fown->pid_type = owner.pid ? owner.type : 0;
+	fown->pid = owner.pid;
+	fown->uid = uids[0];
+	fown->euid = uids[1];
+	return 0;
+}
+
+/* Of sockets and pipes without names it is known without asking. */
+static int read_link(struct fd_links *links, struct fd_look *k)
+{
+	bool pipe = S_ISFIFO(k->st.st_mode) && links->pipes && k->st.st_dev == links->pipes;
+	char name[16], link[PATH_MAX];
+
+	if (pipe || (S_ISSOCK(k->st.st_mode) && !(k->flags & O_PATH))) {
+		snprintf(link, sizeof(link), "%s:[%lu]", pipe ? "pipe" : "socket", (long)k->st.st_ino);
+	} else {
+		snprintf(name, sizeof(name), "%d", k->fd);
+		int err = proc_link(links->own_fds, name, link, sizeof(link));
+
+		if (err)
+			return err;
+	}
+	if (S_ISFIFO(k->st.st_mode) && link[0] != '/')
+		links->pipes = k->st.st_dev;
+	k->link = strdup(link);
+	return k->link ? 0 : -ENOMEM;
+}
+
+int fd_look_closer(struct fd_links *links, struct fd_look *k)
+{
+	int err = k->link ? 0 : read_link(links, k);
+
+	if (!err && !k->owner_known)
+		err = fd_look_at_owner(k->fd, &k->fown);
+	k->owner_known = !err;
+	return err;
+}
+
+/*
+ * Whether fdinfo of a file says nothing but its position and flags, and maybe locks. On the usual file systems that can
+ * be asked for without a side effect.
+ */
+static bool is_plain(struct looker *l, const struct fd_look *k)
+{
+	static const uint32_t types[] = { EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC };
+	struct statfs fs;
+
+	if (!l->locks_listed || !S_ISREG(k->st.st_mode))
+		return false;
+	if (k->st.st_dev == l->plain)
+		return true;
+	if (fstatfs(k->fd, &fs))
+		return false;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if ((uint32_t)fs.f_type == types[i])
+			l->plain = k->st.st_dev;
+	return k->st.st_dev == l->plain;
+}
+
+/* A pipe or a socket has no position; whether a descriptor survives execve(2) the task can be asked. */
 static int look_at(struct looker *l, struct fd_look *k)
 {
 	if (fstat(k->fd, &k->st))
 		return -errno;
-	if (!l->t->asked_cloexec || !(S_ISFIFO(k->st.st_mode) || S_ISSOCK(k->st.st_mode)))
+	bool plain = is_plain(l, k);
+	if (!plain && (!l->t->asked_cloexec || !(S_ISFIFO(k->st.st_mode) || S_ISSOCK(k->st.st_mode))))
 		return fd_look_at_text(l->t->proc, k);
 	int flags = fcntl(k->fd, F_GETFL);
+	if (flags < 0)
+		return -errno;
+	off_t pos = plain && !(flags & O_PATH) ? lseek(k->fd, 0, SEEK_CUR) : 0;
 	k->flags = flags & ~O_CLOEXEC;
-	return flags < 0 ? -errno : 0;
+	k->pos = pos;
+	return pos < 0 ? -errno : 0;
 }
 
 /* Too many numbers are not in use: the rest is listed. */
@@ -92,11 +191,26 @@ static bool look(struct looker *l, struct fd_look *k)
 			k->err = -errno;
 		else if (k->fd >= 0)
 			k->err = look_at(l, k);
+		if (k->fd >= 0 && !k->err && l->threaded)
+			k->err = fd_look_closer(l->links, k);
 	}
 	l->found++;
 	if (k->err)
 		log_errno(-k->err, "can't look at fd %d of task %d", k->number, l->t->pid);
 	return k->fd >= 0 || k->err;
+}
+
+/* Looks at so many; the last one is neither a descriptor nor an error. Returns false then, or after an error. */
+static bool fill(struct looker *l, struct batch *b, size_t n)
+{
+	bool more = true;
+
+	for (b->n = 0; b->n < n && more;) {
+		struct fd_look *k = &b->looks[b->n++];
+
+		more = look(l, k) && !k->err;
+	}
+	return more;
 }
 
 static void *look_ahead(void *looker)
@@ -106,15 +220,16 @@ static void *look_ahead(void *looker)
 
 	while (more) {
 		sem_wait(&l->room);
-		struct fd_look *k = &l->ring[l->in++ % AHEAD];
+		struct batch *b = &l->ring[l->in++ % BATCHES];
 
-		more = !l->stop && look(l, k) && !k->err;
+		b->n = 0;
+		more = !l->stop && fill(l, b, BATCH);
 		sem_post(&l->ready);
 	}
 	return NULL;
 }
 
-struct looker *looker_begin(struct dump_task *t)
+struct looker *looker_begin(struct dump_task *t, struct fd_links *links)
 {
 	struct looker *l = calloc(1, sizeof(*l));
 	struct stat st;
@@ -124,6 +239,7 @@ struct looker *looker_begin(struct dump_task *t)
 		err = -errno;
 	if (!err) {
 		l->t = t;
+		l->links = links;
 		l->count = st.st_size; /* since 6.2; before that 0 */
 		if (l->count < MANY)
 			err = list_rest(l);
@@ -134,11 +250,14 @@ struct looker *looker_begin(struct dump_task *t)
 		return NULL;
 	}
 	t->asked_cloexec = l->count >= MANY && !t->threads[0].status.seccomp;
-	for (size_t i = 0; i < AHEAD; i++)
-		l->ring[i].fd = -1;
-	sem_init(&l->room, 0, AHEAD);
+	sem_init(&l->room, 0, BATCHES);
 	sem_init(&l->ready, 0, 0);
-	l->threaded = l->count >= MANY && !pthread_create(&l->thread, NULL, look_ahead, l);
+	/* names of mounts stand in fdinfo, too */
+	l->locks_listed = t->asked_cloexec && !t->dump->opts->outside_count && locks_list_begin(t->dump);
+	/* it looks as soon as it is there */
+	l->threaded = l->count >= MANY;
+	if (l->threaded)
+		l->threaded = !pthread_create(&l->thread, NULL, look_ahead, l);
 	return l;
 }
 
@@ -147,40 +266,63 @@ size_t looker_count(const struct looker *l)
 	return l->count;
 }
 
-/* Takes the current one away. */
-static void drop(struct looker *l)
+static void drop(struct fd_look *k)
 {
-	struct fd_look *k = &l->ring[l->out++ % AHEAD];
-
 	free(take_ptr(k->text));
+	free(take_ptr(k->link));
 	cleanup_close(&k->fd);
 	k->fd = -1;
+}
+
+/* Takes the rest of a batch away, and its place in the ring is free. */
+static void drop_batch(struct looker *l)
+{
+	struct batch *b = &l->ring[l->out++ % BATCHES];
+
+	for (size_t i = 0; i < b->n; i++)
+		drop(&b->looks[i]);
 	sem_post(&l->room);
+}
+
+/* The batch in turn. */
+static struct batch *take_batch(struct looker *l)
+{
+	struct batch *b = &l->ring[l->out % BATCHES];
+
+	if (l->threaded)
+		sem_wait(&l->ready);
+	else
+		fill(l, b, 1);
+	l->taken = true;
+	l->at = 0;
+	return b;
 }
 
 struct fd_look *looker_next(struct looker *l)
 {
-	if (l->current)
-		drop(l);
-	struct fd_look *k = &l->ring[l->out % AHEAD];
-	if (l->threaded)
-		sem_wait(&l->ready);
-	else
-		look(l, k);
-	l->current = true;
+	struct batch *b = &l->ring[l->out % BATCHES];
+
+	if (l->taken && l->at == b->n) {
+		drop_batch(l);
+		l->taken = false;
+	}
+	if (!l->taken)
+		b = take_batch(l);
+	struct fd_look *k = &b->looks[l->at++];
 	return k->fd >= 0 || k->err ? k : NULL;
 }
 
 void looker_end(struct looker *l)
 {
 	l->stop = true;
-	if (l->current)
-		drop(l);
-	sem_post(&l->room); /* it may wait for that */
-	if (l->threaded)
+	if (l->taken)
+		drop_batch(l);
+	if (l->threaded) {
+		sem_post(&l->room); /* it may wait for that */
 		pthread_join(l->thread, NULL);
-	while (l->threaded && l->out < l->in)
-		drop(l);
+		while (l->out < l->in)
+			drop_batch(l);
+	}
 	sem_destroy(&l->room);
 	sem_destroy(&l->ready);
 	free(l->list);

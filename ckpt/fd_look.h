@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "fown.pb-c.h"
+
 struct dump_task;
 struct looker;
 
@@ -18,18 +20,31 @@ struct fd_look {
 	uint64_t pos;
 	unsigned int flags; /* O_*, without O_CLOEXEC */
 	bool cloexec; /* false without text: then the task is asked */
+	char *link; /* owned; NULL: not read yet */
+	bool owner_known;
+	FownEntry fown;
 	int err; /* -errno (logged) */
 };
 
+/* What it takes to read links of our own descriptors. */
+struct fd_links {
+	int own_fds; /* /proc/self/fd */
+	dev_t pipes; /* the file system of pipes without names; 0: not known yet */
+};
+
 /* Begins to look at the descriptors of a stopped task. Returns NULL without memory or /proc (logged). */
-struct looker *looker_begin(struct dump_task *t);
+struct looker *looker_begin(struct dump_task *t, struct fd_links *links);
 /* How many there are. */
 size_t looker_count(const struct looker *l);
-/* The next one, in the order of the numbers, or NULL at the end. It is there until the next call, which closes fd. */
+/* The next one, in the order of the numbers, or NULL at the end. It is there until the next call. */
 struct fd_look *looker_next(struct looker *l);
 void looker_end(struct looker *l);
 
 /* Reads fdinfo of a number below the directory of a process. Returns 0 or -errno (not logged). */
 int fd_look_at_text(int proc, struct fd_look *k);
+/* Asks for link and owner, where they are not known. Returns 0 or -errno (not logged). */
+int fd_look_closer(struct fd_links *links, struct fd_look *k);
+/* The owner of a descriptor of ours (F_SETOWN, F_SETSIG). Returns 0 or -errno (not logged). */
+int fd_look_at_owner(int fd, FownEntry *fown);
 
 #endif

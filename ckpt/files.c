@@ -23,10 +23,6 @@
 #include "log.h"
 #include "unsupported.h"
 
-#ifndef F_GETOWNER_UIDS
-#define F_GETOWNER_UIDS 17
-#endif
-
 struct files {
 	struct dump_file **list; /* in the order of their ids, from 1 */
 	size_t n;
@@ -34,8 +30,7 @@ struct files {
 	void *links; /* tsearch(3): files behind exe, cwd, root and mappings */
 	void *mappings; /* tsearch(3): what is known of files behind areas (struct mapping) */
 	struct inode_table inodes;
-	int own_fds; /* /proc/self/fd */
-	dev_t pipes; /* the file system of pipes without names; 0: not known yet */
+	struct fd_links fd_links;
 };
 
 /* A file as /proc/PID/smaps names it, found already. */
@@ -147,37 +142,13 @@ int files_add_second(struct dump *d, const struct dump_file *f, const struct dum
 	return kind->collect ? kind->collect(d, *second, info) : 0;
 }
 
-static int collect_owner(struct dump_file *f, int fd)
-{
-	struct f_owner_ex owner = {};
-	uid_t uids[2] = {};
-
-	fown_entry__init(&f->fown);
-	if (fcntl(fd, F_GETOWN_EX, &owner) < 0) /* O_PATH descriptors have no owner */
-		return errno == EBADF ? 0
-				      : log_errno(errno, "can't read the owner of fd %d of task %d", f->number, f->pid);
-	if (owner.pid && fcntl(fd, F_GETOWNER_UIDS, uids) < 0)
-		return log_errno(errno, "can't read the owner's uids of fd %d of task %d", f->number, f->pid);
-	f->fown.signum = fcntl(fd, F_GETSIG);
-	f->fown.pid_type = owner.pid ? owner.type : 0;
-	f->fown.pid = owner.pid;
-	f->fown.uid = uids[0];
-	f->fown.euid = uids[1];
-	return 0;
-}
-
 /* A file that is seen for the first time: finds its kind and lets it look. */
 static int describe(struct dump *d, struct dump_file *f, const struct fd_info *info)
 {
 	for (size_t i = 0; dump_fd_kinds[i] && !f->kind; i++)
 		if (dump_fd_kinds[i]->match(info))
 			f->kind = dump_fd_kinds[i];
-	int err = info->number >= 0 ? collect_owner(f, info->fd) : 0;
-	if (info->number < 0)
-		fown_entry__init(&f->fown);
-	if (!err && f->kind && f->kind->collect)
-		err = f->kind->collect(d, f, info);
-	return err;
+	return f->kind && f->kind->collect ? f->kind->collect(d, f, info) : 0;
 }
 
 /* From Linux 5.2 on; 0: none, so one more than it says. */
@@ -188,41 +159,26 @@ static int eventfd_id(const char *text)
 	return at ? atoi(at + strlen("eventfd-id:")) + 1 : 0;
 }
 
-/* What the link of our descriptor says; of sockets and pipes that is known. Returns its length or -1 with errno. */
-static ssize_t read_link(struct files *files, const struct fd_info *info, char link[PATH_MAX])
-{
-	bool pipe = S_ISFIFO(info->st.st_mode) && files->pipes && info->st.st_dev == files->pipes;
-	char name[16];
-
-	if (pipe || (S_ISSOCK(info->st.st_mode) && !(info->flags & O_PATH)))
-		return snprintf(link, PATH_MAX, "%s:[%lu]", pipe ? "pipe" : "socket", (long)info->st.st_ino);
-	snprintf(name, sizeof(name), "%d", info->fd);
-	ssize_t n = readlinkat(files->own_fds, name, link, PATH_MAX - 1);
-	if (n > 0 && S_ISFIFO(info->st.st_mode) && link[0] != '/')
-		files->pipes = info->st.st_dev;
-	return n;
-}
-
 /* A description that is seen for the first time. */
-static int add_fd(struct dump_task *t, struct fd_info *info, struct dump_file *probe, struct dump_fd *entry)
+static int add_fd(struct dump_task *t, struct fd_look *k, struct dump_file *probe, struct dump_fd *entry)
 {
-	char link[PATH_MAX];
-	ssize_t n = read_link(t->dump->files, info, link);
+	int err = fd_look_closer(&t->dump->files->fd_links, k);
 
-	if (n < 0)
-		return log_errno(errno, "can't read the link of fd %d of task %d", info->number, t->pid);
-	link[n] = 0;
-	info->link = probe->link = link;
-	snprintf(probe->where, sizeof(probe->where), "fd %d", info->number);
+	if (err)
+		return log_errno(-err, "can't read the link and the owner of fd %d of task %d", k->number, t->pid);
+	struct fd_info info = { t, k->number, k->fd, k->st, k->link, k->text, k->flags, k->pos };
+
+	probe->link = k->link;
+	probe->fown = k->fown;
+	snprintf(probe->where, sizeof(probe->where), "fd %d", k->number);
 	entry->file = add(t->dump, &t->dump->files->descriptions, compare_descriptions, probe);
 	if (!entry->file)
-		return log_errno(ENOMEM, "fd %d of task %d", info->number, t->pid);
-	return describe(t->dump, entry->file, info);
+		return log_errno(ENOMEM, "fd %d of task %d", k->number, t->pid);
+	return describe(t->dump, entry->file, &info);
 }
 
-static int collect_fd(struct dump_task *t, const struct fd_look *k, struct dump_fd *entry)
+static int collect_fd(struct dump_task *t, struct fd_look *k, struct dump_fd *entry)
 {
-	struct fd_info info = { t, k->number, k->fd, k->st, .text = k->text, .flags = k->flags, .pos = k->pos };
 	struct dump_file probe = { .pid = t->pid,
 				   .member = t->member,
 				   .number = k->number,
@@ -234,14 +190,15 @@ static int collect_fd(struct dump_task *t, const struct fd_look *k, struct dump_
 
 	entry->fd = k->number;
 	entry->cloexec = k->cloexec;
+	entry->unread = !k->text;
 	entry->file = known ? *known : NULL;
-	int err = known ? 0 : add_fd(t, &info, &probe, entry);
+	int err = known ? 0 : add_fd(t, k, &probe, entry);
 	return err || !k->text ? err : locks_collect(t, entry->file, k->number, k->text, !known);
 }
 
 static int collect_fds(struct dump_task *t)
 {
-	struct looker *l = looker_begin(t);
+	struct looker *l = looker_begin(t, &t->dump->files->fd_links);
 	int err = 0;
 
 	if (!l)
@@ -287,6 +244,8 @@ int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, 
 	int err = own < 0 || fstat(fd, &k.st) ? -errno : proc_link(own, name, link, sizeof(link));
 	if (!err)
 		err = fd_look_at_text(own, &k);
+	if (!err)
+		err = fd_look_at_owner(fd, &k.fown);
 	_cleanup_free_ char *text = k.text;
 	struct fd_info info = { t, fd, fd, k.st, link, text, k.flags, k.pos };
 	if (err) {
@@ -302,6 +261,7 @@ int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, 
 				   .link = link,
 				   .flags = info.flags,
 				   .pos = info.pos,
+				   .fown = k.fown,
 				   .in_flight = true };
 	struct dump_file **known = tfind(&probe, &d->files->descriptions, compare_descriptions);
 	if (known) {
@@ -326,8 +286,8 @@ static int get_registry(struct dump *d)
 	d->files = calloc(1, sizeof(*d->files));
 	if (!d->files)
 		return log_errno(ENOMEM, "registry of files");
-	d->files->own_fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return d->files->own_fds < 0 ? log_errno(errno, "/proc/self/fd") : 0;
+	d->files->fd_links.own_fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return d->files->fd_links.own_fds < 0 ? log_errno(errno, "/proc/self/fd") : 0;
 }
 
 int files_collect(struct dump *d)
@@ -341,7 +301,7 @@ int files_collect(struct dump *d)
 		d->tasks[i]->fds = d->tasks[i]->files_of->fds;
 		d->tasks[i]->n_fds = d->tasks[i]->files_of->n_fds;
 	}
-	return err;
+	return err ? err : locks_collect_rest(d);
 }
 
 int files_add_link(struct dump_task *t, const char *link_name, unsigned int flags, struct dump_file **file)
@@ -366,6 +326,7 @@ int files_add_link(struct dump_task *t, const char *link_name, unsigned int flag
 
 	snprintf(probe.where, sizeof(probe.where), "%s%s", strncmp(link_name, "map_files/", 10) ? "" : "area ",
 		 strncmp(link_name, "map_files/", 10) ? link_name : link_name + 10);
+	fown_entry__init(&probe.fown);
 	*file = fd < 0 ? NULL : add(t->dump, &t->dump->files->links, compare_links, &probe);
 	if (!*file)
 		return log_errno(fd < 0 ? errno : ENOMEM, "/proc/%d/%s", t->pid, link_name);
@@ -547,8 +508,8 @@ void files_free(struct dump *d)
 		free(d->files->list[i]);
 	}
 	free(d->files->inodes.list);
-	if (d->files->own_fds >= 0)
-		close(d->files->own_fds);
+	if (d->files->fd_links.own_fds >= 0)
+		close(d->files->fd_links.own_fds);
 	free(d->files->list);
 	free(take_ptr(d->files));
 }

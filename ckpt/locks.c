@@ -7,16 +7,33 @@
  * Does not handle (judged): locks of files in flight.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "cleanup.h"
 #include "dump.h"
+#include "fd_look.h"
 #include "file-lock.pb-c.h"
 #include "image_consts.h"
 #include "log.h"
 #include "opts.h"
 #include "proc_fdinfo.h"
+
+#define INIT_PID_NS 0xEFFFFFFCu /* the inode of the first PID namespace */
+#define AT_ONCE 16384 /* bytes: more than the kernel tells at once, which is a page */
+
+/* Inodes that anybody has locked. */
+struct lock_list {
+	pthread_t reader;
+	bool complete; /* false: there may be others */
+	size_t n;
+	uint64_t inodes[AT_ONCE / 32]; /* a line is longer */
+};
 
 struct locks {
 	size_t n;
@@ -71,6 +88,106 @@ int locks_collect(const struct dump_task *t, const struct dump_file *f, int fd, 
 			return log_errno(-err, "lock of fd %d of task %d", fd, t->pid);
 	}
 	return 0;
+}
+
+/* The inode in a line of /proc/locks: "1: FLOCK  ADVISORY  WRITE 123 08:01:4711 0 EOF". Returns false without one. */
+static bool parse_inode(const char *line, uint64_t *ino)
+{
+	for (const char *word = line; *word && *word != '\n'; word += strcspn(word, " \n")) {
+		word += strspn(word, " ");
+		if (sscanf(word, "%*x:%*x:%" SCNu64, ino) == 1)
+			return true;
+	}
+	return false;
+}
+
+static bool parse_list(const char *text, struct lock_list *l)
+{
+	for (const char *line = text, *end; *line; line = end + 1) {
+		end = strchr(line, '\n');
+		if (!end || l->n == sizeof(l->inodes) / sizeof(l->inodes[0]) || !parse_inode(line, &l->inodes[l->n]))
+			return false;
+		l->n++;
+	}
+	return true;
+}
+
+/* What the kernel does not tell at once may change in between. */
+static void *read_list(void *list)
+{
+	struct lock_list *l = list;
+	char text[AT_ONCE];
+	_cleanup_close_ int fd = open("/proc/locks", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n < 0 || read(fd, text + n, 1))
+		return NULL;
+	text[n] = 0;
+	l->complete = parse_list(text, l);
+	return NULL;
+}
+
+bool locks_list_begin(struct dump *d)
+{
+	struct stat ns;
+
+	if (d->lock_list)
+		return true;
+	/* Elsewhere those of processes that have ended are not listed. */
+	if (stat("/proc/self/ns/pid", &ns) || ns.st_ino != INIT_PID_NS)
+		return false;
+	d->lock_list = calloc(1, sizeof(*d->lock_list));
+	if (d->lock_list && !pthread_create(&d->lock_list->reader, NULL, read_list, d->lock_list))
+		return true;
+	free(take_ptr(d->lock_list));
+	return false;
+}
+
+static void end_list(struct dump *d)
+{
+	if (d->lock_list)
+		pthread_join(d->lock_list->reader, NULL);
+	free(take_ptr(d->lock_list));
+}
+
+/* Of files that cannot be told apart from locked ones, those are looked at that usually have locks. */
+static bool may_have_lock(const struct lock_list *l, const struct dump_file *f)
+{
+	bool found = !l->complete && S_ISREG(f->st.st_mode);
+
+	for (size_t i = 0; i < l->n && !found; i++)
+		found = l->inodes[i] == f->st.st_ino;
+	return found;
+}
+
+static int look_again(struct dump_task *t, const struct dump_fd *fd)
+{
+	struct fd_look k = { .number = fd->fd };
+	int err = fd_look_at_text(t->proc, &k);
+
+	if (err)
+		return log_errno(-err, "can't look at fd %d of task %d", fd->fd, t->pid);
+	err = locks_collect(t, fd->file, fd->fd, k.text, fd->file->pid == t->pid && fd->file->number == fd->fd);
+	free(k.text);
+	return err;
+}
+
+int locks_collect_rest(struct dump *d)
+{
+	int err = 0;
+
+	if (!d->lock_list)
+		return 0;
+	pthread_join(d->lock_list->reader, NULL);
+	for (size_t i = 0; i < d->n_tasks && !err; i++) {
+		struct dump_task *t = d->tasks[i];
+
+		for (size_t j = 0; t->state != TASK_DEAD && t->files_of == t && j < t->n_fds && !err; j++)
+			if (t->fds[j].unread && may_have_lock(d->lock_list, t->fds[j].file))
+				err = look_again(t, &t->fds[j]);
+	}
+	free(take_ptr(d->lock_list));
+	return err;
 }
 
 static const char *kind_name(uint32_t kind)
@@ -157,6 +274,7 @@ int locks_write(struct dump *d)
 
 void locks_free(struct dump *d)
 {
+	end_list(d);
 	if (d->locks)
 		free(d->locks->list);
 	free(d->locks);

@@ -82,6 +82,7 @@ struct seccomp_filters;
 struct dump_fd {
 	int fd; /* number in the task */
 	bool cloexec;
+	bool unread; /* its fdinfo: then locks are not known yet */
 	struct dump_file *file;
 };
 
@@ -179,6 +180,7 @@ struct dump {
 	bool killed; /* the tree is no more */
 	bool linked; /* the link to the parent has its final place */
 	struct locks *locks; /* NULL: there are none */
+	struct lock_list *lock_list; /* NULL: locks are found in fdinfo only */
 	unsigned int ring_naps; /* while requests of rings were on the way */
 	uint32_t next_pages_id; /* the next free N of pages-N.img, from 1 */
 	struct gadget_cache gadget_cache;
@@ -402,6 +404,13 @@ int files_get(const struct dump *d, const struct dump_file *f);
  * to it is not known yet. Return 0 or -errno (logged).
  */
 int locks_collect(const struct dump_task *t, const struct dump_file *f, int fd, const char *text, bool first);
+/*
+ * fdinfo takes long to read: where /proc/locks tells of all locks, another thread begins to read that, which takes some
+ * 20 ms until all CPUs have heard of it. Returns false when fdinfo must be read. Afterwards, those of descriptors that
+ * were not read.
+ */
+bool locks_list_begin(struct dump *d);
+int locks_collect_rest(struct dump *d);
 int locks_judge(struct dump *d);
 int locks_write(struct dump *d);
 void locks_free(struct dump *d);

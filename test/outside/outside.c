@@ -1,15 +1,16 @@
 /*
  * What comes from outside of a tree, and may be another at the restore: --external, --inherit-fd, --file-validation,
- * --skip-file-rwx-check, --evasive-devices.
+ * --skip-file-rwx-check, --evasive-devices; and file locks, of which the whole system has one list.
  *
  *   outside CKPT
  *
  * Each case has a process that holds something at descriptor FD, is dumped and restored with the options of the case,
- * and then finds what it should. TAP on stdout. All in a PID and a mount namespace of their own.
+ * and then finds what it should. TAP on stdout. All but the first in a PID and a mount namespace of their own.
  */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pty.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -331,6 +333,46 @@ static void devices(void)
 	close(old);
 }
 
+/*
+ * Locks among many descriptors, in the PID namespace that this was started in: in the first one ckpt finds them in
+ * /proc/locks. One of them has no setter any more.
+ */
+static void many_locks(void)
+{
+	struct flock range = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10 };
+	char command[PATH_MAX + 64], line[512];
+	int fds[400], ready[2], told = 0, right = 0;
+
+	must(!pipe2(ready, O_CLOEXEC));
+	pid_t pid = fork();
+	if (!pid) {
+		setsid();
+		for (int i = 0; i < 400; i++)
+			must((fds[i] = memfd_create("many", 0)) >= 0);
+		if (!fork())
+			_exit(flock(fds[100], LOCK_EX));
+		wait(NULL);
+		must(!flock(fds[200], LOCK_SH) && !fcntl(fds[300], F_SETLK, &range));
+		dprintf(ready[1], "%d %d %d\n", fds[100], fds[200], fds[300]);
+		pause();
+	}
+	must(read(ready[0], line, sizeof(line)) > 0 && sscanf(line, "%d %d %d", &fds[0], &fds[1], &fds[2]) == 3);
+	snprintf(command, sizeof(command), "%s explain %d 2>/dev/null", ckpt, pid);
+	FILE *f = popen(command, "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		int fd = -1;
+
+		told += strstr(line, "has a lock") != NULL;
+		sscanf(line, "task %*d, fd %d: file lock:", &fd);
+		right += fd == fds[0] || fd == fds[1] || fd == fds[2];
+	}
+	if (f)
+		pclose(f);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	verdict(told == 3 && right == 3, "locks of many descriptors", "not those that were set");
+}
+
 static int run_inside(void)
 {
 	must(!mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) && !mount("proc", "/proc", "proc", 0, NULL));
@@ -363,6 +405,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 3) {
 		ckpt = argv[1];
+		*(argv[2][0] == 'p' ? &passed : &failed) = 1;
 		return run_inside();
 	}
 	if (geteuid()) {
@@ -370,11 +413,14 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	ckpt = realpath(argv[1], NULL);
-	must(ckpt && !unshare(CLONE_NEWPID | CLONE_NEWNS));
+	must(ckpt);
+	many_locks();
+	must(!unshare(CLONE_NEWPID | CLONE_NEWNS));
 	pid_t inside = fork();
 	if (!inside) {
-		/* Once more: in a chroot, what is mapped already has no path in the new mount namespace. */
-		execl(argv[0], argv[0], ckpt, "inside", NULL);
+		/* Once more, with what came of the first case: in a chroot, what is mapped already has no path in the
+		 * new mount namespace. */
+		execl(argv[0], argv[0], ckpt, passed ? "passed" : "failed", NULL);
 		exit(1);
 	}
 	must(waitpid(inside, &status, 0) == inside);
