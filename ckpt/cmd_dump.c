@@ -273,6 +273,20 @@ static int finish_images(struct dump *d, struct page_xfer *xfer, int err)
 	return err;
 }
 
+/* What was learned of the tree, but for the tasks themselves. */
+static void forget_collected(struct dump *d)
+{
+	vma_list_free(&d->ahead);
+	link_remaps_free(d, d->committed);
+	files_free(d);
+	shmem_free(d);
+	ghosts_free(d);
+	locks_free(d);
+	sk_queues_free(d);
+	sk_diag_free(d);
+	sysv_free(d);
+}
+
 static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *lazy)
 {
 	int err = image_dir_begin(&d->images);
@@ -319,7 +333,7 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	if (d->opts->leave_stopped)
 		return stop_tree(d);
 	d->killed = true;
-	err = kill_tree(d);
+	err = kill_tree(d, forget_collected);
 	phase_done(&d->stats.phases, "kill", err);
 	return err;
 }
@@ -335,18 +349,10 @@ void dump_free(struct dump *d)
 {
 	undo_free(&d->undo);
 	pages_drop_late(d);
-	vma_list_free(&d->ahead);
 	precopy_free(d);
 	chain_end(d);
-	link_remaps_free(d, d->committed);
-	files_free(d);
-	shmem_free(d);
+	forget_collected(d);
 	seccomp_free(d);
-	ghosts_free(d);
-	locks_free(d);
-	sk_queues_free(d);
-	sk_diag_free(d);
-	sysv_free(d);
 	blockers_free(d);
 }
 

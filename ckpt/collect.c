@@ -53,9 +53,10 @@ static int collect_task(struct dump_task *t)
 	return err;
 }
 
-/* Two threads read /proc of different tasks and threads: each takes what is next until nothing is left. */
+/* Two threads look at different tasks and threads: each takes what is next until nothing is left. */
 struct reading {
 	struct dump *d;
+	atomic_bool sharing; /* somebody looks at what tasks share */
 	atomic_size_t next_task, next_thread; /* the latter counts all threads of the tree */
 	atomic_int err;
 };
@@ -68,13 +69,24 @@ static int read_status(struct dump_thread *th)
 	return proc_status(th->task->proc, name, &th->status);
 }
 
+static int read_task(struct dump_task *t)
+{
+	if (t->state == TASK_DEAD)
+		return 0;
+	namespaces_collect(t);
+	return proc_vmas(t->proc, true, &t->vmas);
+}
+
 static int read_next(struct reading *r)
 {
 	struct dump *d = r->d;
-	size_t i = atomic_fetch_add(&r->next_task, 1);
+	size_t i;
 
+	if (!atomic_exchange(&r->sharing, true))
+		return sharing_collect(d);
+	i = atomic_fetch_add(&r->next_task, 1);
 	if (i < d->n_tasks)
-		return d->tasks[i]->state == TASK_DEAD ? 0 : proc_vmas(d->tasks[i]->proc, true, &d->tasks[i]->vmas);
+		return read_task(d->tasks[i]);
 	i = atomic_fetch_add(&r->next_thread, 1);
 	return i < d->n_threads ? read_status(d->threads[i]) : 1;
 }
@@ -91,7 +103,7 @@ static void *read_all(void *arg)
 	return NULL;
 }
 
-/* Reads what takes longest, the areas of all tasks and the status of all threads, on both of two CPUs. */
+/* Does what takes longest, like reading the areas of all tasks and the status of all threads, on both of two CPUs. */
 static int read_proc(struct dump *d)
 {
 	struct reading r = { .d = d };
@@ -113,8 +125,6 @@ int collect_tree_outside(struct dump *d)
 		if (d->tasks[i]->state != TASK_DEAD)
 			err = collect_task(d->tasks[i]);
 	}
-	if (!err)
-		err = sharing_collect(d);
 	if (!err)
 		err = files_collect(d);
 	return err ? err : fault_point(FAULT_dump_collected_outside);

@@ -433,15 +433,15 @@ bool io_uring_is_area(const struct vma *v)
 	return !strcmp(v->name, IO_URING_LINK);
 }
 
-bool io_uring_has(const struct dump_task *t)
+/* Each thread asks, and areas may be many. */
+bool io_uring_has(struct dump_task *t)
 {
-	for (size_t i = 0; i < t->vmas.n; i++)
-		if (io_uring_is_area(&t->vmas.v[i]))
-			return true;
-	for (size_t i = 0; i < t->n_fds; i++)
-		if (t->fds[i].file->kind == &dump_fd_io_uring)
-			return true;
-	return false;
+	for (size_t i = 0; i < t->vmas.n && !t->rings_known; i++)
+		t->has_rings |= io_uring_is_area(&t->vmas.v[i]);
+	for (size_t i = 0; i < t->n_fds && !t->rings_known; i++)
+		t->has_rings |= t->fds[i].file->kind == &dump_fd_io_uring;
+	t->rings_known = true;
+	return t->has_rings;
 }
 
 int io_uring_judge_area(struct dump_task *t, const struct vma *v, struct dump_file **file)

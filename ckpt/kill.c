@@ -58,7 +58,7 @@ static int kill_all(void *arg)
 	return failed;
 }
 
-int kill_tree(struct dump *d)
+int kill_tree(struct dump *d, void (*meanwhile)(struct dump *d))
 {
 	_Alignas(16) char stack[16384];
 	int status = 0;
@@ -76,6 +76,7 @@ int kill_tree(struct dump *d)
 	if (failed)
 		return log_errno(failed, "can't kill the tree");
 	free_memory(d);
+	meanwhile(d);
 	for (size_t i = d->n_tasks; i-- > 0;) {
 		reap_task(d->tasks[i]);
 		forget_task(d->tasks[i]);

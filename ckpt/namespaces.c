@@ -34,22 +34,26 @@ void namespaces_own(struct dump *d)
 	d->namespaces_known = true;
 }
 
+void namespaces_collect(struct dump_task *t)
+{
+	read_links(t->proc, t->namespaces);
+}
+
 int namespaces_judge(struct dump_task *t)
 {
-	char its[NAMESPACES][NAMESPACE_LINK], reason[160];
 	struct dump *d = t->dump;
+	char reason[160];
 	int err = 0;
 
 	namespaces_own(d);
-	read_links(t->proc, its);
 	for (size_t i = 0; i < NAMESPACES && !err; i++) {
-		if (!strcmp(d->own_namespaces[i], its[i]))
+		if (!strcmp(d->own_namespaces[i], t->namespaces[i]))
 			continue;
 		snprintf(reason, sizeof(reason), "it is in another %s namespace than ckpt, which is not supported yet",
 			 names[i]);
 		err = blocker_add(d, t->pid, "namespace", reason,
 				  "run ckpt inside the container (nsenter -t PID -a), or the program outside of it",
-				  "%s", its[i]);
+				  "%s", t->namespaces[i]);
 	}
 	return err;
 }

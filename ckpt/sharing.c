@@ -61,49 +61,45 @@ static ssize_t list_sharers(struct dump *d, int type, struct sharer **list)
 	return n;
 }
 
+static struct dump_task **first_of(struct dump_task *t, int type)
+{
+	return type == KCMP_FILES ? &t->files_of : type == KCMP_FS ? &t->fs_of : &t->vm_of;
+}
+
 int sharing_collect(struct dump *d)
 {
-	static const int types[] = { KCMP_FILES, KCMP_FS };
+	static const int types[] = { KCMP_FILES, KCMP_FS, KCMP_VM };
 
 	for (size_t i = 0; i < d->n_tasks; i++)
-		d->tasks[i]->files_of = d->tasks[i]->fs_of = d->tasks[i];
+		d->tasks[i]->files_of = d->tasks[i]->fs_of = d->tasks[i]->vm_of = d->tasks[i];
 	for (size_t t = 0; t < sizeof(types) / sizeof(types[0]); t++) {
 		_cleanup_free_ struct sharer *list = NULL;
 		ssize_t n = list_sharers(d, types[t], &list);
 
 		if (n < 0)
 			return n;
-		for (ssize_t i = 1; i < n; i++) {
-			struct dump_task *a = list[i - 1].task, *b = list[i].task;
-
-			if (compare_objects(&list[i - 1], &list[i]))
-				continue;
-			if (types[t] == KCMP_FILES)
-				b->files_of = a->files_of;
-			else
-				b->fs_of = a->fs_of;
-		}
+		for (ssize_t i = 1; i < n; i++)
+			if (!compare_objects(&list[i - 1], &list[i]))
+				*first_of(list[i].task, types[t]) = *first_of(list[i - 1].task, types[t]);
 	}
 	return 0;
 }
 
 int sharing_judge(struct dump *d)
 {
-	_cleanup_free_ struct sharer *list = NULL;
-	ssize_t n = list_sharers(d, KCMP_VM, &list);
-	int err = n < 0 ? n : 0;
+	int err = 0;
 
-	for (ssize_t i = 1; i < n && !err; i++) {
-		struct dump_task *a = list[i - 1].task, *b = list[i].task;
+	for (size_t i = 0; i < d->n_tasks && !err; i++) {
+		struct dump_task *t = d->tasks[i];
 
-		if (compare_objects(&list[i - 1], &list[i]))
+		if (t->vm_of == t)
 			continue;
 		/* two parasites in one address space would get into each other's way */
-		a->untouchable = b->untouchable = true;
-		err = blocker_add(d, b->pid, "shared memory",
+		t->untouchable = t->vm_of->untouchable = true;
+		err = blocker_add(d, t->pid, "shared memory",
 				  "processes that share all memory (CLONE_VM) are not supported",
 				  "wait until one has executed a program or ended, or make it a thread",
-				  "memory shared with task %d", a->pid);
+				  "memory shared with task %d", t->vm_of->pid);
 	}
 	return err;
 }

@@ -99,6 +99,9 @@ struct run_list {
 	size_t n;
 };
 
+#define NAMESPACES 8
+#define NAMESPACE_LINK 32 /* bytes of "time:[4026531834]" and such */
+
 struct dump_task {
 	struct dump *dump;
 	pid_t pid;
@@ -135,11 +138,16 @@ struct dump_task {
 	size_t n_timers;
 	struct dump_fd *fds;
 	size_t n_fds;
+	bool rings_known, has_rings; /* of io_uring: see io_uring_has() */
 	bool asked_cloexec; /* they are so many that FD_CLOEXEC is told inside */
 	struct dump_file *exe, *cwd, *root;
 	uint32_t ids; /* number of its own vm, files, fs and sighand objects */
-	/* The first task that has the same table of descriptors (CLONE_FILES), the same directories (CLONE_FS). */
-	struct dump_task *files_of, *fs_of;
+	/*
+	 * The first task that has the same table of descriptors (CLONE_FILES), the same directories (CLONE_FS), the
+	 * same memory (CLONE_VM).
+	 */
+	struct dump_task *files_of, *fs_of, *vm_of;
+	char namespaces[NAMESPACES][NAMESPACE_LINK]; /* "": the kernel does not have it */
 };
 
 /* What stands in the way of a dump. All strings are owned. */
@@ -150,9 +158,6 @@ struct blocker {
 	char *reason;
 	char *remedy;
 };
-
-#define NAMESPACES 8
-#define NAMESPACE_LINK 32 /* bytes of "time:[4026531834]" and such */
 
 struct dump {
 	const struct opts *opts;
@@ -316,8 +321,8 @@ struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
 int freeze_without_parasites(struct dump *d);
 /* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */
 int freeze_tree(struct dump *d);
-/* Lets everything go on as it was before, or, when kill, ends it. */
-int kill_tree(struct dump *d);
+/* Ends the tree; while the kernel is at that, calls meanwhile. Returns 0 or -errno (logged). */
+int kill_tree(struct dump *d, void (*meanwhile)(struct dump *d));
 
 /*
  * Puts parasites into those tasks for which wanted says so, and into nobody else; what a full collection would do to
@@ -417,9 +422,10 @@ void locks_free(struct dump *d);
 
 /* Learns the namespaces of ckpt itself, once. */
 void namespaces_own(struct dump *d);
-/* Blockers by namespaces (namespaces.c). */
+/* Those of a task, and blockers by them (namespaces.c). */
+void namespaces_collect(struct dump_task *t);
 int namespaces_judge(struct dump_task *t);
-/* Which objects clone(2) made tasks share (sharing.c): sets files_of, fs_of. Returns 0 or -errno (logged). */
+/* Which objects clone(2) made tasks share (sharing.c): sets files_of, fs_of, vm_of. Returns 0 or -errno (logged). */
 int sharing_collect(struct dump *d);
 int sharing_judge(struct dump *d);
 
