@@ -25,6 +25,7 @@
 
 #define TREE_WORTH_IT (16ul << 20) /* bytes of private memory: below, two stops cost more than one that copies */
 #define TASK_WORTH_IT (4ul << 20)
+#define SPARSE 5000 /* of so many bytes of addresses that are hardly in use, page tables are walked while one is copied */
 #define TASKS_LOOKED_AT 64
 #define LITTLE (1ul << 20) /* bytes that a round is not worth */
 #define SHORT 20000 /* us: what is written in that time is copied as soon when the tree stands still */
@@ -47,7 +48,7 @@ static uint64_t anonymous_bytes(int proc)
 	return resident > shared ? (resident - shared) * IMAGE_PAGE_SIZE : 0;
 }
 
-/* Bytes of it that may lie in areas that are worth tracking. */
+/* Bytes of it that may lie in areas that are worth tracking, less what it costs to find them in these. */
 static uint64_t trackable_bytes(const struct dump *d, pid_t pid, int proc)
 {
 	uint64_t bytes = anonymous_bytes(proc), worth_it = 0;
@@ -62,7 +63,9 @@ static uint64_t trackable_bytes(const struct dump *d, pid_t pid, int proc)
 		if (tracking_is_worth_it(&list->v[i]))
 			worth_it += list->v[i].end - list->v[i].start;
 	vma_list_free(&vmas);
-	return bytes < worth_it ? bytes : worth_it;
+	if (bytes > worth_it)
+		bytes = worth_it;
+	return bytes > worth_it / SPARSE ? bytes - worth_it / SPARSE : 0;
 }
 
 /* A guess, without stopping anything: looks at the main threads' children, and not at too many. */
