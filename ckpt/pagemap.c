@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,6 +21,8 @@
 #include "track.h"
 
 #define ADDRESS_END ((1ul << 47) - 4096) /* TASK_SIZE of 4-level paging */
+#define WORTH_A_THREAD (256ul << 20) /* bytes of addresses, which take 1 ms; each area counts as */
+#define AREA_COSTS (64ul << 10) /* so many bytes at least */
 #define REGIONS 512 /* that PAGEMAP_SCAN tells at once */
 
 int run_add(struct run_list *list, struct run run)
@@ -87,15 +90,23 @@ static int add_range(struct run_list *list, const struct vma_list *vmas, size_t 
 	return 0;
 }
 
-static int take_region(const struct page_scan *scan, const struct page_region *region, size_t *area,
-		       struct run_list *list)
+/* Some of the addresses of a task, with what is found there. */
+struct part {
+	const struct page_scan *scan;
+	uint64_t from, to;
+	bool with_guards;
+	struct run_list *list, *guards; /* guards may be NULL */
+	int err;
+};
+
+static int take_region(struct part *p, const struct page_region *region, size_t *area)
 {
 	struct run range = { .start = region->start, .end = region->end };
 
 	if (region->categories & PAGE_IS_GUARD)
-		return scan->guards ? run_add(scan->guards, range) : 0;
+		return p->guards ? run_add(p->guards, range) : 0;
 	range.copied = (region->categories & (PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN)) == PAGE_IS_WPALLOWED;
-	return add_range(list, scan->vmas, area, range);
+	return add_range(p->list, p->scan->vmas, area, range);
 }
 
 /* Areas that follow each other, with files behind them or all without. Returns where they end. */
@@ -107,39 +118,114 @@ static uint64_t same_areas(const struct vma_list *vmas, size_t *next, bool *file
 	return *next < vmas->n ? vmas->v[*next].start : ADDRESS_END;
 }
 
-static int scan_new(const struct page_scan *scan, bool with_guards, struct run_list *list)
+static size_t first_area(const struct vma_list *vmas, uint64_t address)
 {
+	size_t i = 0;
+
+	while (i < vmas->n && vmas->v[i].end <= address)
+		i++;
+	return i;
+}
+
+static void *scan_part(void *part)
+{
+	struct part *p = part;
+	const struct page_scan *scan = p->scan;
 	struct page_region regions[REGIONS];
 	struct pm_scan_arg arg = {
 		.size = sizeof(arg),
 		.vec = (uint64_t)regions,
 		.vec_len = REGIONS,
+		.start = p->from,
+		.end = p->from,
+		.walk_end = p->from,
 		/* present or swapped, and neither of a file, nor the zero page, nor a guard */
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | (with_guards ? PAGE_IS_GUARD : 0) |
+		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | (p->with_guards ? PAGE_IS_GUARD : 0) |
 			       (scan->tracked ? PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN : 0),
 	};
-	size_t area = 0, next = 0;
+	size_t area = first_area(scan->vmas, p->from), next = area;
 	bool files;
-	int err = 0;
 
-	while (!err && arg.walk_end < ADDRESS_END) {
+	while (!p->err && arg.walk_end < p->to) {
 		if (arg.walk_end == arg.end) {
 			arg.end = same_areas(scan->vmas, &next, &files);
-			if (arg.end > ADDRESS_END)
-				arg.end = ADDRESS_END;
+			if (arg.end > p->to)
+				arg.end = p->to;
 			/* Where there is no file, not asking saves looking at each page: three quarters of the time. */
 			arg.category_mask = arg.category_inverted = PAGE_IS_PFNZERO | (files ? PAGE_IS_FILE : 0);
 		}
 		long n = ioctl(scan->pagemap, PAGEMAP_SCAN, &arg);
 
-		if (n < 0)
-			return -errno;
-		for (long i = 0; i < n && !err; i++)
-			err = take_region(scan, &regions[i], &area, list);
+		p->err = n < 0 ? -errno : 0;
+		for (long i = 0; i < n && !p->err; i++)
+			p->err = take_region(p, &regions[i], &area);
 		arg.start = arg.walk_end;
 	}
-	return err ? err : add_range(list, scan->vmas, &area, (struct run){ ADDRESS_END, ADDRESS_END });
+	if (!p->err)
+		p->err = add_range(p->list, scan->vmas, &area, (struct run){ p->to, p->to });
+	return NULL;
+}
+
+/* Adds the runs of the second list, which follow those of the first. */
+static int append(struct run_list *list, const struct run_list *more)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < more->n && !err; i++)
+		err = run_add(list, more->r[i]);
+	return err;
+}
+
+static uint64_t cost(const struct vma *v)
+{
+	uint64_t bytes = memory_is_private(v) ? v->end - v->start : 0;
+
+	return bytes > AREA_COSTS ? bytes : AREA_COSTS;
+}
+
+/* Where half of the work lies below; 0: there is too little for two threads. */
+static uint64_t find_middle(const struct vma_list *vmas)
+{
+	uint64_t all = 0, before = 0;
+
+	for (size_t i = 0; i < vmas->n; i++)
+		all += cost(&vmas->v[i]);
+	for (size_t i = 0; i < vmas->n && all >= WORTH_A_THREAD; i++) {
+		const struct vma *v = &vmas->v[i];
+		uint64_t half = all / 2 - before;
+
+		if (cost(v) > half)
+			return v->end - v->start <= half || is_written_whole(v) ? v->start
+										: (v->start + half) & -4096ul;
+		before += cost(v);
+	}
+	return 0;
+}
+
+/* Two threads take a half each. */
+static int scan_new(const struct page_scan *scan, bool with_guards, struct run_list *list)
+{
+	uint64_t middle = find_middle(scan->vmas);
+	struct run_list more = {}, more_guards = {};
+	struct part low = { scan, 0, middle ?: ADDRESS_END, with_guards, list, scan->guards, 0 };
+	struct part high = { scan, low.to, ADDRESS_END, with_guards, &more, scan->guards ? &more_guards : NULL, 0 };
+	pthread_t helper;
+	bool helped = middle && !pthread_create(&helper, NULL, scan_part, &high);
+
+	scan_part(&low);
+	if (helped)
+		pthread_join(helper, NULL);
+	else if (middle)
+		scan_part(&high);
+	int err = low.err ? low.err : high.err;
+	if (!err)
+		err = append(list, &more);
+	if (!err)
+		err = append(scan->guards, &more_guards);
+	free(more.r);
+	free(more_guards.r);
+	return err;
 }
 
 /* Page frames that hold nothing but zeros, for all tasks: one page, and one huge page. */

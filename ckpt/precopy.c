@@ -25,7 +25,7 @@
 
 #define TREE_WORTH_IT (16ul << 20) /* bytes of private memory: below, two stops cost more than one that copies */
 #define TASK_WORTH_IT (4ul << 20)
-#define SPARSE 5000 /* of so many bytes of addresses that are hardly in use, page tables are walked while one is copied */
+#define SPARSE 5000 /* bytes of addresses, hardly in use, whose page tables are walked while one byte is copied */
 #define TASKS_LOOKED_AT 64
 #define LITTLE (1ul << 20) /* bytes that a round is not worth */
 #define SHORT 20000 /* us: what is written in that time is copied as soon when the tree stands still */
