@@ -69,12 +69,24 @@ static int read_status(struct dump_thread *th)
 	return proc_status(th->task->proc, name, &th->status);
 }
 
+static int read_thread(struct dump_thread *th)
+{
+	int err = read_status(th);
+
+	for (size_t i = 0; dump_parts[i] && !err; i++)
+		err = dump_parts[i]->read_thread ? dump_parts[i]->read_thread(th->task, th) : 0;
+	return err;
+}
+
 static int read_task(struct dump_task *t)
 {
 	if (t->state == TASK_DEAD)
 		return 0;
+	int err = proc_vmas(t->proc, true, &t->vmas);
 	namespaces_collect(t);
-	return proc_vmas(t->proc, true, &t->vmas);
+	for (size_t i = 0; dump_parts[i] && !err; i++)
+		err = dump_parts[i]->read ? dump_parts[i]->read(t) : 0;
+	return err;
 }
 
 static int read_next(struct reading *r)
@@ -88,7 +100,7 @@ static int read_next(struct reading *r)
 	if (i < d->n_tasks)
 		return read_task(d->tasks[i]);
 	i = atomic_fetch_add(&r->next_thread, 1);
-	return i < d->n_threads ? read_status(d->threads[i]) : 1;
+	return i < d->n_threads ? read_thread(d->threads[i]) : 1;
 }
 
 static void *read_all(void *arg)

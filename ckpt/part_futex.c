@@ -32,7 +32,7 @@ static int collect_compat(struct dump_thread *th)
 	return ret ? log_errno(-ret, "can't read the robust futex list of thread %d", th->tid) : 0;
 }
 
-static int collect_thread(struct dump_task *t, struct dump_thread *th)
+static int read_thread(struct dump_task *t, struct dump_thread *th)
 {
 	if (regs_compat(&th->remote.regs))
 		return collect_compat(th);
@@ -60,7 +60,7 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 
 const struct dump_part dump_part_futex = {
 	.name = "futex",
-	.collect_thread = collect_thread,
+	.read_thread = read_thread,
 	.queries = &query,
 	.n_queries = 1,
 	.fill_thread = fill_thread,

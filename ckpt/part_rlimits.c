@@ -3,7 +3,7 @@
 
 #include "dump.h"
 
-static int collect(struct dump_task *t)
+static int read_proc(struct dump_task *t)
 {
 	return proc_limits(t->proc, t->limits);
 }
@@ -31,6 +31,6 @@ static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
 
 const struct dump_part dump_part_rlimits = {
 	.name = "rlimits",
-	.collect = collect,
+	.read = read_proc,
 	.fill = fill,
 };

@@ -92,7 +92,7 @@ static int read_slack(struct dump_thread *th)
 	return err == -ENOMEM ? err : 0;
 }
 
-static int collect_thread(struct dump_task *t, struct dump_thread *th)
+static int read_thread(struct dump_task *t, struct dump_thread *th)
 {
 	struct sched_attributes attr = {};
 
@@ -147,6 +147,6 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 
 const struct dump_part dump_part_sched = {
 	.name = "sched",
-	.collect_thread = collect_thread,
+	.read_thread = read_thread,
 	.fill_thread = fill_thread,
 };

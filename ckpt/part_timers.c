@@ -67,7 +67,7 @@ static int compare_timers(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static int collect(struct dump_task *t)
+static int read_proc(struct dump_task *t)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0, room = 0;
@@ -287,7 +287,7 @@ static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
 
 const struct dump_part dump_part_timers = {
 	.name = "timers",
-	.collect = collect,
+	.read = read_proc,
 	.judge = judge,
 	.collect_inside = collect_inside,
 	.fill = fill,

@@ -261,7 +261,9 @@ struct dump_query {
 /* A part of a task: dump half. */
 struct dump_part {
 	const char *name;
-	/* From outside, while the task stands still. */
+	/* From outside, while the task stands still. These by any thread of ours: they look at nothing else. */
+	int (*read)(struct dump_task *t);
+	int (*read_thread)(struct dump_task *t, struct dump_thread *th);
 	int (*collect)(struct dump_task *t);
 	int (*collect_thread)(struct dump_task *t, struct dump_thread *th);
 	/* From the thread itself. */
