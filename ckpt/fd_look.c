@@ -43,7 +43,6 @@ struct batch {
 
 struct looker {
 	struct dump_task *t;
-	struct fd_links *links;
 	size_t count, found;
 	int number; /* to try next */
 	int *list; /* NULL: all numbers are tried. Owned */
@@ -96,13 +95,15 @@ int fd_look_at_owner(int fd, FownEntry *fown)
 	return 0;
 }
 
-/* Of sockets and pipes without names it is known without asking. */
+/* Of sockets, eventfds, and pipes without names it is known without asking. */
 static int read_link(struct fd_links *links, struct fd_look *k)
 {
 	bool pipe = S_ISFIFO(k->st.st_mode) && links->pipes && k->st.st_dev == links->pipes;
 	char name[16], link[PATH_MAX];
 
-	if (pipe || (S_ISSOCK(k->st.st_mode) && !(k->flags & O_PATH))) {
+	if (k->text && strstr(k->text, "\neventfd-count:")) {
+		strcpy(link, "anon_inode:[eventfd]");
+	} else if (pipe || (S_ISSOCK(k->st.st_mode) && !(k->flags & O_PATH))) {
 		snprintf(link, sizeof(link), "%s:[%lu]", pipe ? "pipe" : "socket", (long)k->st.st_ino);
 	} else {
 		snprintf(name, sizeof(name), "%d", k->fd);
@@ -117,14 +118,19 @@ static int read_link(struct fd_links *links, struct fd_look *k)
 	return k->link ? 0 : -ENOMEM;
 }
 
+static int read_owner(struct fd_look *k)
+{
+	int err = k->owner_known ? 0 : fd_look_at_owner(k->fd, &k->fown);
+
+	k->owner_known = !err;
+	return err;
+}
+
 int fd_look_closer(struct fd_links *links, struct fd_look *k)
 {
 	int err = k->link ? 0 : read_link(links, k);
 
-	if (!err && !k->owner_known)
-		err = fd_look_at_owner(k->fd, &k->fown);
-	k->owner_known = !err;
-	return err;
+	return err ? err : read_owner(k);
 }
 
 /*
@@ -192,7 +198,7 @@ static bool look(struct looker *l, struct fd_look *k)
 		else if (k->fd >= 0)
 			k->err = look_at(l, k);
 		if (k->fd >= 0 && !k->err && l->threaded)
-			k->err = fd_look_closer(l->links, k);
+			k->err = read_owner(k); /* the link is for the other thread, which has as much to do then */
 	}
 	l->found++;
 	if (k->err)
@@ -229,7 +235,7 @@ static void *look_ahead(void *looker)
 	return NULL;
 }
 
-struct looker *looker_begin(struct dump_task *t, struct fd_links *links)
+struct looker *looker_begin(struct dump_task *t)
 {
 	struct looker *l = calloc(1, sizeof(*l));
 	struct stat st;
@@ -239,7 +245,6 @@ struct looker *looker_begin(struct dump_task *t, struct fd_links *links)
 		err = -errno;
 	if (!err) {
 		l->t = t;
-		l->links = links;
 		l->count = st.st_size; /* since 6.2; before that 0 */
 		if (l->count < MANY)
 			err = list_rest(l);

@@ -33,7 +33,7 @@ struct fd_links {
 };
 
 /* Begins to look at the descriptors of a stopped task. Returns NULL without memory or /proc (logged). */
-struct looker *looker_begin(struct dump_task *t, struct fd_links *links);
+struct looker *looker_begin(struct dump_task *t);
 /* How many there are. */
 size_t looker_count(const struct looker *l);
 /* The next one, in the order of the numbers, or NULL at the end. It is there until the next call. */

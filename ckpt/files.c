@@ -198,7 +198,7 @@ static int collect_fd(struct dump_task *t, struct fd_look *k, struct dump_fd *en
 
 static int collect_fds(struct dump_task *t)
 {
-	struct looker *l = looker_begin(t, &t->dump->files->fd_links);
+	struct looker *l = looker_begin(t);
 	int err = 0;
 
 	if (!l)
