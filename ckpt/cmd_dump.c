@@ -169,6 +169,9 @@ static int write_images(struct dump *d)
 		pthread_join(helper, NULL);
 	if (!err)
 		err = w.err;
+	int confirmed = pages_confirm_areas(d); /* also puts right what it finds wrong */
+	if (!err)
+		err = confirmed;
 	if (!err)
 		err = write_guards(d);
 	if (!err)

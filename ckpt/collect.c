@@ -16,6 +16,7 @@
 #include "fault.h"
 #include "log.h"
 #include "opts.h"
+#include "precopy.h"
 
 #define QUERIES 3 /* at most: REMOTE_CALLS - 1 */
 #define ANSWER 32 /* bytes for the answer to each */
@@ -78,11 +79,20 @@ static int read_thread(struct dump_thread *th)
 	return err;
 }
 
+/* Areas whose flags were read before the task stood still are to be confirmed by its snapshot. */
+static int read_areas(struct dump_task *t)
+{
+	struct draft *draft = precopy_draft(t->dump, t);
+
+	t->unconfirmed = draft && early_areas_recall(&draft->early, t->proc, &t->vmas);
+	return t->unconfirmed ? 0 : proc_vmas(t->proc, true, &t->vmas);
+}
+
 static int read_task(struct dump_task *t)
 {
 	if (t->state == TASK_DEAD)
 		return 0;
-	int err = proc_vmas(t->proc, true, &t->vmas);
+	int err = read_areas(t);
 	namespaces_collect(t);
 	for (size_t i = 0; dump_parts[i] && !err; i++)
 		err = dump_parts[i]->read ? dump_parts[i]->read(t) : 0;

@@ -404,6 +404,18 @@ int parasite_hear_snapshot(struct parasite *p, pid_t *pid)
 	return 0;
 }
 
+int parasite_advise(struct parasite *p, const struct parasite_snapshot *ranges)
+{
+	struct parasite_reply reply;
+
+	if (pwrite(p->mem, ranges, sizeof(*ranges), p->base + PARASITE_MAX) != sizeof(*ranges))
+		return log_errno(errno, "can't hand ranges to the parasite in thread %d", p->thread->tid);
+	int err = ask(p, (struct parasite_request){ .command = PARASITE_ADVISE });
+	if (!err)
+		err = hear(p, &reply, sizeof(reply));
+	return err || !reply.result ? err : log_errno(EIO, "task %d: can't give its memory back its advice", p->pid);
+}
+
 /* Brings a parasite that stopped in the middle of a step to a stage from which it can be removed. */
 static int finish_step(struct parasite *p)
 {

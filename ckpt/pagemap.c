@@ -389,6 +389,12 @@ int runs_mark(struct run_list *list, const struct run_list *other)
 	return err;
 }
 
+void runs_mark_all(struct run_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		list->r[i].copied = true;
+}
+
 int runs_mark_from(struct run_list *list, uint64_t offset)
 {
 	uint64_t at = 0;

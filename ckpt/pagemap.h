@@ -26,7 +26,9 @@ int pages_arm_run(int pagemap, struct run run);
 
 /* Marks as not copied what the other list has, which ascends, too. Returns 0 or -ENOMEM. */
 int runs_mark(struct run_list *list, const struct run_list *other);
-/* The same for all that stands behind this place in the image, in bytes. */
+/* Marks all as copied. */
+void runs_mark_all(struct run_list *list);
+/* Marks as not copied all that stands behind this place in the image, in bytes. */
 int runs_mark_from(struct run_list *list, uint64_t offset);
 /* Those that are copied are not in this image, but in that of a parent, if there is one. */
 void runs_refer(struct run_list *list, bool parent);

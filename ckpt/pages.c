@@ -12,6 +12,7 @@
 #include "cleanup.h"
 #include "compat.h"
 #include "dump.h"
+#include "early_areas.h"
 #include "fault.h"
 #include "log.h"
 #include "opts.h"
@@ -204,6 +205,59 @@ int pages_write(struct dump *d)
 	}
 	d->stats.memdump_time += time_us() - start;
 	return err ? err : fault_point(FAULT_dump_snapshots_made);
+}
+
+/* Copies what was left to a snapshot, which is no use, from the task, while that still stands. */
+static int copy_now(struct dump_task *t, struct late_task *l)
+{
+	const struct page_job job = { .pid = t->pid, .mem = t->parasite.mem, .out = l->out, .list = &l->list };
+	int err = pages_copy(&job, 1, &t->dump->progress);
+
+	runs_mark_all(&l->list);
+	return err;
+}
+
+/* The areas of a task have other flags than was thought: learns them. Only in these do they differ. */
+static int correct_areas(struct dump_task *t, struct late_task *l)
+{
+	struct dump *d = t->dump;
+
+	log_info("task %d: areas changed right before it stood still", t->pid);
+	int err = l ? snapshot_correct(t, &l->snapshot) : 0;
+	if (!err)
+		err = early_areas_correct(&t->vmas, t->proc);
+	if (!err)
+		err = memory_judge(t);
+	if (!err && d->n_blockers) {
+		blockers_log(d);
+		err = -ENOTSUP;
+	}
+	if (!err && l)
+		err = copy_now(t, l);
+	return err ? err : memory_write(t);
+}
+
+int pages_confirm_areas(struct dump *d)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < d->n_tasks && !err; i++) {
+		struct dump_task *t = d->tasks[i];
+		struct late_task *l = t->unconfirmed && d->late_pages ? d->late_pages->first : NULL;
+
+		if (!t->unconfirmed)
+			continue;
+		while (l && l->pid != t->pid)
+			l = l->next;
+		_cleanup_close_ int snapshot = l ? proc_open(l->snapshot.pid) : -1;
+		err = early_areas_confirm(&t->vmas, snapshot >= 0 ? snapshot : t->proc);
+		if (err == -EAGAIN)
+			err = correct_areas(t, l);
+		if (err == -ESRCH)
+			log_err("task %d or its snapshot was killed (for want of memory? --copy-frozen does without)",
+				t->pid);
+	}
+	return err;
 }
 
 int pages_write_late(struct dump *d)

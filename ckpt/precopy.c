@@ -21,12 +21,14 @@
 #include "opts.h"
 #include "page_copy.h"
 #include "pagemap.h"
+#include "snapshot.h"
 #include "time_us.h"
 
 #define TREE_WORTH_IT (16ul << 20) /* bytes of private memory: below, two stops cost more than one that copies */
 #define TASK_WORTH_IT (4ul << 20)
 #define SPARSE 5000 /* bytes of addresses, hardly in use, whose page tables are walked while one byte is copied */
 #define TASKS_LOOKED_AT 64
+#define MANY_PAGES (64ul << 20) /* bytes */
 #define LITTLE (1ul << 20) /* bytes that a round is not worth */
 #define SHORT 20000 /* us: what is written in that time is copied as soon when the tree stands still */
 #define ROUNDS 5
@@ -255,6 +257,17 @@ static int copy(struct dump *d)
 	return 0;
 }
 
+/* Those that take long to look at when the tree stands. */
+static void read_areas(struct dump *d)
+{
+	for (size_t i = 0; i < d->precopy->n; i++) {
+		struct draft *draft = &d->precopy->drafts[i];
+
+		if (runs_bytes(&draft->layout, true) >= MANY_PAGES || d->opts->precopy_rounds)
+			early_areas_read(&draft->early, draft->tracker.proc);
+	}
+}
+
 int precopy(struct dump *d)
 {
 	if (d->opts->no_precopy || d->opts->lazy_pages || d->chain->n || !is_worth_it(d) || !tracking_possible())
@@ -265,6 +278,8 @@ int precopy(struct dump *d)
 	int err = begin(d);
 	if (!err && d->precopy->n)
 		err = copy(d);
+	if (!err && !tracking_by_soft_dirty() && snapshots_wanted(d->opts))
+		read_areas(d);
 	return err ? err : fault_point(FAULT_dump_precopied);
 }
 
@@ -354,6 +369,7 @@ void precopy_free(struct dump *d)
 		if (!gone)
 			huge_pages_restore(&draft->huge);
 		huge_pages_forget(&draft->huge);
+		early_areas_free(&draft->early);
 		if (draft->out >= 0)
 			close(draft->out);
 		free(draft->layout.r);

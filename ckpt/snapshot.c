@@ -4,7 +4,8 @@
  * /proc/PID/mem, which leaves shared pages shared.
  *
  * A fork costs about 0.1 us a page. Large stretches of memory of which nothing is left to copy are left out of it
- * (MADV_DONTFORK) for that moment; other threads of the task would wait for its end if we died in it.
+ * (MADV_WIPEONFORK) for that moment, as are some areas (MADV_DONTFORK); other threads of the task would wait for its
+ * end if we died in it. A program that has just given the former to an area of 32 MiB and more gets that back.
  *
  * Stays as it is, and is copied while the task stands still: shared memory, huge pages of hugetlbfs (the task could run
  * out of them), areas that the program keeps from its children; tasks under seccomp; children of a subreaper in the
@@ -39,12 +40,13 @@
 #define WORTH_A_SPLIT (32ul << 20) /* bytes of a part of an area */
 #define HUGE_PAGE (2ul << 20)
 #define AREAS_TO_SPLIT 30000 /* more may come near to vm.max_map_count (65530) */
+#define KEPT (~0ul)
 #define PATIENCE 5 /* seconds */
 
 /* A stretch that can be left out. */
 struct stretch {
 	struct parasite_range range;
-	uint64_t bytes; /* of pages in it */
+	uint64_t bytes; /* of pages in it; KEPT: it is no private memory, and kept from the fork */
 	bool mandatory;
 };
 
@@ -54,9 +56,14 @@ struct plan {
 	uint64_t left, forked; /* bytes: to be copied from it; that it has */
 };
 
+bool snapshots_wanted(const struct opts *opts)
+{
+	return opts->leave_running && !opts->lazy_pages && !opts->copy_frozen;
+}
+
 bool snapshots_possible(const struct dump *d)
 {
-	return d->opts->leave_running && !d->opts->lazy_pages && !d->opts->copy_frozen && !has_held_buffers(d);
+	return snapshots_wanted(d->opts) && !has_held_buffers(d);
 }
 
 /* Whether the fork would stay alone: not under filters, and no child of anybody in the tree. */
@@ -103,7 +110,13 @@ static int add_stretch(struct plan *plan, const struct stretch *s)
 /* A stretch of an area in which nothing is left to copy. */
 static int add_idle(struct plan *plan, const struct dump_task *t, const struct vma *v, struct stretch s)
 {
-	if (s.range.start != v->start || s.range.end != v->end) {
+	bool whole = s.range.start == v->start && s.range.end == v->end;
+
+	if (v->ino) /* MADV_WIPEONFORK is for anonymous memory */
+		return 0;
+	/* some of each area is to show what flags it has */
+	if (!whole || t->unconfirmed) {
+		s.range.start += whole;
 		s.range.start = (s.range.start + HUGE_PAGE - 1) & -HUGE_PAGE; /* none is split */
 		s.range.end &= -HUGE_PAGE;
 		if (s.bytes < WORTH_A_SPLIT || s.range.start >= s.range.end || t->vmas.n > AREAS_TO_SPLIT)
@@ -142,8 +155,8 @@ static int plan_area(struct plan *plan, const struct dump_task *t, const struct 
 	bool needed = v->start <= t->parasite.thread->home && t->parasite.thread->home < v->end;
 	if (err || v->io || v->madv & (1u << MADV_DONTFORK) || needed)
 		return err;
-	if (must_be_left_out(v) || v->shared)
-		return add_stretch(plan, &(struct stretch){ { v->start, v->end }, ~0ul, must_be_left_out(v) });
+	if (must_be_left_out(v) || (v->shared && !t->unconfirmed))
+		return add_stretch(plan, &(struct stretch){ { v->start, v->end }, KEPT, must_be_left_out(v) });
 	return add_idle(plan, t, v, idle);
 }
 
@@ -174,7 +187,7 @@ static bool is_worth_it(const struct dump_task *t, const struct plan *plan, uint
 {
 	bool worth_it = plan->left >= WORTH_IT && plan->left >= plan->forked / COPY_TO_FORK;
 
-	if (!worth_it && (!t->dump->opts->precopy_rounds || !plan->left))
+	if (!worth_it && !t->unconfirmed && (!t->dump->opts->precopy_rounds || !plan->left))
 		return false;
 	bool room = memory_room(t->proc) >= plan->forked + plan->left + taken;
 	if (!room)
@@ -189,7 +202,9 @@ static int fill_request(struct plan *plan, struct parasite_snapshot *s)
 	for (size_t i = 0; i < plan->n && s->n < PARASITE_RANGES; i++, s->n++) {
 		s->ranges[i] = plan->stretches[i].range;
 		s->mandatory += plan->stretches[i].mandatory;
-		if (plan->stretches[i].bytes != ~0ul)
+		if (plan->stretches[i].bytes == KEPT)
+			s->kept++;
+		else
 			plan->forked -= plan->stretches[i].bytes;
 	}
 	return plan->n > s->n && plan->stretches[s->n].mandatory ? -E2BIG : 0;
@@ -292,6 +307,15 @@ static bool wants_one(struct dump_task *t, uint64_t taken, const struct run_list
 	return !err && is_worth_it(t, plan, taken);
 }
 
+static int keep_request(struct snapshot *s, const struct parasite_snapshot *request)
+{
+	s->request = malloc(sizeof(*request));
+	if (!s->request)
+		return -ENOMEM;
+	*s->request = *request;
+	return 0;
+}
+
 int snapshot_make(struct dump_task *t, uint64_t taken, struct run_list *list, struct run_list *late, struct snapshot *s)
 {
 	struct plan plan = {};
@@ -308,6 +332,8 @@ int snapshot_make(struct dump_task *t, uint64_t taken, struct run_list *list, st
 		err = parasite_hear_snapshot(&t->parasite, &pid);
 	if (!err)
 		err = hold(pid, s);
+	if (!err && t->unconfirmed)
+		err = keep_request(s, &request);
 	if (!err)
 		err = split(t, list, late);
 	if (!err) {
@@ -323,6 +349,28 @@ int snapshot_make(struct dump_task *t, uint64_t taken, struct run_list *list, st
 	return 0;
 }
 
+/* Each area has the same flags everywhere, and some of it was not left out: what stands before the range, or behind. */
+int snapshot_correct(struct dump_task *t, const struct snapshot *s)
+{
+	struct parasite_snapshot kept = {};
+	struct vma_list now;
+	int err = proc_vmas(t->proc, true, &now);
+
+	for (uint32_t i = 0; i < s->request->n && !err; i++) {
+		const struct parasite_range *r = &s->request->ranges[i];
+		const struct vma *area = vma_find(&t->vmas, r->start);
+		const struct vma *rest = area ? vma_find(&now, r->start > area->start ? r->start - 1 : r->end) : NULL;
+
+		if (rest && rest->madv & (1u << MADV_WIPEONFORK)) /* of such tasks, nothing is kept from it */
+			kept.ranges[kept.n++] = *r;
+	}
+	if (!err)
+		vma_list_free(&now);
+	if (!err && kept.n)
+		err = parasite_advise(&t->parasite, &kept);
+	return err;
+}
+
 void snapshot_drop(struct snapshot *s)
 {
 	int status = 0;
@@ -332,5 +380,6 @@ void snapshot_drop(struct snapshot *s)
 	if (s->pid && !kill(s->pid, SIGKILL))
 		while (waitpid(s->pid, &status, __WALL) == s->pid && WIFSTOPPED(status))
 			;
+	free(s->request);
 	*s = (struct snapshot){ .mem = -1 };
 }

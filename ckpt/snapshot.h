@@ -11,19 +11,27 @@
 struct snapshot {
 	pid_t pid; /* 0: there is none */
 	int mem; /* its /proc/PID/mem */
+	struct parasite_snapshot *request; /* what was left out, of a task whose areas are unconfirmed; owned */
 	uint64_t bytes; /* that the task may write meanwhile, at most */
 };
 
-/* Whether tasks may be forked at all: the tree runs on, and nobody says or does what forbids it. */
+/* Whether the options are for them: the tree runs on, and nobody says otherwise. */
+bool snapshots_wanted(const struct opts *opts);
+/* The same, when it is known that no direct or asynchronous I/O of the tree forbids it. */
 bool snapshots_possible(const struct dump *d);
 /*
  * Makes a snapshot of a task that stands still with a parasite in it, if that is quicker than to copy what is left of
- * these pages now. Returns 1 if it did: then those of the list that it has count as copied, and late is the same list
- * in which only they do not (runs are the caller's); 0 if not; -errno (logged) when the dump cannot go on. taken: bytes
- * of other snapshots.
+ * these pages now, or the areas of the task are unconfirmed. Returns 1 if it did: then those of the list that it has
+ * count as copied, and late is the same list in which only they do not (runs are the caller's); 0 if not; -errno
+ * (logged) when the dump cannot go on. taken: bytes of other snapshots.
  */
 int snapshot_make(struct dump_task *t, uint64_t taken, struct run_list *list, struct run_list *late,
 		  struct snapshot *s);
+/*
+ * The areas of the task, which still stands, were others than was thought when it was made: if the program had just
+ * kept one from its children, that was undone, and is done again. Returns 0 or -errno (logged).
+ */
+int snapshot_correct(struct dump_task *t, const struct snapshot *s);
 /* Ends it. */
 void snapshot_drop(struct snapshot *s);
 

@@ -123,6 +123,7 @@ struct dump_task {
 	struct dump_thread *threads; /* [0] is the leader, if it lives; none for a zombie */
 	size_t n_threads;
 	struct vma_list vmas;
+	bool unconfirmed; /* their flags were read before it stood still (early_areas.h) */
 	struct run_list guards; /* MADV_GUARD_INSTALL; found with the pages */
 	bool guards_known;
 	struct aio_context *rings; /* owned */
@@ -450,6 +451,11 @@ int pagemap_write(struct dump *d, enum image_kind kind, unsigned long id, uint32
 
 /* Pages (pages.c, shmem.c): pagemap-PID.img, pagemap-shmem-ID.img and their pages-N.img. */
 int pages_write(struct dump *d);
+/*
+ * Confirms or corrects flags of areas that were read before the tree stood (early_areas.h), when all else is written.
+ * Returns 0 or -errno (logged).
+ */
+int pages_confirm_areas(struct dump *d);
 /* What is left for when the tree runs again, from snapshots of its tasks (snapshot.h). Drops those that are left. */
 int pages_write_late(struct dump *d);
 void pages_drop_late(struct dump *d);

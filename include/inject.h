@@ -75,6 +75,8 @@ int parasite_prepare_snapshot(struct parasite *p, const struct parasite_snapshot
 			      uint64_t *patience);
 int parasite_ask_snapshot(struct parasite *p);
 int parasite_hear_snapshot(struct parasite *p, pid_t *pid);
+/* Gives these ranges the advice that they would have for a snapshot, for good. Returns 0 or -errno (logged). */
+int parasite_advise(struct parasite *p, const struct parasite_snapshot *ranges);
 /*
  * Makes all these parasites undo themselves, from whatever stage. Their threads are at a stop then, and
  * remote_cure_* give them their state back. Returns 0 or the first -errno (logged); none is left either way.

@@ -17,6 +17,8 @@
 #include <linux/uio.h>
 #include <linux/wait.h>
 
+#include <stdbool.h>
+
 #include "runtime.h"
 
 /* Not in the uapi headers; values of the kernel's include/linux/socket.h. */
@@ -232,13 +234,18 @@ static void __attribute__((noreturn)) be_snapshot(const struct parasite *p)
 		sys(exit_group, 0);
 }
 
-/* Returns how many ranges took the advice. */
-static uint32_t advise(const struct parasite_snapshot *s, uint32_t n, int advice)
+/* Returns how many ranges took their advice. */
+static uint32_t advise(const struct parasite_snapshot *s, uint32_t n, bool on)
 {
 	uint32_t i = 0;
 
-	while (i < n && !sys(madvise, s->ranges[i].start, s->ranges[i].end - s->ranges[i].start, advice))
-		i++;
+	for (; i < n; i++) {
+		int advice = i < s->kept ? (on ? MADV_DONTFORK : MADV_DOFORK)
+					 : (on ? MADV_WIPEONFORK : MADV_KEEPONFORK);
+
+		if (sys(madvise, s->ranges[i].start, s->ranges[i].end - s->ranges[i].start, advice))
+			break;
+	}
 	return i;
 }
 
@@ -251,14 +258,14 @@ static void make_snapshot(const struct parasite *p)
 	const struct parasite_snapshot *s = (const void *)(p->arg->base + PARASITE_MAX);
 	uint32_t n = s->n < PARASITE_RANGES ? s->n : PARASITE_RANGES;
 	struct parasite_reply reply = { -EINVAL };
-	uint32_t done = advise(s, n, MADV_DONTFORK);
+	uint32_t done = advise(s, n, true);
 	int status = 0;
 
 	if (done >= s->mandatory)
 		reply.result = sys(clone, CLONE_FILES, 0, 0, 0, 0);
 	if (!reply.result)
 		be_snapshot(p);
-	advise(s, done, MADV_DOFORK);
+	advise(s, done, false);
 	if (reply.result > 0) {
 		long pid = reply.result;
 
@@ -269,6 +276,15 @@ static void make_snapshot(const struct parasite *p)
 			reply.result = status & 0x7f ? -EAGAIN : -(status >> 8 & 0xff);
 	}
 	not_busy(p->arg);
+	answer(p, &reply, sizeof(reply));
+}
+
+static void give_advice(const struct parasite *p)
+{
+	const struct parasite_snapshot *s = (const void *)(p->arg->base + PARASITE_MAX);
+	uint32_t n = s->n < PARASITE_RANGES ? s->n : PARASITE_RANGES;
+	struct parasite_reply reply = { advise(s, n, true) == n ? 0 : -EINVAL };
+
 	answer(p, &reply, sizeof(reply));
 }
 
@@ -291,6 +307,9 @@ static int serve(struct parasite *p)
 			break;
 		case PARASITE_SNAPSHOT:
 			make_snapshot(p);
+			break;
+		case PARASITE_ADVISE:
+			give_advice(p);
 			break;
 		case PARASITE_CHECK_AIO:
 			check_aio(p);

@@ -53,6 +53,7 @@ enum parasite_command {
 	PARASITE_SNAPSHOT, /* makes a snapshot without the ranges that the area holds (struct parasite_snapshot);
 			    * answered by 0 or -errno, and by 1 from the snapshot itself (SCM_CREDENTIALS), in any order
 			    */
+	PARASITE_ADVISE, /* gives such ranges this advice, for good; answered by 0 or -errno */
 	PARASITE_QUIT, /* closes its descriptors, unmaps itself and goes home; no answer */
 };
 
@@ -73,9 +74,13 @@ struct parasite_range {
 	uint64_t start, end;
 };
 
-/* Ranges of whole pages, each inside one area. If the first ones cannot be left out, there must be no snapshot. */
+/*
+ * What a snapshot need not have: ranges of whole pages, each inside one area. The first ones are kept from it
+ * (MADV_DONTFORK), the others, of private anonymous memory, are empty in it (MADV_WIPEONFORK). If some of the first
+ * ones, the mandatory ones, cannot be kept from it, there must be none.
+ */
 struct parasite_snapshot {
-	uint32_t n, mandatory;
+	uint32_t n, mandatory, kept;
 	uint64_t patience[2]; /* struct timespec: for how long other threads wait at most */
 	struct parasite_range ranges[PARASITE_RANGES];
 };

@@ -242,6 +242,13 @@ void finish_program(struct run *r)
 
 void drop_program(struct run *r)
 {
+	pid_t *pids;
+	size_t n = tree_of(getpid(), &pids);
+
+	/* nobody shall see the end of another one, and say so */
+	for (size_t i = 1; i < n; i++)
+		kill(pids[i], SIGSTOP);
+	free(pids);
 	kill_descendants(0);
 	r->root_ended = true;
 }
