@@ -48,7 +48,10 @@ static int be_copy(const char *name)
 {
 	char exe[PATH_MAX] = "";
 
-	e2e_touch(name + 1 == strstr(name, "deleted") ? "deleted-runs" : "replaced-runs");
+	/* whoever sees the name may take a picture: nothing is open any more */
+	bool deleted = name + 1 == strstr(name, "deleted");
+	e2e_touch(deleted ? "deleted-begins" : "replaced-begins");
+	must(!rename(deleted ? "deleted-begins" : "replaced-begins", deleted ? "deleted-runs" : "replaced-runs"));
 	while (!e2e_time_to_check())
 		e2e_sleep_ms(3);
 	must(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0);
