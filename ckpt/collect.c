@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "chain.h"
 #include "cleanup.h"
 #include "compat.h"
 #include "dump.h"
@@ -83,8 +84,9 @@ static int read_thread(struct dump_thread *th)
 static int read_areas(struct dump_task *t)
 {
 	struct draft *draft = precopy_draft(t->dump, t);
+	struct tracker *tr = draft ? &draft->tracker : chain_tracker(t->dump, t);
 
-	t->unconfirmed = draft && early_areas_recall(&draft->early, t->proc, &t->vmas);
+	t->unconfirmed = tr && early_areas_recall(&tr->early, t->proc, &t->vmas);
 	return t->unconfirmed ? 0 : proc_vmas(t->proc, true, &t->vmas);
 }
 

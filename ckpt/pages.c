@@ -44,6 +44,7 @@ struct late_pages {
 		struct late_task *next;
 	} * first;
 	uint64_t taken; /* bytes that all snapshots may need */
+	bool copying; /* from them, when the tree runs on; else they only confirm areas */
 	size_t n;
 };
 
@@ -124,14 +125,14 @@ static void free_late(struct late_task *l)
 		close(l->out);
 }
 
-/* Leaves to a snapshot what it can have. Returns 0 or -errno (logged). */
+/* Makes a snapshot if it is of use, and leaves to it what it can have. Returns 0 or -errno (logged). */
 static int leave_to_snapshot(struct late_pages *late, struct task_pages *p)
 {
 	struct late_task l = { .pid = p->t->pid, .snapshot.mem = -1, .out = -1 }, *kept;
 
-	if (!late || late->n == SNAPSHOTS)
+	if (late->n == SNAPSHOTS)
 		return 0;
-	int made = snapshot_make(p->t, late->taken, &p->list, &l.list, &l.snapshot);
+	int made = snapshot_make(p->t, late->taken, &p->list, late->copying ? &l.list : NULL, &l.snapshot);
 	if (made <= 0)
 		return made;
 	l.out = fcntl(p->out, F_DUPFD_CLOEXEC, 0);
@@ -185,11 +186,10 @@ int pages_write(struct dump *d)
 	int err = 0;
 
 	progress_phase(&d->progress, "pages", 0);
-	if (snapshots_possible(d)) {
-		d->late_pages = calloc(1, sizeof(*d->late_pages));
-		if (!d->late_pages)
-			return log_errno(ENOMEM, "pages");
-	}
+	d->late_pages = calloc(1, sizeof(*d->late_pages));
+	if (!d->late_pages)
+		return log_errno(ENOMEM, "pages");
+	d->late_pages->copying = snapshots_possible(d);
 	for (size_t next = 0; next < d->n_tasks && !err;) {
 		size_t n = 0;
 
@@ -243,7 +243,7 @@ int pages_confirm_areas(struct dump *d)
 
 	for (size_t i = 0; i < d->n_tasks && !err; i++) {
 		struct dump_task *t = d->tasks[i];
-		struct late_task *l = t->unconfirmed && d->late_pages ? d->late_pages->first : NULL;
+		struct late_task *l = d->late_pages ? d->late_pages->first : NULL;
 
 		if (!t->unconfirmed)
 			continue;
@@ -257,6 +257,8 @@ int pages_confirm_areas(struct dump *d)
 			log_err("task %d or its snapshot was killed (for want of memory? --copy-frozen does without)",
 				t->pid);
 	}
+	if (d->late_pages && !d->late_pages->copying)
+		pages_drop_late(d);
 	return err;
 }
 

@@ -257,19 +257,17 @@ static int copy(struct dump *d)
 	return 0;
 }
 
-/* Those that take long to look at when the tree stands. */
-static void read_areas(struct dump *d)
+/* Looks at the areas of a task that take long to look at when it stands. */
+static void read_areas(const struct dump *d, struct tracker *tr)
 {
-	for (size_t i = 0; i < d->precopy->n; i++) {
-		struct draft *draft = &d->precopy->drafts[i];
-
-		if (runs_bytes(&draft->layout, true) >= MANY_PAGES || d->opts->precopy_rounds)
-			early_areas_read(&draft->early, draft->tracker.proc);
-	}
+	if (early_areas_wanted(d) && (d->opts->precopy_rounds || anonymous_bytes(tr->proc) >= MANY_PAGES))
+		early_areas_read(&tr->early, tr->proc);
 }
 
 int precopy(struct dump *d)
 {
+	for (size_t i = 0; i < d->chain->n; i++)
+		read_areas(d, &d->chain->trackers[i]);
 	if (d->opts->no_precopy || d->opts->lazy_pages || d->chain->n || !is_worth_it(d) || !tracking_possible())
 		return 0;
 	d->precopy = calloc(1, sizeof(*d->precopy));
@@ -278,8 +276,8 @@ int precopy(struct dump *d)
 	int err = begin(d);
 	if (!err && d->precopy->n)
 		err = copy(d);
-	if (!err && !tracking_by_soft_dirty() && snapshots_wanted(d->opts))
-		read_areas(d);
+	for (size_t i = 0; i < d->precopy->n && !err; i++)
+		read_areas(d, &d->precopy->drafts[i].tracker);
 	return err ? err : fault_point(FAULT_dump_precopied);
 }
 
@@ -369,7 +367,6 @@ void precopy_free(struct dump *d)
 		if (!gone)
 			huge_pages_restore(&draft->huge);
 		huge_pages_forget(&draft->huge);
-		early_areas_free(&draft->early);
 		if (draft->out >= 0)
 			close(draft->out);
 		free(draft->layout.r);

@@ -7,7 +7,6 @@
 #define CKPT_PRECOPY_H
 
 #include "dump.h"
-#include "early_areas.h"
 #include "huge_pages.h"
 #include "track.h"
 
@@ -20,7 +19,6 @@ struct draft {
 	struct run_list layout; /* the pages that it holds, in their order */
 	struct run_list missed; /* those that could not be read in the last round */
 	struct huge_pages huge;
-	struct early_areas early; /* of a large task that is to run on */
 	uint64_t again; /* bytes that the task wrote after they were copied */
 };
 

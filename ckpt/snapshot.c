@@ -51,19 +51,20 @@ struct stretch {
 };
 
 struct plan {
+	bool copying; /* what is left to copy is to be in it; else it is there for the flags of areas only */
 	struct stretch *stretches; /* owned */
 	size_t n;
 	uint64_t left, forked; /* bytes: to be copied from it; that it has */
 };
 
-bool snapshots_wanted(const struct opts *opts)
+bool early_areas_wanted(const struct dump *d)
 {
-	return opts->leave_running && !opts->lazy_pages && !opts->copy_frozen;
+	return !d->opts->lazy_pages && !d->opts->copy_frozen && !tracking_by_soft_dirty();
 }
 
 bool snapshots_possible(const struct dump *d)
 {
-	return snapshots_wanted(d->opts) && !has_held_buffers(d);
+	return d->opts->leave_running && !d->opts->lazy_pages && !d->opts->copy_frozen && !has_held_buffers(d);
 }
 
 /* Whether the fork would stay alone: not under filters, and no child of anybody in the tree. */
@@ -141,7 +142,7 @@ static int plan_area(struct plan *plan, const struct dump_task *t, const struct 
 			plan->forked += end - start;
 			idle.bytes += end - start;
 		}
-		if (forked && start < end && !r->copied && !r->parent) {
+		if (forked && start < end && !r->copied && !r->parent && plan->copying) {
 			plan->left += end - start;
 			idle.bytes -= end - start;
 			idle.range.end = start;
@@ -182,12 +183,12 @@ static int make_plan(struct plan *plan, const struct dump_task *t, const struct 
 	return err;
 }
 
-/* Whether it is quicker than copying, and there is memory for all that the task could write meanwhile. */
+/* Whether it is of use, and there is memory for all that the task could write meanwhile. */
 static bool is_worth_it(const struct dump_task *t, const struct plan *plan, uint64_t taken)
 {
-	bool worth_it = plan->left >= WORTH_IT && plan->left >= plan->forked / COPY_TO_FORK;
+	bool quicker = plan->left >= WORTH_IT && plan->left >= plan->forked / COPY_TO_FORK;
 
-	if (!worth_it && !t->unconfirmed && (!t->dump->opts->precopy_rounds || !plan->left))
+	if (plan->copying && !quicker && (!t->dump->opts->precopy_rounds || !plan->left))
 		return false;
 	bool room = memory_room(t->proc) >= plan->forked + plan->left + taken;
 	if (!room)
@@ -294,12 +295,11 @@ static int split(const struct dump_task *t, struct run_list *list, struct run_li
 	return err;
 }
 
-/* Whether a task is to have one; then what the parasite is told. */
-static bool wants_one(struct dump_task *t, uint64_t taken, const struct run_list *list, struct plan *plan,
+/* Whether a task is to have one of this kind; then what the parasite is told. */
+static bool wants_one(struct dump_task *t, uint64_t taken, const struct run_list *list, bool copying, struct plan *plan,
 		      struct parasite_snapshot *request)
 {
-	if (!may_fork(t))
-		return false;
+	*plan = (struct plan){ .copying = copying };
 	int err = make_plan(plan, t, list);
 	if (!err)
 		err = fill_request(plan, request);
@@ -318,12 +318,13 @@ static int keep_request(struct snapshot *s, const struct parasite_snapshot *requ
 
 int snapshot_make(struct dump_task *t, uint64_t taken, struct run_list *list, struct run_list *late, struct snapshot *s)
 {
-	struct plan plan = {};
+	struct plan plan;
 	struct parasite_snapshot request;
 	pid_t pid = 0;
 
 	*s = (struct snapshot){ .mem = -1 };
-	if (!wants_one(t, taken, list, &plan, &request))
+	if (!may_fork(t) || ((!late || !wants_one(t, taken, list, true, &plan, &request)) &&
+			     (!t->unconfirmed || !wants_one(t, taken, list, false, &plan, &request))))
 		return 0;
 	int err = ask_for_fork(t, &request), fault = err ? 0 : fault_point(FAULT_dump_snapshot_begun);
 	if (fault)
@@ -334,7 +335,7 @@ int snapshot_make(struct dump_task *t, uint64_t taken, struct run_list *list, st
 		err = hold(pid, s);
 	if (!err && t->unconfirmed)
 		err = keep_request(s, &request);
-	if (!err)
+	if (!err && plan.copying)
 		err = split(t, list, late);
 	if (!err) {
 		s->bytes = plan.forked;
@@ -344,8 +345,10 @@ int snapshot_make(struct dump_task *t, uint64_t taken, struct run_list *list, st
 	}
 	log_info("task %d: no snapshot (%s): it stands still while it is copied", t->pid, strerror(-err));
 	snapshot_drop(s);
-	free(late->r);
-	*late = (struct run_list){};
+	if (late) {
+		free(late->r);
+		*late = (struct run_list){};
+	}
 	return 0;
 }
 

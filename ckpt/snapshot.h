@@ -15,15 +15,15 @@ struct snapshot {
 	uint64_t bytes; /* that the task may write meanwhile, at most */
 };
 
-/* Whether the options are for them: the tree runs on, and nobody says otherwise. */
-bool snapshots_wanted(const struct opts *opts);
-/* The same, when it is known that no direct or asynchronous I/O of the tree forbids it. */
+/* Whether areas may be read before the tree stands: snapshots will confirm them. */
+bool early_areas_wanted(const struct dump *d);
+/* Whether memory may be copied from snapshots: the tree runs on, and no direct or asynchronous I/O forbids it. */
 bool snapshots_possible(const struct dump *d);
 /*
- * Makes a snapshot of a task that stands still with a parasite in it, if that is quicker than to copy what is left of
- * these pages now, or the areas of the task are unconfirmed. Returns 1 if it did: then those of the list that it has
- * count as copied, and late is the same list in which only they do not (runs are the caller's); 0 if not; -errno
- * (logged) when the dump cannot go on. taken: bytes of other snapshots.
+ * Makes a snapshot of a task that stands still with a parasite in it, if its areas are unconfirmed, or late is there,
+ * and to copy what is left of these pages now would take longer. Returns 1 if it did: then those of the list that it
+ * has count as copied, and late is the same list in which only they do not (runs are the caller's; NULL: nothing is
+ * copied from it); 0 if not; -errno (logged) when the dump cannot go on. taken: bytes of other snapshots.
  */
 int snapshot_make(struct dump_task *t, uint64_t taken, struct run_list *list, struct run_list *late,
 		  struct snapshot *s);

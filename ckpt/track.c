@@ -249,5 +249,6 @@ void tracker_close(struct tracker *tr, bool gone)
 	}
 	free(tr->areas.r);
 	vma_list_free(&tr->vmas);
+	early_areas_free(&tr->early);
 	*tr = (struct tracker){ .proc = -1, .mem = -1, .pagemap = -1, .uffd = -1 };
 }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "dump.h"
+#include "early_areas.h"
 
 struct tracker {
 	pid_t pid;
@@ -21,6 +22,7 @@ struct tracker {
 	int uffd; /* or, with soft-dirty bits, a pidfd: something to hold on to */
 	struct run_list areas; /* what was registered; some of it may be gone */
 	struct vma_list vmas; /* as they were in the last round */
+	struct early_areas early; /* with flags, of a large task */
 	bool unseen; /* there was direct or asynchronous I/O, by which the kernel writes where nobody is told */
 };
 
