@@ -176,6 +176,8 @@ static void work(struct job *j, bool watch)
 		if (!err && watch && j->work->stop)
 			err = j->work->stop();
 	}
+	if (!err && watch && j->work->stop) /* it may have got no frame */
+		err = j->work->stop();
 	if (err) {
 		pthread_mutex_lock(&j->lock);
 		j->err = err;
