@@ -110,7 +110,8 @@ static int receive_all(int from, struct chain *chain)
 		if (err)
 			return err;
 	}
-	memcpy(chain->last, kept.last, RUN_ID);
+	if (!more)
+		memcpy(chain->last, kept.last, RUN_ID);
 	return more;
 }
 
