@@ -189,7 +189,7 @@ static int stop_tree(struct dump *d)
 	return 0;
 }
 
-int dump_dedup(const struct dump *d)
+static int dedup(const struct dump *d)
 {
 	uint64_t bytes = 0;
 	int err = d->opts->auto_dedup ? dedup_parents(&d->images, &bytes) : 0;
@@ -225,7 +225,7 @@ static int write_checksums(struct dump *d)
 	return err ? err : fault_point(FAULT_dump_checksummed);
 }
 
-int dump_seal(struct dump *d)
+static int seal(struct dump *d)
 {
 	int err = pack_pages(d);
 	return err ? err : write_checksums(d);
@@ -252,24 +252,23 @@ static int thaw(struct dump *d)
 	return err;
 }
 
-/* What is left when all is written. err: what came of it until then. */
-static int finish_images(struct dump *d, struct page_xfer *xfer, int err)
+int dump_finish_images(struct dump *d, struct page_xfer *xfer, int err)
 {
 	if (!err)
 		err = page_xfer_finish(xfer, &d->images);
 	phase_done(&d->stats.phases, "send", err);
-	if (!d->stats.frozen_time)
+	if (!d->stats.frozen_time && d->freeze_start)
 		d->stats.frozen_time = time_us() - d->freeze_start;
 	if (!err)
 		err = write_stats(d);
 	if (!err)
-		err = dump_seal(d);
+		err = seal(d);
 	if (!err)
 		err = image_dir_commit(&d->images);
 	d->committed = !err;
 	phase_done(&d->stats.phases, "commit", err);
 	if (!err)
-		err = dump_dedup(d);
+		err = dedup(d);
 	phase_done(&d->stats.phases, "dedup", err);
 	if (!err)
 		log_info("images have their final names");
@@ -327,7 +326,7 @@ static int dump_tree(struct dump *d, struct page_xfer *xfer, struct lazy_dump *l
 	phase_done(&d->stats.phases, "cure", err);
 	if (!err && d->opts->leave_running && !d->opts->lazy_pages)
 		err = thaw(d);
-	err = finish_images(d, xfer, err);
+	err = dump_finish_images(d, xfer, err);
 	if (!err)
 		err = lazy_dump_serve(lazy, d);
 	d->committed &= !err;

@@ -186,21 +186,7 @@ static int pre_dump(struct dump *d, struct page_xfer *xfer)
 	if (!err)
 		err = interrupted();
 	phase_done(&d->stats.phases, "write", err);
-	if (!err)
-		err = page_xfer_finish(xfer, &d->images);
-	phase_done(&d->stats.phases, "send", err);
-	if (!err)
-		err = write_stats(d);
-	if (!err)
-		err = dump_seal(d);
-	if (!err)
-		err = image_dir_commit(&d->images);
-	d->committed = !err;
-	phase_done(&d->stats.phases, "commit", err);
-	if (!err)
-		err = dump_dedup(d);
-	phase_done(&d->stats.phases, "dedup", err);
-	return err;
+	return dump_finish_images(d, xfer, err);
 }
 
 int cmd_pre_dump(const struct opts *opts)

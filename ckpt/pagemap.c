@@ -47,6 +47,13 @@ int run_add(struct run_list *list, struct run run)
 	return 0;
 }
 
+int run_compare(const void *a, const void *b)
+{
+	const struct run *x = a, *y = b;
+
+	return x->start != y->start ? (x->start < y->start ? -1 : 1) : x->end < y->end ? -1 : x->end > y->end;
+}
+
 /*
  * Pages of the vDSO belong to the kernel, but are written so that a restore elsewhere can tell what it was; those of
  * AIO rings are a file's, but nobody else's. All of them, whether they were changed or not.

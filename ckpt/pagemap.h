@@ -24,6 +24,8 @@ int pages_arm(int pagemap, struct run_list *list);
 /* The same for a part of the memory, without telling what was written there. */
 int pages_arm_run(int pagemap, struct run run);
 
+/* For qsort(3): by start, then by end. */
+int run_compare(const void *a, const void *b);
 /* Marks as not copied what the other list has, which ascends, too. Returns 0 or -ENOMEM. */
 int runs_mark(struct run_list *list, const struct run_list *other);
 /* Marks all as copied. */

@@ -144,18 +144,11 @@ static bool is_gone(const struct draft *draft)
 	return fstatat(draft->tracker.proc, "stat", &st, 0) || !draft->tracker.vmas.n;
 }
 
-static int compare_runs(const void *a, const void *b)
-{
-	const struct run *x = a, *y = b;
-
-	return x->start < y->start ? -1 : x->start > y->start;
-}
-
 /* Marks all that the draft has not at the place where it belongs, and takes over the new layout. */
 static int place(struct draft *draft, struct run_list *list)
 {
 	if (draft->missed.n)
-		qsort(draft->missed.r, draft->missed.n, sizeof(*draft->missed.r), compare_runs);
+		qsort(draft->missed.r, draft->missed.n, sizeof(*draft->missed.r), run_compare);
 	int err = runs_mark(list, &draft->missed);
 
 	if (!err)

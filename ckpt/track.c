@@ -217,20 +217,13 @@ static void forget_area(const struct tracker *tr, const struct run *area)
 	}
 }
 
-static int compare_runs(const void *a, const void *b)
-{
-	const struct run *x = a, *y = b;
-
-	return x->start != y->start ? (x->start < y->start ? -1 : 1) : x->end < y->end ? -1 : x->end > y->end;
-}
-
 void tracker_close(struct tracker *tr, bool gone)
 {
 	if (!gone) {
 		uint64_t done = 0;
 
 		if (tr->areas.n)
-			qsort(tr->areas.r, tr->areas.n, sizeof(*tr->areas.r), compare_runs);
+			qsort(tr->areas.r, tr->areas.n, sizeof(*tr->areas.r), run_compare);
 		for (size_t i = 0; i < tr->areas.n; i++) {
 			struct run *r = &tr->areas.r[i];
 

@@ -298,10 +298,12 @@ extern const struct dump_part *const dump_parts[]; /* ended by NULL */
 void dump_begin(void);
 void dump_say_why(const struct dump *d, int err);
 void dump_free(struct dump *d);
-/* --compress, --checksum, once all is written. Returns 0 or -errno (logged). */
-int dump_seal(struct dump *d);
-/* --auto-dedup, once the images are complete. Returns 0 or -errno (logged). */
-int dump_dedup(const struct dump *d);
+struct page_xfer;
+/*
+ * What is left when all is written: pages to a page server, statistics, --compress, --checksum, final names,
+ * --auto-dedup. err: what came of it until then. Returns that, 0 or -errno (logged).
+ */
+int dump_finish_images(struct dump *d, struct page_xfer *xfer, int err);
 
 /* Adds a blocker; fmt says where ("fd %d"). Returns 0 or -ENOMEM (logged). */
 int blocker_add(struct dump *d, pid_t pid, const char *kind, const char *reason, const char *remedy, const char *fmt,
