@@ -25,7 +25,7 @@ INC := -Iinclude -Iarch/x86_64 -Iparasite -I$(B)/gen
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(INC) -MMD -MP \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(if $(COV),--coverage)
 LDFLAGS += $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
-LIBS := -lprotobuf-c -lxxhash -llz4 -lzstd
+LIBS := -lprotobuf-c -lxxhash -llz4 -lbpf -lelf -lz -lzstd
 # Static where that is possible: it starts in half the time, and each task that a restore forks has less to copy,
 # to fault in and to unmap.
 STATIC := $(if $(FLAVOUR),,$(shell echo 'int main(){}' | \

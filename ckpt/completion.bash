@@ -58,6 +58,10 @@ _ckpt()
 		mapfile -t COMPREPLY < <(compgen -W "lz4 zstd" -- "$cur")
 		return
 		;;
+	--bpf)
+		mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$cur")
+		return
+		;;
 	--file-validation)
 		mapfile -t COMPREPLY < <(compgen -W "filesize buildid" -- "$cur")
 		return

@@ -315,6 +315,22 @@ static int add_outside(struct opts *opts, const char *place, const struct option
 	return 0;
 }
 
+/* Which of the words, separated by bars, it is: from 0; -1: none. */
+static int choice(const char *words, const char *value)
+{
+	size_t len = strlen(value);
+
+	for (int i = 0;; i++) {
+		size_t n = strcspn(words, "|");
+
+		if (n == len && !strncmp(words, value, n))
+			return i;
+		if (!words[n])
+			return -1;
+		words += n + 1;
+	}
+}
+
 /* Applies one option. value is NULL without argument; on is false for --no-NAME. Returns 0 or -errno (logged). */
 static int set_option(struct opts *opts, const char *place, const struct option_def *def, const char *value, bool on)
 {
@@ -340,10 +356,11 @@ static int set_option(struct opts *opts, const char *place, const struct option_
 		opts->ext_unix = value && *value ? value : opts->ext_unix;
 		return 0;
 	case TYPE_VALIDATION:
-		opts->by_size_only = !strcmp(value, "filesize");
-		return opts->by_size_only || !strcmp(value, "buildid")
-			       ? 0
-			       : bad_value(place, def, value, "filesize or buildid");
+		opts->by_size_only = choice(def->value, value) == 0;
+		return choice(def->value, value) >= 0 ? 0 : bad_value(place, def, value, "filesize or buildid");
+	case TYPE_BPF:
+		opts->bpf = choice(def->value, value);
+		return choice(def->value, value) >= 0 ? 0 : bad_value(place, def, value, "auto, always or never");
 	case TYPE_EXTERNAL:
 	case TYPE_INHERIT_FD:
 		return add_outside(opts, place, def, value);

@@ -27,6 +27,7 @@ enum option_type {
 	TYPE_CLOSE,
 	TYPE_IRMAP_PATH,
 	TYPE_VALIDATION, /* --file-validation */
+	TYPE_BPF, /* --bpf */
 	TYPE_EXT_UNIX, /* --ext-unix-sk: numbers of inodes, or none for all */
 	TYPE_EXTERNAL, /* --external KEY: struct outside */
 	TYPE_INHERIT_FD, /* --inherit-fd fd[N]:KEY */

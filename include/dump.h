@@ -193,6 +193,8 @@ struct dump {
 	struct undo undo;
 	struct dump_stats stats;
 	struct progress progress;
+	struct bpf_types *bpf_types; /* NULL: not loaded, or there are none; owned */
+	bool bpf_tried;
 	struct vma_list ahead; /* areas of the root before it stood, without flags; owned */
 	struct cpuinfo cpu; /* asked before the tree stands: that takes long on virtual machines */
 	long online_cpus; /* of the machine; 0: not asked yet */
@@ -322,6 +324,11 @@ void blockers_print(const struct dump *d, size_t tasks, size_t threads);
 int open_pidfd(pid_t pid);
 /* The task of the tree that has the number, or NULL. */
 struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
+/*
+ * The kernel's types for BPF iterators over so many things: NULL where that may not be, or where there are fewer than
+ * are worth it. Loaded by the first call that needs them (some milliseconds); only the main thread may ask.
+ */
+const struct bpf_types *dump_bpf_types(struct dump *d, size_t things, size_t worth);
 /* The same, when no other dumper's parasite is left in it: waits for those of one that was killed. */
 int freeze_without_parasites(struct dump *d);
 /* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */

@@ -46,6 +46,9 @@ struct outside {
 	int fd; /* of --inherit-fd; -1: it was named by --external */
 };
 
+/* Whether the kernel is asked by BPF iterators: as --bpf names them, in that order. */
+enum bpf_use { BPF_AUTO, BPF_ALWAYS, BPF_NEVER };
+
 struct opts {
 	enum action action;
 	const char *action_name; /* as the user wrote it; NULL: none */
@@ -77,6 +80,7 @@ struct opts {
 	bool copy_frozen; /* what is left is copied while the tree stands still, even if it runs on */
 	unsigned int max_frozen; /* ms: the live copy goes on until copying the rest takes no longer; 0: not given */
 	unsigned int precopy_rounds; /* at most; 0: as many as are worth it, and only for trees that are large enough */
+	enum bpf_use bpf; /* dump, explain */
 	unsigned int packing; /* dump: enum packing of packed.h */
 	bool checksum; /* dump: write checksums */
 	bool no_checksum; /* restore: do not look at them */

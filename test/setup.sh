@@ -17,6 +17,7 @@ need libprotobuf-c-dev test -e /usr/include/protobuf-c/protobuf-c.h
 need libxxhash-dev test -e /usr/include/xxhash.h
 need liblz4-dev test -e /usr/include/lz4frame.h
 need libzstd-dev test -e /usr/include/zstd.h
+need libbpf-dev test -e /usr/include/bpf/btf.h
 if [ "$1" = install ]; then
 	need check test -e /usr/include/check.h
 	need clang-format command -v clang-format

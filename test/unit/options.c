@@ -190,6 +190,7 @@ START_TEST(unknown_and_later_are_told_apart)
 	ck_assert_refused("dump -t1 --external file[1]", "not supported yet");
 	ck_assert_refused("dump -t1 --external unix[1]x", "not supported yet");
 	ck_assert_refused("dump -t1 --file-validation sha", "filesize or buildid");
+	ck_assert_refused("dump -t1 --bpf no", "auto, always or never");
 	ck_assert_refused("swrk -t1", "the action swrk is not supported yet");
 	ck_assert_refused("swrk 3", "the action swrk is not supported yet");
 	ck_assert_refused("dumb -t1", "unknown action dumb");
@@ -204,16 +205,16 @@ START_TEST(every_option_of_the_table)
 	char words[256], *bar;
 
 	snprintf(words, sizeof(words), "check --%s%s%s", def->name, def->arg == ARG_NONE ? "" : "=",
-		 def->arg == ARG_NONE		? ""
-		 : def->type == TYPE_NOOP	? def->value
-		 : def->type == TYPE_STRING	? "word"
-		 : def->type == TYPE_CPU_CAP	? "all"
-		 : def->type == TYPE_PROGRESS	? "json"
-		 : def->type == TYPE_PACKING	? "zstd"
-		 : def->type == TYPE_VALIDATION ? "filesize"
-		 : def->type == TYPE_EXTERNAL	? "tty[8800:1a]"
-		 : def->type == TYPE_INHERIT_FD ? "fd[0]:tty[8800:1a]"
-						: "1");
+		 def->arg == ARG_NONE					 ? ""
+		 : def->type == TYPE_NOOP				 ? def->value
+		 : def->type == TYPE_STRING				 ? "word"
+		 : def->type == TYPE_CPU_CAP				 ? "all"
+		 : def->type == TYPE_PROGRESS				 ? "json"
+		 : def->type == TYPE_PACKING				 ? "zstd"
+		 : def->type == TYPE_VALIDATION || def->type == TYPE_BPF ? def->value
+		 : def->type == TYPE_EXTERNAL				 ? "tty[8800:1a]"
+		 : def->type == TYPE_INHERIT_FD				 ? "fd[0]:tty[8800:1a]"
+									 : "1");
 	bar = strchr(words, '|');
 	if (bar)
 		*bar = 0;

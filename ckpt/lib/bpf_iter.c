@@ -1,0 +1,231 @@
+/*
+ * BPF iterators (bpf(2): BPF_PROG_LOAD, BPF_LINK_CREATE, BPF_ITER_CREATE), with a program that is put together here:
+ * for each thing that the kernel comes by, it loads the values one by one and hands them over with bpf_seq_write().
+ * A load through a pointer that is not valid gives zero, as the kernel has it for programs of that kind.
+ */
+#include "bpf_iter.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+
+struct bpf_types {
+	struct btf *btf;
+};
+
+struct bpf_types *bpf_types_load(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	struct bpf_types *types = btf ? malloc(sizeof(*types)) : NULL;
+
+	if (types)
+		types->btf = btf;
+	else
+		btf__free(btf);
+	return types;
+}
+
+void bpf_types_free(struct bpf_types *types)
+{
+	if (types)
+		btf__free(types->btf);
+	free(types);
+}
+
+/* A program as it grows. */
+struct program {
+	const struct btf *btf;
+	struct bpf_insn code[BPF_ITER_FIELDS * 12];
+	size_t n;
+};
+
+static void emit(struct program *p, uint8_t code, uint8_t dst, uint8_t src, int16_t off, int32_t imm)
+{
+	p->code[p->n++] = (struct bpf_insn){ .code = code, .dst_reg = dst, .src_reg = src, .off = off, .imm = imm };
+}
+
+static void emit_load(struct program *p, int size, uint8_t dst, uint8_t src, uint32_t off)
+{
+	static const uint8_t sizes[] = { [1] = BPF_B, [2] = BPF_H, [4] = BPF_W, [8] = BPF_DW };
+
+	emit(p, BPF_LDX | sizes[size] | BPF_MEM, dst, src, off, 0);
+}
+
+/* A member by its name, in unnamed members too. Returns its type or -ENOENT, and adds its offset (bytes). */
+static int find_member(const struct btf *btf, int type, const char *name, size_t len, uint32_t *offset)
+{
+	const struct btf_type *t = btf__type_by_id(btf, type);
+	const struct btf_member *m = btf_members(t);
+
+	for (int i = 0; btf_is_composite(t) && i < btf_vlen(t); i++, m++) {
+		const char *its = btf__name_by_offset(btf, m->name_off);
+		uint32_t at = *offset + btf_member_bit_offset(t, i) / 8;
+		int inner = btf__resolve_type(btf, m->type);
+
+		if (!*its) {
+			int found = find_member(btf, inner, name, len, &at);
+
+			if (found < 0)
+				continue;
+			inner = found;
+		} else if (strlen(its) != len || strncmp(its, name, len) || btf_member_bitfield_size(t, i)) {
+			continue;
+		}
+		*offset = at;
+		return inner;
+	}
+	return -ENOENT;
+}
+
+/* Bytes of a value, or of the elements of an array: 1, 2, 4 or 8; else -ENOENT. */
+static int value_size(const struct btf *btf, int type)
+{
+	for (;;) {
+		long size = btf__resolve_size(btf, type);
+		const struct btf_type *t = btf__type_by_id(btf, type);
+
+		if (size == 1 || size == 2 || size == 4 || size == 8)
+			return size;
+		if (!btf_is_array(t))
+			return -ENOENT;
+		type = btf__resolve_type(btf, btf_array(t)->type);
+	}
+}
+
+/*
+ * Code that leaves the value of the path in register 1, or in it the zero of a pointer on the way. Register 6 has the
+ * iterator's context.
+ */
+static int emit_path(struct program *p, int context, const char *path)
+{
+	uint32_t offset = 0;
+	int type = context;
+	uint8_t base = BPF_REG_6;
+
+	for (;;) {
+		size_t len = strcspn(path, ".");
+
+		type = find_member(p->btf, type, path, len, &offset);
+		if (type < 0 || offset > INT16_MAX)
+			return -ENOENT;
+		path += len;
+		if (!*path++)
+			break;
+		const struct btf_type *t = btf__type_by_id(p->btf, type);
+		if (!btf_is_ptr(t))
+			continue;
+		emit_load(p, 8, BPF_REG_1, base, offset);
+		if (base == BPF_REG_6) /* what the context shows is null when the kernel is through with all of them */
+			emit(p, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_1, 0, 0, 0);
+		base = BPF_REG_1;
+		offset = 0;
+		type = btf__resolve_type(p->btf, t->type);
+	}
+	int size = value_size(p->btf, type);
+	if (size > 0)
+		emit_load(p, size, BPF_REG_1, base, offset);
+	return size < 0 ? size : 0;
+}
+
+/* Jumps that lead nowhere yet lead to the end, which follows. */
+static void emit_end(struct program *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->code[i].code == (BPF_JMP | BPF_JEQ | BPF_K))
+			p->code[i].off = p->n - i - 1;
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0);
+	emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+}
+
+static int make_program(struct program *p, int context, const char *const *paths, size_t n)
+{
+	int err = 0;
+
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0);
+	for (size_t i = 0; i < n && !err; i++) {
+		err = emit_path(p, context, paths[i]);
+		emit(p, BPF_STX | BPF_DW | BPF_MEM, BPF_REG_10, BPF_REG_1, 8 * (int)i - 8 * (int)n, 0);
+	}
+	/* bpf_seq_write(context->meta->seq, the values, their bytes) */
+	if (!err)
+		err = emit_path(p, context, "meta.seq");
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0);
+	emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, -8 * (int)n);
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, 8 * n);
+	emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_seq_write);
+	emit_end(p);
+	return err;
+}
+
+int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char *iterator, const char *const *paths)
+{
+	struct program p = { .btf = types->btf };
+	char name[64];
+
+	*it = (struct bpf_iter){ .prog = -1 };
+	while (paths[it->n])
+		it->n++;
+	snprintf(name, sizeof(name), "bpf_iter__%s", iterator);
+	int context = btf__find_by_name_kind(p.btf, name, BTF_KIND_STRUCT);
+	snprintf(name, sizeof(name), "bpf_iter_%s", iterator);
+	int function = btf__find_by_name_kind(p.btf, name, BTF_KIND_FUNC);
+	if (context < 0 || function < 0 || it->n > BPF_ITER_FIELDS)
+		return -ENOENT;
+	int err = make_program(&p, context, paths, it->n);
+	if (err)
+		return err;
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .attach_btf_id = function, .expected_attach_type = BPF_TRACE_ITER);
+	/* Only programs that say so may use what is below; ours is under both licenses. */
+	it->prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "ckpt", "Dual MIT/GPL", p.code, p.n, &opts);
+	return it->prog < 0 ? it->prog : 0;
+}
+
+void bpf_iter_close(struct bpf_iter *it)
+{
+	if (it->prog >= 0)
+		close(it->prog);
+	it->prog = -1;
+}
+
+static int read_records(int fd, size_t n, int (*take)(void *arg, const uint64_t *values), void *arg)
+{
+	uint64_t buf[4096]; /* as much as the kernel has room for */
+	size_t have = 0;
+
+	for (;;) {
+		ssize_t got = read(fd, (char *)buf + have, sizeof(buf) - have);
+		size_t at = 0;
+
+		if (got < 0 && (errno == EAGAIN || errno == EINTR)) /* it comes by very many without a record */
+			continue;
+		if (got <= 0)
+			return got ? -errno : have ? -EBADMSG : 0;
+		have += got;
+		for (; have - at >= n * 8; at += n * 8) {
+			int err = take(arg, buf + at / 8);
+
+			if (err)
+				return err;
+		}
+		memmove(buf, (char *)buf + at, have - at);
+		have -= at;
+	}
+}
+
+int bpf_iter_read(const struct bpf_iter *it, pid_t pid, int (*take)(void *arg, const uint64_t *values), void *arg)
+{
+	union bpf_iter_link_info info = { .task = { .pid = pid } };
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &info, .iter_info_len = sizeof(info));
+	_cleanup_close_ int link = bpf_link_create(it->prog, 0, BPF_TRACE_ITER, &opts);
+	_cleanup_close_ int fd = link < 0 ? -1 : bpf_iter_create(link);
+
+	return link < 0 ? link : fd < 0 ? fd : read_records(fd, it->n, take, arg);
+}

@@ -1,0 +1,46 @@
+/*
+ * What the kernel keeps of tasks, read by a BPF iterator (Documentation/bpf/bpf_iterators.rst, Linux 6.1 for one of a
+ * single process): many values of many threads, areas or descriptors in one read, where /proc needs several calls for
+ * each, and formats text. Where values lie is taken from the kernel's own description of its types (BTF), which costs
+ * some milliseconds to load: worth it for hundreds of things. It is never needed: whoever asks has another way.
+ */
+#ifndef CKPT_BPF_ITER_H
+#define CKPT_BPF_ITER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The kernel's types. Not shared by threads. */
+struct bpf_types;
+
+/* NULL: the kernel has none, or may not be asked (no CAP_BPF and CAP_PERFMON); not logged. */
+struct bpf_types *bpf_types_load(void);
+void bpf_types_free(struct bpf_types *types); /* NULL: nothing */
+
+/* At most so many values in a record. */
+#define BPF_ITER_FIELDS 48
+
+struct bpf_iter {
+	int prog; /* the loaded program; -1: none */
+	size_t n; /* values of a record */
+};
+
+/*
+ * Loads a program that makes a record of the values. iterator: "task" (all threads of a process), "task_vma" (its
+ * areas), "task_file" (its descriptors). paths: ended by NULL; each begins with one of what such an iterator shows
+ * ("task", "vma", "file", "fd") and goes on through members and pointers: "task.real_cred.uid". A value has at most
+ * eight bytes and is filled up with zeros; of an array it is the first element, or all of it where that is no longer
+ * than eight bytes; a null pointer on the way makes it zero.
+ * Returns 0, -ENOENT where this kernel has no such member, or -errno (not logged). Ended by bpf_iter_close().
+ */
+int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char *iterator, const char *const *paths);
+void bpf_iter_close(struct bpf_iter *it);
+
+/*
+ * Calls take() for each record: it->n values. pid: a process, as we see it. A task that is not there has no records.
+ * What take() returns other than 0 ends it and is returned. Returns 0 or -errno (not logged).
+ */
+int bpf_iter_read(const struct bpf_iter *it, pid_t pid, int (*take)(void *arg, const uint64_t *values), void *arg);
+
+#endif
