@@ -63,6 +63,7 @@ struct run {
 	unsigned int chain_begin; /* the dump with which the chain of incremental dumps began; 0: there is none */
 	bool pre_dump; /* the next dump is one */
 	bool live; /* dumps copy memory live, however little it is */
+	bool bpf; /* dumps ask by BPF iterators, however little there is */
 	char dir[PATH_MAX - 256]; /* all files of the case */
 	char work[PATH_MAX - 192]; /* working directory of the program */
 	pid_t root; /* root of the tree */

@@ -124,6 +124,8 @@ int dump(struct run *r, struct tool_call *call, bool leave_running)
 		argv[n++] = previous;
 	if (r->live && !settings.is_criu)
 		argv[n++] = "--precopy-rounds=3";
+	if (r->bpf && !settings.is_criu)
+		argv[n++] = "--bpf=always";
 	add_options(r, call, argv, n);
 	int status = tool_wait(r, call, tool_start(r, call, argv));
 	call->label = NULL;

@@ -236,6 +236,7 @@ static void way_twice(struct run *r)
 	dump_ok(r, NULL, false);
 	restore_ok(r, NULL);
 	same_picture(r, &before, "after the first restore");
+	r->bpf = true;
 	dump_ok(r, NULL, false);
 	restore_ok(r, NULL);
 	same_picture(r, &before, "after the second restore");
@@ -314,7 +315,7 @@ const struct way ways[] = {
 	{ "huge-pages", way_huge_pages, "dump -R with snapshots: huge pages stay huge" },
 	{ "incremental", way_incremental, "pre-dumps, dump -R, dump, in a chain, restore; the same without pre-dumps" },
 	{ "incremental-on", way_incremental_on, "dump, restore --track-mem, dump -R, dump, in a chain, twice" },
-	{ "twice", way_twice, "dump, restore, dump, restore" },
+	{ "twice", way_twice, "dump, restore, dump by BPF iterators, restore" },
 	{ "again", way_again, "dump, restore, kill, restore the same images, kill, restore" },
 	{ "faults-dump", way_faults_dump, "a fault at every fault point of a dump" },
 	{ "faults-restore", way_faults_restore, "a fault at every fault point of a restore" },
