@@ -537,16 +537,15 @@ static int list_threads(struct dump *d)
 
 int freeze_tree(struct dump *d)
 {
-	int found;
+	int found, err = refuse_root(d->opts->tree);
 
-	d->freeze_start = time_us();
-	uint64_t deadline = d->freeze_start + (d->opts->timeout ?: 10) * 1000000ull;
-	int err = refuse_root(d->opts->tree);
 	if (!err)
 		err = undo_reserve(&d->undo);
 	if (err)
 		return err;
 	undo_push(&d->undo, release_tree, d);
+	d->freeze_start = time_us();
+	uint64_t deadline = d->freeze_start + (d->opts->timeout ?: 10) * 1000000ull;
 	found = add_task(d, d->opts->tree, NULL);
 	if (found == 0)
 		return log_errno(ESRCH, "there is no process %d", d->opts->tree);
