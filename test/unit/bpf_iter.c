@@ -1,7 +1,7 @@
 /* BPF iterators: what they say of ourselves is what the process itself knows. */
 #include "bpf_iter.h"
+#include "suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -123,10 +123,7 @@ int main(void)
 	}
 	bpf_iter_close(&it);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
+	int status = suite_run(s);
 	bpf_types_free(types);
-	return failed ? 1 : 0;
+	return status;
 }

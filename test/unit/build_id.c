@@ -1,7 +1,7 @@
 /* Build-ids: of this program itself, and of files that are no ELF files, cut or damaged. */
 #include "build_id.h"
+#include "suite.h"
 
-#include <check.h>
 #include <elf.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,9 +94,5 @@ int main(void)
 	tcase_add_test(t, survives_cut_files);
 	tcase_add_test(t, survives_damaged_files);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int bad = srunner_ntests_failed(r);
-	srunner_free(r);
-	return bad ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(s);
 }

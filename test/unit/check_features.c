@@ -1,5 +1,4 @@
 /* ckpt check --feature: every name that CRIU 4.2 knows has an answer, and only those that ckpt handles a good one. */
-#include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "kernel_features.h"
 #include "log.h"
 #include "opts.h"
+#include "suite.h"
 
 static const char *const names[] = {
 	"mnt_id",
@@ -119,9 +119,5 @@ int main(void)
 	tcase_add_test(tc, unknown_names_are_errors);
 	tcase_add_test(tc, probes_leave_nothing_behind);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,7 +1,6 @@
 /* Checksums of sets of images: what differs is found, and lists that strangers have made do no harm. */
 #include "checksums.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 
 #include "image_messages.h"
 #include "log.h"
+#include "suite.h"
 
 #define LARGE ((64ul << 20) + 5000) /* a piece and some more */
 
@@ -199,7 +199,6 @@ int main(void)
 {
 	Suite *s = suite_create("checksums");
 	TCase *tc = tcase_create("checksums");
-	SRunner *r = srunner_create(s);
 
 	suite_add_tcase(s, tc);
 	tcase_add_checked_fixture(tc, make_directory, remove_directory);
@@ -211,8 +210,5 @@ int main(void)
 	tcase_add_test(tc, pages_that_were_cut_out_do_not_count);
 	tcase_add_test(tc, lists_of_strangers_are_refused);
 	tcase_add_test(tc, writing_can_be_ended);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,5 +1,4 @@
 /* 32-bit programs: the search for the code that leads home, and the frame that the kernel reads there. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -7,6 +6,7 @@
 #include "compat.h"
 #include "regs.h"
 #include "xstate.h"
+#include "suite.h"
 
 static struct gadgets found(const void *code, size_t len)
 {
@@ -157,9 +157,5 @@ int main(void)
 	tcase_add_test(tcase, calls_are_issued_again);
 	tcase_add_test(tcase, knows_its_numbers);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

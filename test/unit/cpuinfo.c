@@ -1,5 +1,4 @@
 /* CPUs are compared as far as it was asked for; an image that lies about their number or words is refused. */
-#include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 #include "cpuinfo.h"
 #include "image.h"
 #include "log.h"
+#include "suite.h"
 
 static struct cpuinfo own, other;
 static char told[4096];
@@ -150,9 +150,5 @@ int main(void)
 	tcase_add_test(tcase, malformed);
 	tcase_add_test(tcase, hostile_bytes);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

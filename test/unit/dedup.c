@@ -1,7 +1,6 @@
 /* Duplicates in incremental images: exactly what the newest set has itself is cut out of its parents. */
 #include "dedup.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include "image_consts.h"
 #include "image_messages.h"
 #include "log.h"
+#include "suite.h"
 
 #define PAGE IMAGE_PAGE_SIZE
 #define ID 7
@@ -221,9 +221,5 @@ int main(void)
 	tcase_add_test(tc, without_parents_there_is_nothing_to_do);
 	tcase_add_test(tc, a_new_set_takes_the_mark_away);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,5 +1,4 @@
 /* Areas that are read twice: what is seen of a change in between, by maps alone and by smaps. */
-#include <check.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "../../ckpt/early_areas.h"
+#include "suite.h"
 
 #define PAGE 4096ul
 
@@ -125,9 +125,5 @@ int main(void)
 	tcase_add_loop_test(tc, other_flags, 0, 4);
 	tcase_add_test(tc, not_inherited);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,5 +1,4 @@
 /* A set of images gets its final names as a whole or not at all. */
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +12,7 @@
 #include "image.h"
 #include "image_messages.h"
 #include "log.h"
+#include "suite.h"
 
 static char path[64];
 static struct image_dir dir;
@@ -225,9 +225,5 @@ int main(void)
 	tcase_add_test(tc, a_link_in_place_of_the_partial_directory_is_not_followed);
 	tcase_add_test(tc, write_errors_are_told);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

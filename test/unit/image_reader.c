@@ -1,5 +1,4 @@
 /* The image reader on good, cut, changed and hostile bytes of every kind of image. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "image.h"
 #include "image_messages.h"
 #include "log.h"
+#include "suite.h"
 
 #define MUTATIONS 400
 
@@ -344,9 +344,5 @@ int main(void)
 	tcase_add_test(tc, one_means_one);
 	tcase_add_test(tc, only_regular_files_are_read);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,5 +1,4 @@
 /* The writer of JSON, and the files of --stats-json: what they hold is valid, whatever the strings are. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "log.h"
 #include "opts.h"
 #include "stats_json.h"
+#include "suite.h"
 
 #define ck_assert_writes(statements, wanted)                                                                           \
 	do {                                                                                                           \
@@ -118,15 +118,11 @@ int main(void)
 {
 	Suite *s = suite_create("json");
 	TCase *tc = tcase_create("json");
-	SRunner *r = srunner_create(s);
 
 	suite_add_tcase(s, tc);
 	tcase_add_test(tc, blocks_nest);
 	tcase_add_test(tc, strings_are_escaped);
 	tcase_add_test(tc, stats_are_written);
 	tcase_add_test(tc, stats_tell_of_a_failure);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

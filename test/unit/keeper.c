@@ -1,7 +1,6 @@
 /* The keeper of a tree's trackers: what it is not, or says wrong, is refused; what it holds comes back. */
 #include "../../ckpt/chain.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +16,7 @@
 
 #include "log.h"
 #include "proc.h"
+#include "suite.h"
 
 /* As the keeper sends it. */
 struct kept {
@@ -208,16 +208,11 @@ int main(void)
 {
 	Suite *suite = suite_create("keeper");
 	TCase *t = tcase_create("keeper");
-	SRunner *runner;
 
 	tcase_add_loop_test(t, bad_keepers, 0, 5);
 	tcase_add_test(t, strange_keeper);
 	tcase_add_test(t, no_keeper);
 	tcase_add_test(t, there_and_back);
 	suite_add_tcase(suite, t);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -1,7 +1,6 @@
 /* The daemon of a lazy restore: what is no restore of this version ends it, with an error. */
 #include "../../ckpt/lazy_daemon.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 
 #include "lazy_protocol.h"
 #include "log.h"
+#include "suite.h"
 
 static int ends[2];
 static struct image_dir images = { .fd = -1, .partial_fd = -1, .path = "nowhere" };
@@ -156,9 +156,5 @@ int main(void)
 	tcase_add_test(tc, a_restore_that_is_gone_has_failed);
 	tcase_add_loop_test(tc, nonsense_ends_it, 0, BAD);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,11 +1,11 @@
 /* Sets of pages that have not come yet: each page stays what it was, wherever it moves, until it is taken out. */
 #include "../../ckpt/lazy_mm.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "log.h"
+#include "suite.h"
 
 #define PAGES 256
 #define PAGE 4096ul
@@ -124,9 +124,5 @@ int main(void)
 	tcase_add_test(tc, pieces_are_cut_to_what_is_asked_for);
 	tcase_add_loop_test(tc, random_changes_are_as_in_an_array, 0, 40);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,8 +1,8 @@
 /* Events in an order in which they cannot have happened: no page is lost, and none comes to where another one belongs.
  */
 #include "../../ckpt/lazy_moves.h"
+#include "suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 #define PAGE 4096ul
@@ -162,9 +162,5 @@ int main(void)
 	tcase_add_test(tests, three_in_a_row);
 	tcase_add_test(tests, what_never_comes);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

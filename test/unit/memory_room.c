@@ -1,5 +1,4 @@
 /* How much memory is left: meminfo, and the limits of cgroups from that of the task up to the root. */
-#include <check.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "../../ckpt/memory_room.h"
+#include "suite.h"
 
 #define UNLIMITED (~0ul)
 
@@ -104,9 +104,5 @@ int main(void)
 	tcase_add_test(tc, second_version);
 	tcase_add_test(tc, first_version);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,5 +1,4 @@
 /* The command line and the configuration files, without a process. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -12,6 +11,7 @@
 #include "cpuinfo.h"
 #include "log.h"
 #include "packed.h"
+#include "suite.h"
 
 static struct opts opts;
 static char config[] = "/tmp/ckpt-unit-config-XXXXXX";
@@ -591,9 +591,5 @@ int main(void)
 	tcase_add_test(tc, default_files);
 	tcase_add_test(tc, hostile_config_files);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

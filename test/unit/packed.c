@@ -1,7 +1,6 @@
 /* Compressed page images: what goes in comes out, and what is damaged does not. */
 #include "packed.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "suite.h"
 
 #define FRAME (256ul << 10)
 
@@ -210,7 +210,6 @@ int main(void)
 {
 	Suite *s = suite_create("packed");
 	TCase *tc = tcase_create("packed");
-	SRunner *r = srunner_create(s);
 
 	suite_add_tcase(s, tc);
 	tcase_set_timeout(tc, 60);
@@ -222,8 +221,5 @@ int main(void)
 	tcase_add_loop_test(tc, every_changed_or_missing_byte_is_found, 0, 2);
 	tcase_add_test(tc, tables_of_strangers_are_refused);
 	tcase_add_test(tc, packing_can_be_ended);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,7 +1,6 @@
 /* Page maps of incremental images: each page is found where it is, and what is missing or wrong is an error. */
 #include "page_chain.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include "image_consts.h"
 #include "image_messages.h"
 #include "log.h"
+#include "suite.h"
 
 #define PAGE IMAGE_PAGE_SIZE
 #define ID 7
@@ -292,9 +292,5 @@ int main(void)
 	tcase_add_loop_test(tc, entries_that_make_no_sense_are_errors, 0, 5);
 	tcase_add_test(tc, names_of_page_maps_are_known);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

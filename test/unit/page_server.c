@@ -1,6 +1,5 @@
 /* A page server and its client: what is sent arrives; hostile and broken clients leave nothing. */
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -18,6 +17,7 @@
 #include "log.h"
 #include "page_chain.h"
 #include "page_protocol.h"
+#include "suite.h"
 
 #define PAGE IMAGE_PAGE_SIZE
 #define TASK PAGE_ID(PAGES_OF_TASK, 7)
@@ -347,9 +347,5 @@ int main(void)
 	tcase_add_test(tc, our_client_and_our_server_understand_each_other);
 	tcase_add_test(tc, a_client_whose_parent_the_server_lacks_fails);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

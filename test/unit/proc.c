@@ -1,5 +1,4 @@
 /* Readers of /proc: what the kernel writes, cut off at every byte, and with names that try to deceive. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 
 #include "cleanup.h"
 #include "proc.h"
+#include "suite.h"
 
 static const char stat_text[] =
 	"4115 (evil) S 9 (x) S 1 4115 4114 34816 4115 4194304 100 0 0 0 1 2 0 0 20 -5 3 0 133254 3133440 407 "
@@ -215,9 +215,5 @@ int main(void)
 	tcase_add_test(tc, malformed_areas);
 	tcase_add_test(tc, own_process);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,5 +1,4 @@
 /* Parsers of fdinfo: what the kernel writes, and the same cut off at every byte. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include "cleanup.h"
 #include "image_consts.h"
 #include "proc_fdinfo.h"
+#include "suite.h"
 
 #define HEAD "pos:\t0\nflags:\t02\nmnt_id:\t16\nino:\t1057\n"
 
@@ -250,9 +250,5 @@ int main(void)
 	tcase_add_test(c, uring);
 	tcase_add_test(c, bpfmap);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

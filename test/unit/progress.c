@@ -1,5 +1,4 @@
 /* Progress: what is shown, when, and that it waits for nobody. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 
 #include "opts.h"
 #include "progress.h"
+#include "suite.h"
 
 static char text[65536];
 
@@ -109,15 +109,11 @@ int main(void)
 {
 	Suite *s = suite_create("progress");
 	TCase *tc = tcase_create("progress");
-	SRunner *r = srunner_create(s);
 
 	suite_add_tcase(s, tc);
 	tcase_add_test(tc, json_has_an_object_a_line);
 	tcase_add_test(tc, text_has_lines_without_a_terminal);
 	tcase_add_test(tc, nothing_is_shown_unasked);
 	tcase_add_test(tc, a_full_pipe_is_not_waited_for);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

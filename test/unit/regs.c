@@ -1,5 +1,4 @@
 /* Registers in images, interrupted system calls, the way home, and the search for the code that leads there. */
-#include <check.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -9,6 +8,7 @@
 #include "sigframe.h"
 #include "undo.h"
 #include "xstate.h"
+#include "suite.h"
 
 static uint8_t xstate[XSTATE_MAX], back[XSTATE_MAX];
 
@@ -220,9 +220,5 @@ int main(void)
 	tcase_add_test(tc, undoing_is_in_reverse);
 	tcase_add_test(tc, arenas);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,6 +1,7 @@
 /* Files of rare kinds in the plan of a restore: good images are taken, all others are refused. */
 #pragma GCC diagnostic ignored "-Wunused-function" /* of what the tests of plans have in common */
 #include "restore_set.h"
+#include "suite.h"
 
 #include <linux/io_uring.h>
 #include <sys/syscall.h>
@@ -236,9 +237,5 @@ int main(void)
 	CHANGES(X)
 #undef X
 	suite_add_tcase(suite, c);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

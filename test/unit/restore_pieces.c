@@ -1,10 +1,10 @@
 /* The pieces in which a task and the coordinator load pages: each byte is in one of them, at its place in the image. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "image.h"
 #include "restorer_abi.h"
+#include "suite.h"
 
 #define RUNS 500
 #define READS 20
@@ -95,9 +95,5 @@ int main(void)
 
 	tcase_add_loop_test(tests, every_byte_once, 0, 200);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

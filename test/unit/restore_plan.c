@@ -1,5 +1,6 @@
 /* The plan of a restore: good images are taken, all others are refused, and none makes it crash. */
 #include "restore_set.h"
+#include "suite.h"
 
 /* Makes it a 32-bit program. */
 static void narrow(void)
@@ -483,9 +484,5 @@ int main(void)
 	tcase_add_test(hostile, survives_damaged_images);
 	suite_add_tcase(suite, refuse);
 	suite_add_tcase(suite, hostile);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

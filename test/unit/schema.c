@@ -1,5 +1,4 @@
 /* The compiled schema and the table of images against the fact tables of CRIU's format, field by field. */
-#include <check.h>
 #include <ctype.h>
 #include <dlfcn.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 
 #include "image.h"
 #include "image_messages.h"
+#include "suite.h"
 
 #define TABLES "test/unit/criu-format/" /* tests run in the top directory */
 #define OURS 1000 /* field numbers from here on are ckpt's own */
@@ -292,9 +292,5 @@ int main(void)
 	tcase_add_test(tc, enums_have_the_values_of_the_table);
 	tcase_add_test(tc, images_are_those_of_the_table);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,11 +1,11 @@
 /* What filters say to calls, as the kernel would; hostile programs are survived. */
-#include <check.h>
 #include <linux/audit.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 
 #include "log.h"
 #include "seccomp_filter.h"
+#include "suite.h"
 
 #define NR offsetof(struct seccomp_data, nr)
 #define ARG1 offsetof(struct seccomp_data, args[1])
@@ -103,9 +103,5 @@ int main(void)
 	tcase_add_test(tc, nonsense_kills);
 	tcase_add_test(tc, random_programs_end);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

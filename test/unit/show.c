@@ -1,5 +1,4 @@
 /* ckpt show: text and JSON of messages, unknown fields, payloads, directories. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include "../../ckpt/show.h"
 #include "fill.h"
 #include "log.h"
+#include "suite.h"
 
 /* What fn prints; the caller frees it. */
 static char *printed(bool json, void (*fn)(struct show_out *out, const void *arg), const void *arg)
@@ -312,9 +312,5 @@ int main(void)
 	tcase_add_test(tc, a_directory_without_inventory_is_refused);
 	tcase_add_test(tc, a_directory_of_nonsense_is_shown);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

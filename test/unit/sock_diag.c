@@ -1,5 +1,4 @@
 /* Answers of sock_diag(7): a good one, the same cut off at every byte, and with lengths that lie. */
-#include <check.h>
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -9,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "sock_diag.h"
+#include "suite.h"
 
 static _Alignas(8) uint8_t answer[512];
 static const uint8_t zeros[128];
@@ -117,9 +117,5 @@ int main(void)
 	tcase_add_test(c, damaged);
 	tcase_add_test(c, error);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -1,5 +1,4 @@
 /* vDSOs of this kernel are read and redirected, and the copy is called; truncated and hostile ones are refused. */
-#include <check.h>
 #include <elf.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "vdso_elf.h"
+#include "suite.h"
 
 #define SIZE 8192ul
 
@@ -196,9 +196,5 @@ int main(void)
 	tcase_add_test(tcase, survives_damage);
 	tcase_add_test(tcase, puts_the_header_back);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }
