@@ -13,12 +13,9 @@
 #include "cleanup.h"
 #include "dump.h"
 #include "log.h"
+#include "timer_clock.h"
 
 #define ROUNDS 8
-/* A clock of CPU time has the number of a process or thread in it: man 3 clock_getcpuclockid. */
-#define CPU_CLOCK_PID(clock) (~((clock) >> 3))
-#define CPU_CLOCK_THREAD 4
-#define CPU_CLOCK_KIND(clock) ((clock)&3) /* 3: a device, which has no timers */
 #define OWN_THREAD_CLOCK (-2) /* how the kernel shows CLOCK_THREAD_CPUTIME_ID */
 
 static struct dump_thread *find_thread(const struct dump_task *t, pid_t tid)
@@ -97,7 +94,7 @@ static int judge_clock(struct dump_task *t, const struct posix_timer *timer)
 {
 	pid_t pid = CPU_CLOCK_PID(timer->clock);
 
-	if (timer->clock < 0 && CPU_CLOCK_KIND(timer->clock) != 3) {
+	if (is_cpu_clock(timer->clock)) {
 		/* a thread's is always one of this task: another one's cannot be had */
 		if (!pid || timer->clock & CPU_CLOCK_THREAD || dump_task_by_pid(t->dump, pid))
 			return 0;
@@ -105,17 +102,8 @@ static int judge_clock(struct dump_task *t, const struct posix_timer *timer)
 				   "it counts the CPU time of a process outside the tree",
 				   "dump a tree that holds both", "timer %d, process %d", timer->id, pid);
 	}
-	switch (timer->clock) {
-	case CLOCK_REALTIME:
-	case CLOCK_MONOTONIC:
-	case CLOCK_PROCESS_CPUTIME_ID:
-	case CLOCK_THREAD_CPUTIME_ID:
-	case CLOCK_BOOTTIME:
-	case CLOCK_REALTIME_ALARM:
-	case CLOCK_BOOTTIME_ALARM:
-	case CLOCK_TAI:
+	if (is_system_clock(timer->clock))
 		return 0;
-	}
 	return blocker_add(t->dump, t->pid, "POSIX timer", "its clock is not known",
 			   "dump it when it has deleted the timer", "timer %d, clock %d", timer->id, timer->clock);
 }

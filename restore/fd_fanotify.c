@@ -114,14 +114,11 @@ static int add_mark(struct plan *plan, const struct plan_file *file, int fd, con
 static int fanotify_last(struct plan *plan, struct plan_file *file)
 {
 	const FanotifyFileEntry *e = file->entry->ffy;
-	char path[80];
-	int err = 0;
+	_cleanup_close_ int fd = -1;
+	int err = watched_get_fd(plan, file, &fd);
 
-	if (!plan_find_holder(plan, file, path, sizeof(path)))
-		return 0;
-	_cleanup_close_ int fd = watched_get_fd(path);
-	if (fd < 0)
-		return log_errno(errno, "can't get fanotify 0x%x (%s)", file->id, path);
+	if (err || fd < 0)
+		return err;
 	for (size_t i = e->n_mark; i-- > 0 && !err;)
 		err = add_mark(plan, file, fd, e->mark[i]);
 	return err;

@@ -91,14 +91,11 @@ static int compare(const void *a, const void *b)
 static int inotify_last(struct plan *plan, struct plan_file *file)
 {
 	const InotifyFileEntry *e = file->entry->ify;
-	char path[80];
-	int err = 0;
+	_cleanup_close_ int fd = -1;
+	int err = watched_get_fd(plan, file, &fd);
 
-	if (!plan_find_holder(plan, file, path, sizeof(path)))
-		return 0;
-	_cleanup_close_ int fd = watched_get_fd(path);
-	if (fd < 0)
-		return log_errno(errno, "can't get inotify 0x%x (%s)", file->id, path);
+	if (err || fd < 0)
+		return err;
 	qsort(e->wd, e->n_wd, sizeof(*e->wd), compare);
 	for (size_t i = 0; i < e->n_wd && !err; i++)
 		err = add_watch(plan, file, fd, e->wd[i]);

@@ -11,15 +11,12 @@
 
 #include "block.h"
 #include "plan.h"
+#include "timer_clock.h"
 
 #define NSEC 1000000000u
 #define PR_TIMER_CREATE_RESTORE_IDS_ 77 /* 6.16 */
 #define RESTORE_IDS_GET 2
 #define MAX_COUNTED_ID (1 << 24) /* without that: more calls than anybody wants to wait for */
-/* A clock of CPU time has the number of a process or thread in it: man 3 clock_getcpuclockid. */
-#define CPU_CLOCK_PID(clock) (~((clock) >> 3))
-#define CPU_CLOCK_THREAD 4
-#define CPU_CLOCK_KIND(clock) ((clock)&3) /* 0 to 2: what it counts */
 #define CPU_CLOCK_OF(tid) ((clockid_t)(~(uint32_t)(tid) << 3 | 6)) /* time of a thread as the scheduler counts it */
 
 static void check_itimer(struct plan *plan, pid_t pid, const ItimerEntry *e)
@@ -40,18 +37,9 @@ static bool is_clock(const struct plan *plan, const struct plan_task *task, cloc
 {
 	pid_t pid = CPU_CLOCK_PID(clock);
 
-	switch (clock) {
-	case CLOCK_REALTIME:
-	case CLOCK_MONOTONIC:
-	case CLOCK_PROCESS_CPUTIME_ID:
-	case CLOCK_THREAD_CPUTIME_ID:
-	case CLOCK_BOOTTIME:
-	case CLOCK_REALTIME_ALARM:
-	case CLOCK_BOOTTIME_ALARM:
-	case CLOCK_TAI:
+	if (is_system_clock(clock))
 		return true;
-	}
-	if (clock >= 0 || CPU_CLOCK_KIND(clock) == 3)
+	if (!is_cpu_clock(clock))
 		return false;
 	return !pid || (clock & CPU_CLOCK_THREAD ? has_thread(task, pid) : plan_task_by_pid(plan, pid) != NULL);
 }

@@ -56,11 +56,16 @@ bool watched_is_link(const char *path)
 	return strncmp(path, "/proc/", 6) && !lstat(path, &st) && S_ISLNK(st.st_mode);
 }
 
-int watched_get_fd(const char *path)
+int watched_get_fd(const struct plan *plan, const struct plan_file *file, int *fd)
 {
 	int pid = 0, number = 0;
+	char path[80];
 
+	*fd = -1;
+	if (!plan_find_holder(plan, file, path, sizeof(path)))
+		return 0;
 	sscanf(path, "/proc/%d/fd/%d", &pid, &number);
 	_cleanup_close_ int pidfd = pidfd_open(pid, 0);
-	return pidfd < 0 ? -1 : pidfd_getfd(pidfd, number, 0);
+	*fd = pidfd < 0 ? -1 : pidfd_getfd(pidfd, number, 0);
+	return *fd < 0 ? log_errno(errno, "can't get %s 0x%x (%s)", file->kind->name, file->id, path) : 0;
 }
