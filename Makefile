@@ -149,7 +149,7 @@ $(B)/test/bin/outside: test/outside/outside.c
 	@echo "  CC    $@"
 	$(Q)$(CC) $(TARGET_CFLAGS) -o $@ $< -lutil
 
-BENCH := bench tools special
+BENCH := bench tools special floor
 $(B)/test/bin/bench: $(BENCH:%=$(B)/obj/test/bench/%.o) $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
@@ -160,7 +160,7 @@ $(B)/test/bin/bench_target: test/bench/target.c
 	$(Q)$(CC) $(TARGET_CFLAGS) -o $@ $< -lpthread
 bench: all $(B)/test/bin/bench $(B)/test/bin/bench_target
 	$(Q)$(B)/test/bin/bench --ckpt $(B)/bin/ckpt $(if $(CRIU),--criu $(CRIU)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
-		$(if $(IMAGES),--images $(IMAGES)) --target $(B)/test/bin/bench_target $(ROWS)
+		$(if $(IMAGES),--images $(IMAGES)) $(if $(FLOOR),--floor) --target $(B)/test/bin/bench_target $(ROWS)
 
 lint:
 	$(Q)sh test/lint.sh

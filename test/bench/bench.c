@@ -1,7 +1,7 @@
 /*
  * The bench: how long a dump, the frozen time in it, and a restore take, and how CRIU compares on the same machine.
  *
- *   bench --ckpt PATH [--criu PATH] [--rounds N] [--images DIR] [ROW...]
+ *   bench --ckpt PATH [--criu PATH] [--rounds N] [--images DIR] [--floor] [ROW...]
  *
  * The tools take turns (A B A B ...), the first round is discarded, medians are told and their ratio. All runs in
  * a PID and a mount namespace of its own with a tmpfs on /run (CRIU keeps what it learned of the kernel there) and,
@@ -171,14 +171,34 @@ static struct points {
 		      [IN_PROCESSES] = { "each process more" },
 		      [IN_THREADS] = { "each thread more" } };
 
+/* The floor (floor.c) takes turns with the tools. */
+static void measure_floor(const struct row *row, int round, double ms[VALUES][MAX_ROUNDS])
+{
+	double frozen;
+	pid_t root = start_target(row);
+
+	warm_memory(row->mib, row->huge);
+	double dump = floor_dump(root, &frozen);
+	clean_up();
+	if (round < 0)
+		return;
+	ms[DUMP][round] = dump;
+	ms[FROZEN][round] = frozen;
+}
+
 static void run_row(const struct row *row)
 {
+	static double floor_ms[VALUES][MAX_ROUNDS];
+	bool with_floor = bench.with_floor && !row->stays;
 	struct points *p = &points[row->growth];
 	double medians[2][VALUES];
 
-	for (int round = -1; round < bench.rounds; round++)
+	for (int round = -1; round < bench.rounds; round++) {
 		for (int t = 0; t < bench.n_tools; t++)
 			measure(&bench.tools[t], row, round);
+		if (with_floor)
+			measure_floor(row, round, floor_ms);
+	}
 	for (int t = 0; t < bench.n_tools; t++)
 		for (int v = 0; v < VALUES; v++) {
 			medians[t][v] = median(bench.tools[t].ms[v], bench.rounds);
@@ -187,6 +207,11 @@ static void run_row(const struct row *row)
 	if (row->growth)
 		p->size[p->n++] = row->size;
 	print_values(row->name, medians[0], medians[1], VALUES - row->stays);
+	if (!with_floor)
+		return;
+	for (int v = 0; v < RESTORE; v++)
+		medians[0][v] = median(floor_ms[v], bench.rounds);
+	print_values("  its floor", medians[0], medians[1], RESTORE);
 }
 
 /* The slope of the line with the least squares. */
@@ -269,8 +294,13 @@ static void add_tool(const char *name, const char *path)
 static void parse_options(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "ckpt", 1, 0, 'k' },	 { "criu", 1, 0, 'c' },	  { "rounds", 1, 0, 'r' },
-		{ "images", 1, 0, 'i' }, { "target", 1, 0, 't' }, { 0 },
+		{ "ckpt", 1, 0, 'k' },
+		{ "criu", 1, 0, 'c' },
+		{ "rounds", 1, 0, 'r' },
+		{ "images", 1, 0, 'i' },
+		{ "target", 1, 0, 't' },
+		{ "floor", 0, 0, 'f' },
+		{ 0 },
 	};
 	int c;
 
@@ -283,12 +313,14 @@ static void parse_options(int argc, char **argv)
 			set_path(bench.target, optarg);
 		else if (c == 'i')
 			set_path(bench.images, optarg), bench.on_disk = true;
+		else if (c == 'f')
+			bench.with_floor = true;
 		else
 			exit(2);
 	}
 	if (!bench.n_tools || !*bench.target || bench.rounds < 1 || bench.rounds > MAX_ROUNDS) {
-		fprintf(stderr,
-			"usage: bench --ckpt PATH --target PATH [--criu PATH] [--rounds N] [--images DIR] [ROW...]\n");
+		fprintf(stderr, "usage: bench --ckpt PATH --target PATH [--criu PATH] [--rounds N] [--images DIR] "
+				"[--floor] [ROW...]\n");
 		exit(2);
 	}
 }

@@ -38,6 +38,7 @@ struct bench {
 	char target[PATH_MAX];
 	char images[PATH_MAX]; /* a directory */
 	bool on_disk;
+	bool with_floor; /* what no dump can do without is measured, too */
 };
 
 extern struct bench bench;
@@ -80,6 +81,9 @@ double run_restore(const struct tool *tool);
 
 /* Maps a page of a file in /run that a target counts in. */
 uint64_t *map_counter(const char *path);
+
+/* Does what no dump of the tree can leave out. Returns the time in ms, and for how long the tree stood still in it. */
+double floor_dump(pid_t root, double *frozen);
 
 /* Rows that are no simple dump and restore. */
 void run_chain(const char *name, const char *mib);
