@@ -4,6 +4,7 @@
  * has is read, and it gets some files; the name of each descriptor is read; pages are found and copied; all is killed,
  * and collected. Left out, though a dump needs it: all that is judged, asked of the tree itself, or known of areas and
  * descriptors beyond their names, and the start and the end of the program.
+ * It is one thread that does it: two can be faster.
  */
 #include <dirent.h>
 #include <elf.h>
@@ -131,7 +132,7 @@ static void copy_pages(struct floor *f, pid_t pid)
 {
 	static struct page_region regions[4096];
 	struct pm_scan_arg scan = { .size = sizeof(scan),
-				    .end = 1ul << 47,
+				    .end = (1ul << 47) - 4096,
 				    .vec = (uint64_t)regions,
 				    .vec_len = sizeof(regions) / sizeof(regions[0]),
 				    .category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
@@ -139,16 +140,20 @@ static void copy_pages(struct floor *f, pid_t pid)
 				    .return_mask = PAGE_IS_PRESENT };
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
-	int pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
-	int mem = open(path, O_RDONLY | O_CLOEXEC);
 	snprintf(path, sizeof(path), "pages-%d.img", pid);
 	int out = openat(f->images, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	int mem = open(path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	int pagemap = open(path, O_RDONLY | O_CLOEXEC);
 
-	for (int n; (n = ioctl(pagemap, PAGEMAP_SCAN, &scan)) > 0; scan.start = scan.walk_end)
+	for (int n = 1; n; scan.start = scan.walk_end) {
+		n = ioctl(pagemap, PAGEMAP_SCAN, &scan);
+		if (n < 0)
+			die("can't find pages by", path);
 		for (int i = 0; i < n; i++)
 			copy(mem, out, f->buf, regions[i].start, regions[i].end);
+	}
 	close(pagemap);
 	close(mem);
 	close(out);
