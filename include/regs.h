@@ -53,5 +53,10 @@ enum pending_signal {
  * so, and where it only gave up because of the stop. Otherwise it returns EINTR.
  */
 void regs_restart_call(struct user_regs_struct *regs, enum pending_signal pending);
+/*
+ * Turns registers of a thread that is about to go on with a sleep by restart_syscall(2) into those that it had in the
+ * sleep, as a stop there shows them. code: the two bytes at its instruction pointer. Others stay as they are.
+ */
+void regs_undo_restart(struct user_regs_struct *regs, const uint8_t code[2]);
 
 #endif

@@ -259,3 +259,16 @@ void regs_restart_call(struct user_regs_struct *regs, enum pending_signal pendin
 	}
 	regs->orig_rax = -1;
 }
+
+void regs_undo_restart(struct user_regs_struct *regs, const uint8_t code[2])
+{
+	bool compat = regs_compat(regs);
+	uint64_t restart = compat ? COMPAT_restart_syscall : SYS_restart_syscall;
+
+	if (regs->rax != restart || memcmp(code, compat ? "\xcd\x80" : "\x0f\x05", 2))
+		return;
+	regs->rax = -ERESTART_RESTARTBLOCK;
+	regs->rip += 2;
+	if ((long)regs->orig_rax < 0) /* it is on the way there from an interrupt: the number is gone */
+		regs->orig_rax = restart;
+}

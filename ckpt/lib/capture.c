@@ -94,6 +94,21 @@ static int hide_eintr(struct remote *r)
 	return tracee_set_regs(r->tid, &again);
 }
 
+/*
+ * A thread that was stopped in a sleep goes on with it by restart_syscall(2), which it has not yet done when it is
+ * stopped again at once. As registers say nothing of that sleep, and the kernel forgets it at the next rt_sigreturn(2),
+ * it is taken back into the sleep. This is where it goes on from when it is let go.
+ */
+static void back_to_sleep(struct remote *r)
+{
+	bool compat = regs_compat(&r->regs);
+	uint8_t code[2];
+
+	if (r->regs.rax == (compat ? COMPAT_restart_syscall : SYS_restart_syscall) &&
+	    !tracee_read(r->tid, r->regs.rip, code, sizeof(code)))
+		regs_undo_restart(&r->regs, code);
+}
+
 /* Which of the calls that restart_syscall goes on with has such arguments; 0 when it cannot be told. */
 static long guess_call(const struct remote *r)
 {
@@ -173,6 +188,8 @@ int remote_capture(struct remote *r, pid_t tid)
 		err = tracee_get_sigmask(tid, &r->mask);
 	if (!err)
 		err = tracee_get_xstate(tid, xstate, &r->xstate_len);
+	if (!err)
+		back_to_sleep(r);
 	if (!err)
 		err = hide_eintr(r);
 	if (!err)

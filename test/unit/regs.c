@@ -110,6 +110,30 @@ START_TEST(calls_are_issued_again)
 }
 END_TEST
 
+START_TEST(a_restart_is_undone)
+{
+	static const uint8_t syscall[] = { 0x0f, 0x05 }, other[] = { 0xc3, 0x90 };
+	struct user_regs_struct before = { .rip = 998, .rax = SYS_restart_syscall, .orig_rax = SYS_futex, .cs = 0x33 };
+	struct user_regs_struct regs = before;
+
+	regs_undo_restart(&regs, other);
+	ck_assert_mem_eq(&regs, &before, sizeof(regs));
+	regs_undo_restart(&regs, syscall);
+	ck_assert_uint_eq(regs.rip, 1000);
+	ck_assert_int_eq(regs.rax, -516);
+	ck_assert_int_eq(regs.orig_rax, SYS_futex);
+	regs = before;
+	regs.orig_rax = -1; /* stopped by an interrupt */
+	regs_undo_restart(&regs, syscall);
+	ck_assert_int_eq(regs.rax, -516);
+	ck_assert_int_eq(regs.orig_rax, SYS_restart_syscall);
+	regs = before;
+	regs.rax = SYS_futex;
+	regs_undo_restart(&regs, syscall);
+	ck_assert_uint_eq(regs.rip, 998);
+}
+END_TEST
+
 START_TEST(gadgets_are_found)
 {
 	static const uint8_t code[] = { 0x90, 0x0f, 0x05, 0x31, 0xd2, 0x45, 0x31, 0xdb, 0xc3, 0x48, 0xc7, 0xc0, 0x0f,
@@ -215,6 +239,7 @@ int main(void)
 	tcase_add_test(tc, registers_go_both_ways);
 	tcase_add_test(tc, hostile_registers);
 	tcase_add_test(tc, calls_are_issued_again);
+	tcase_add_test(tc, a_restart_is_undone);
 	tcase_add_test(tc, gadgets_are_found);
 	tcase_add_test(tc, the_way_home_fits);
 	tcase_add_test(tc, undoing_is_in_reverse);
