@@ -10,6 +10,7 @@
 #include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <linux/time_types.h>
 #include <linux/uio.h>
 #include <linux/userfaultfd.h>
 
@@ -26,6 +27,7 @@ void blob_main(struct restorer_args *args);
 #define MADVISE_NOHUGEPAGE 15
 #define OPEN_CLOEXEC 02000000
 #define SIGNAL_CHLD 17
+#define THREAD_TRIES 1000 /* a millisecond each */
 #define SIGSTACK_DISABLE 2
 #define SIGNALS 64
 #define COMPAT_RT_SIGACTION 174 /* of 32-bit programs */
@@ -358,6 +360,20 @@ static long clone_thread(struct clone_args *how, void (*fn)(struct restorer_thre
 	return ret;
 }
 
+/* The number may be taken for a moment: a dying thread can keep it when its process is gone already (seen on 6.18). */
+static long clone_patiently(struct clone_args *how, struct restorer_thread *t)
+{
+	struct __kernel_timespec nap = { .tv_nsec = 1000000 };
+
+	for (int i = 0;; i++) {
+		long ret = clone_thread(how, thread_main, t);
+
+		if (ret != -17 /* EEXIST */ || i == THREAD_TRIES)
+			return ret;
+		sys(nanosleep, &nap, 0);
+	}
+}
+
 static void make_threads(struct restorer_args *args)
 {
 	for (uint64_t i = 1; i <= args->n_threads; i++) {
@@ -373,7 +389,7 @@ static void make_threads(struct restorer_args *args)
 		};
 
 		t->task = args;
-		must(args, STEP_THREAD, t->tid, clone_thread(&how, thread_main, t));
+		must(args, STEP_THREAD, t->tid, clone_patiently(&how, t));
 	}
 }
 

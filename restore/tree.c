@@ -25,7 +25,7 @@
 #include "tty.h"
 
 #define HELPER_TRIES 10000
-#define BUSY_TRIES 40 /* half a millisecond each */
+#define BUSY_TRIES 2000 /* half a millisecond each */
 
 static _Noreturn void task_main(struct plan *plan, struct plan_task *task, pid_t parent);
 
@@ -43,7 +43,7 @@ static pid_t fork_as(pid_t pid, uint64_t flags)
 	return syscall(SYS_clone3, &how, sizeof(how));
 }
 
-/* A helper of somebody else may have the number for a moment (sk_unix_cred.c). */
+/* A helper of somebody else may have the number for a moment (sk_unix_cred.c), or a thread that is dying. */
 static pid_t fork_patiently(pid_t pid, uint64_t flags)
 {
 	for (int i = 0;; i++) {
