@@ -32,15 +32,21 @@ static void forget_task(struct dump_task *t)
 }
 
 #define MUCH (64ul << 20) /* bytes */
+#define SMALL_AREA (64ul << 10) /* bytes */
 
-/* The kernel frees the memory of a dying task in that task. We help: it goes page table by page table for both. */
+/*
+ * The kernel frees the memory of a dying task in that task. We help: it goes page table by page table for both. Where
+ * areas are small, we would only be in its way.
+ */
 static void free_memory(const struct dump *d)
 {
 	for (size_t i = 0; i < d->stats.n_tasks; i++) {
 		const struct task_stats *s = &d->stats.tasks[i];
 		const struct dump_task *t = dump_task_by_pid(d, s->pid);
 
-		if (t && (s->pages_written + s->pages_parent) * IMAGE_PAGE_SIZE >= MUCH)
+		uint64_t bytes = (s->pages_written + s->pages_parent) * IMAGE_PAGE_SIZE;
+
+		if (t && bytes >= MUCH && bytes / (t->vmas.n + 1) >= SMALL_AREA)
 			syscall(SYS_process_mrelease, t->pidfd, 0); /* Linux 5.15; without it, it takes longer */
 	}
 }
