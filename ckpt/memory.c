@@ -98,7 +98,7 @@ static int judge_area(struct dump_task *t, const struct vma *v, struct dump_file
 
 	if (io_uring_is_area(v))
 		return io_uring_judge_area(t, v, file);
-	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]) && !kind; i++)
+	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]) && *v->name && !kind; i++)
 		if (!strncmp(v->name, named[i].prefix, strlen(named[i].prefix)))
 			kind = named[i].kind;
 	if (v->uffd && !precopy_tracks(t, v) && !chain_tracks(t, v))
@@ -128,6 +128,8 @@ int memory_judge(struct dump_task *t)
 
 static uint32_t area_status(const struct vma *v)
 {
+	if (!*v->name && !v->ino && !v->shared) /* most of those who have very many */
+		return VMA_AREA_REGULAR | VMA_ANON_PRIVATE;
 	if (!strcmp(v->name, "[vsyscall]"))
 		return VMA_AREA_VSYSCALL | VMA_ANON_PRIVATE;
 	if (aio_is_ring(v))

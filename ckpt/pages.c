@@ -84,16 +84,19 @@ static int begin_task(struct task_pages *p)
 /* A vDSO that another tool has marked goes into the image as the kernel made it: that is what a restore maps. */
 static int unmark_vdso(const struct task_pages *p)
 {
+	const struct vma_list *vmas = &p->t->vmas;
 	uint8_t head[VDSO_MARK];
+	size_t area = 0;
 	off_t at = 0;
 
 	if (regs_compat(&p->t->threads[0].remote.regs)) /* none is known */
 		return 0;
 	for (size_t i = 0; i < p->list.n; i++) {
 		const struct run *r = &p->list.r[i];
-		const struct vma *v = vma_find(&p->t->vmas, r->start);
 
-		if (v && !strcmp(v->name, "[vdso]") &&
+		while (area < vmas->n && vmas->v[area].end <= r->start)
+			area++;
+		if (area < vmas->n && !strcmp(vmas->v[area].name, "[vdso]") &&
 		    (pread(p->out, head, sizeof(head), at) != sizeof(head) ||
 		     (vdso_unmark(head) && pwrite(p->out, head, sizeof(head), at) != sizeof(head))))
 			return log_errno(errno ?: EIO, "can't put the vDSO of task %d into the image", p->t->pid);
@@ -225,7 +228,7 @@ static int correct_areas(struct dump_task *t, struct late_task *l)
 	log_info("task %d: areas changed right before it stood still", t->pid);
 	int err = l ? snapshot_correct(t, &l->snapshot) : 0;
 	if (!err)
-		err = early_areas_correct(&t->vmas, t->proc);
+		err = early_areas_correct(&t->vmas, d, t->proc, t->pid);
 	if (!err)
 		err = memory_judge(t);
 	if (!err && d->n_blockers) {
@@ -250,7 +253,8 @@ int pages_confirm_areas(struct dump *d)
 		while (l && l->pid != t->pid)
 			l = l->next;
 		_cleanup_close_ int snapshot = l ? proc_open(l->snapshot.pid) : -1;
-		err = early_areas_confirm(&t->vmas, snapshot >= 0 ? snapshot : t->proc);
+		err = early_areas_confirm(&t->vmas, d, snapshot >= 0 ? snapshot : t->proc,
+					  snapshot >= 0 ? l->snapshot.pid : t->pid);
 		if (err == -EAGAIN)
 			err = correct_areas(t, l);
 		if (err == -ESRCH)
