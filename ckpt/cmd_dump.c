@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "areas.h"
 #include "bpf_iter.h"
 #include "chain.h"
 #include "checksums.h"
@@ -279,6 +280,7 @@ int dump_finish_images(struct dump *d, struct page_xfer *xfer, int err)
 /* What was learned of the tree, but for the tasks themselves. */
 static void forget_collected(struct dump *d)
 {
+	areas_forget(d);
 	bpf_types_free(take_ptr(d->bpf_types));
 	vma_list_free(&d->ahead);
 	link_remaps_free(d, d->committed);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "areas.h"
 #include "chain.h"
 #include "cleanup.h"
 #include "compat.h"
@@ -31,7 +32,12 @@ void collect_ahead(struct dump *d)
 	cpuinfo_own(&d->cpu, true);
 	d->online_cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	namespaces_own(d);
-	if (proc >= 0 && !proc_vmas(proc, false, &d->ahead))
+	int err = proc < 0 ? proc : proc_vmas_few(proc, false, AREAS_MANY, &d->ahead);
+
+	d->ahead_cut = err == -E2BIG;
+	if (d->ahead_cut)
+		areas_get_ready(d);
+	if (!err || d->ahead_cut)
 		remote_find_gadgets(d->opts->tree, false, &d->ahead, &d->gadget_cache, &gadgets);
 }
 
@@ -80,14 +86,31 @@ static int read_thread(struct dump_thread *th)
 	return err;
 }
 
-/* Areas whose flags were read before the task stood still are to be confirmed by its snapshot. */
+/*
+ * Areas whose flags were read before the task stood still are to be confirmed by its snapshot. Very many are left to
+ * read_many_areas().
+ */
 static int read_areas(struct dump_task *t)
 {
 	struct draft *draft = precopy_draft(t->dump, t);
 	struct tracker *tr = draft ? &draft->tracker : chain_tracker(t->dump, t);
 
 	t->unconfirmed = tr && early_areas_recall(&tr->early, t->proc, &t->vmas);
-	return t->unconfirmed ? 0 : proc_vmas(t->proc, true, &t->vmas);
+	if (t->unconfirmed)
+		return 0;
+	int err = areas_read_few(t->dump, t->proc, t->pid, &t->vmas);
+	t->areas_unread = err == -E2BIG;
+	return t->areas_unread ? 0 : err;
+}
+
+static int read_many_areas(struct dump *d)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		if (d->tasks[i]->areas_unread)
+			err = areas_read(d, d->tasks[i]->proc, d->tasks[i]->pid, &d->tasks[i]->vmas);
+	return err;
 }
 
 static int read_task(struct dump_task *t)
@@ -137,7 +160,7 @@ static int read_proc(struct dump *d)
 	read_all(&r);
 	if (helped)
 		pthread_join(helper, NULL);
-	return r.err;
+	return r.err ? r.err : read_many_areas(d);
 }
 
 int collect_tree_outside(struct dump *d)

@@ -1,5 +1,5 @@
 /*
- * /proc/PID/smaps of a task that runs, maps when it stands still, and smaps of its snapshot. A fork takes over all
+ * Flags of areas of a task that runs, maps when it stands still, and flags of its snapshot. A fork takes over all
  * flags but those of mlock(2), whose sum is in /proc/PID/status, and those of userfaultfd, whose descriptors are looked
  * at.
  */
@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "areas.h"
 #include "cleanup.h"
 #include "dump.h"
 #include "log.h"
@@ -36,10 +37,10 @@ static int read_locked(int proc, uint64_t *kb)
 	return err ? err : line ? 0 : -ENOENT;
 }
 
-void early_areas_read(struct early_areas *e, int proc)
+void early_areas_read(struct early_areas *e, struct dump *d, int proc, pid_t pid)
 {
 	early_areas_free(e);
-	bool usable = !read_locked(proc, &e->locked) && !proc_vmas(proc, true, &e->list);
+	bool usable = !read_locked(proc, &e->locked) && !areas_read(d, proc, pid, &e->list);
 
 	for (size_t i = 0; i < e->list.n && usable; i++)
 		usable = is_inherited(&e->list.v[i]);
@@ -79,11 +80,11 @@ static bool same_flags(const struct vma *a, const struct vma *b)
 	       !((a->madv ^ b->madv) & ~(1u << MADV_WIPEONFORK)) && a->page_size == b->page_size;
 }
 
-int early_areas_confirm(const struct vma_list *list, int proc)
+int early_areas_confirm(const struct vma_list *list, struct dump *d, int proc, pid_t pid)
 {
 	struct vma_list now = {};
 	size_t next = 0;
-	int err = proc_vmas(proc, true, &now);
+	int err = areas_read(d, proc, pid, &now);
 
 	if (!err && !now.n)
 		err = -ESRCH;
@@ -108,10 +109,10 @@ int early_areas_confirm(const struct vma_list *list, int proc)
 	return err;
 }
 
-int early_areas_correct(struct vma_list *list, int proc)
+int early_areas_correct(struct vma_list *list, struct dump *d, int proc, pid_t pid)
 {
 	struct vma_list now = {};
-	int err = proc_vmas(proc, true, &now);
+	int err = areas_read(d, proc, pid, &now);
 
 	for (size_t i = 0; i < list->n && !err; i++) {
 		struct vma *v = &list->v[i];

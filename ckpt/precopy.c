@@ -26,6 +26,7 @@
 
 #define TREE_WORTH_IT (16ul << 20) /* bytes of private memory: below, two stops cost more than one that copies */
 #define TASK_WORTH_IT (4ul << 20)
+#define MANY_AREAS_WORTH_IT (512ul << 20) /* of a task whose areas are so many that to look at them takes 30 ms */
 #define SPARSE 5000 /* bytes of addresses, hardly in use, whose page tables are walked while one byte is copied */
 #define TASKS_LOOKED_AT 64
 #define MANY_PAGES (64ul << 20) /* bytes */
@@ -57,9 +58,10 @@ static uint64_t trackable_bytes(const struct dump *d, pid_t pid, int proc)
 	const struct vma_list *list = &d->ahead;
 	struct vma_list vmas = {};
 
-	if (bytes >= TASK_WORTH_IT && pid != d->opts->tree && !proc_vmas(proc, false, &vmas))
+	bool known = pid == d->opts->tree && !(d->ahead_cut && bytes >= MANY_AREAS_WORTH_IT);
+	if (bytes >= TASK_WORTH_IT && !known && !proc_vmas(proc, false, &vmas))
 		list = &vmas;
-	else if (bytes < TASK_WORTH_IT || pid != d->opts->tree)
+	else if (bytes < TASK_WORTH_IT || !known)
 		return bytes;
 	for (size_t i = 0; i < list->n; i++)
 		if (tracking_is_worth_it(&list->v[i]))
@@ -251,10 +253,10 @@ static int copy(struct dump *d)
 }
 
 /* Looks at the areas of a task that take long to look at when it stands. */
-static void read_areas(const struct dump *d, struct tracker *tr)
+static void read_areas(struct dump *d, struct tracker *tr)
 {
 	if (early_areas_wanted(d) && (d->opts->precopy_rounds || anonymous_bytes(tr->proc) >= MANY_PAGES))
-		early_areas_read(&tr->early, tr->proc);
+		early_areas_read(&tr->early, d, tr->proc, tr->pid);
 }
 
 int precopy(struct dump *d)

@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "areas.h"
 #include "cleanup.h"
 #include "fault.h"
 #include "log.h"
@@ -357,7 +358,7 @@ int snapshot_correct(struct dump_task *t, const struct snapshot *s)
 {
 	struct parasite_snapshot kept = {};
 	struct vma_list now;
-	int err = proc_vmas(t->proc, true, &now);
+	int err = areas_read(t->dump, t->proc, t->pid, &now);
 
 	for (uint32_t i = 0; i < s->request->n && !err; i++) {
 		const struct parasite_range *r = &s->request->ranges[i];

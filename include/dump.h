@@ -92,6 +92,7 @@ struct run {
 	bool lazy; /* anonymous: may be restored later */
 	bool copied; /* the image has it already */
 	bool parent; /* an earlier set of images has it: this one tells that only */
+	bool own; /* no other process shares it */
 };
 
 struct run_list {
@@ -123,6 +124,7 @@ struct dump_task {
 	struct dump_thread *threads; /* [0] is the leader, if it lives; none for a zombie */
 	size_t n_threads;
 	struct vma_list vmas;
+	bool areas_unread; /* they are very many */
 	bool unconfirmed; /* their flags were read before it stood still (early_areas.h) */
 	struct run_list guards; /* MADV_GUARD_INSTALL; found with the pages */
 	bool guards_known;
@@ -195,7 +197,9 @@ struct dump {
 	struct progress progress;
 	struct bpf_types *bpf_types; /* NULL: not loaded, or there are none; owned */
 	bool bpf_tried;
+	struct areas *areas; /* how their flags are asked for by BPF; NULL: nobody did */
 	struct vma_list ahead; /* areas of the root before it stood, without flags; owned */
+	bool ahead_cut; /* it has more of them */
 	struct cpuinfo cpu; /* asked before the tree stands: that takes long on virtual machines */
 	long online_cpus; /* of the machine; 0: not asked yet */
 	uint64_t freeze_start; /* CLOCK_MONOTONIC, us */
@@ -326,7 +330,7 @@ int open_pidfd(pid_t pid);
 struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
 /*
  * The kernel's types for BPF iterators over so many things: NULL where that may not be, or where there are fewer than
- * are worth it. Loaded by the first call that needs them (some milliseconds); only the main thread may ask.
+ * are worth it. Loaded by the first call that needs them (some milliseconds); only one thread at a time may ask.
  */
 const struct bpf_types *dump_bpf_types(struct dump *d, size_t things, size_t worth);
 /* The same, when no other dumper's parasite is left in it: waits for those of one that was killed. */

@@ -8,6 +8,11 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
+/* Pages that nobody may touch, asm-generic/mman-common.h, 6.13 */
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
 /* Private memory that the kernel may drop, linux/mman.h, 6.11; in the place of MAP_PRIVATE. */
 #ifndef MAP_DROPPABLE
 #define MAP_DROPPABLE 0x08
@@ -104,6 +109,16 @@ struct pm_scan_arg {
 #ifndef TFD_IOC_SET_TICKS
 #define TFD_IOC_SET_TICKS _IOW('T', 0, __u64)
 #endif
+
+/* One area, asked of /proc/PID/maps: linux/fs.h, 6.11 */
+struct procmap_request {
+	__u64 size, query_flags, query_addr; /* 0: the area that has this address */
+	__u64 vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode;
+	__u32 dev_major, dev_minor;
+	__u32 vma_name_size, build_id_size; /* bytes of room; then of the name, with the zero behind it */
+	__u64 vma_name_addr, build_id_addr;
+};
+#define PROCMAP_REQUEST _IOWR('f', 17, struct procmap_request)
 
 /* Sockets: asm-generic/socket.h, 5.14 and 6.5; linux/socket.h, 6.5; linux/un.h, 4.10 (libc hides it) */
 #ifndef SO_BUF_LOCK

@@ -73,6 +73,7 @@ struct vma {
 	uint8_t prot; /* PROT_* */
 	bool shared;
 	bool grows_down, io, locked, noreserve, may_write, droppable, hugetlb, uffd, lock_on_fault;
+	bool own; /* no fork shares its pages with another process; false: not known */
 	bool empty; /* no page is resident or swapped, as smaps says, which does not know of huge pages of hugetlbfs */
 	uint32_t protection_key; /* pkeys(7); 0: that of all memory */
 	uint32_t madv; /* bit N: madvise advice N is in force */
@@ -85,7 +86,12 @@ struct vma_list {
 };
 /* Reads smaps (with flags) or maps (without; faster). Free with vma_list_free. -EACCES is not logged. */
 int proc_vmas(int dir, bool flags, struct vma_list *list);
+/* The same of a task that has at most so many; of others, some of the first ones, and -E2BIG. */
+int proc_vmas_few(int dir, bool flags, size_t most, struct vma_list *list);
 int proc_parse_vmas(char *text, struct vma_list *list);
+/* Adds an empty area without a name, which then may get one; NULL, or -ENOMEM: no memory. */
+struct vma *vma_list_add(struct vma_list *list);
+int vma_set_name(struct vma *v, const char *name);
 void vma_list_free(struct vma_list *list);
 /* The area that holds the address, or NULL. */
 const struct vma *vma_find(const struct vma_list *list, uint64_t address);

@@ -109,7 +109,8 @@ static void parse_flags(const char *at, struct vma *v)
 	}
 }
 
-static int append(struct vma_list *list, const char *line)
+/* There is room for one more. */
+static int make_room(struct vma_list *list)
 {
 	if (!(list->n & (list->n - 1)) && (list->n >= 64 || !list->n)) {
 		struct vma *v = realloc(list->v, (list->n ? list->n * 2 : 64) * sizeof(*v));
@@ -118,7 +119,32 @@ static int append(struct vma_list *list, const char *line)
 			return -ENOMEM;
 		list->v = v;
 	}
-	int err = parse_area(line, &list->v[list->n]);
+	return 0;
+}
+
+struct vma *vma_list_add(struct vma_list *list)
+{
+	if (make_room(list))
+		return NULL;
+	struct vma *v = &list->v[list->n++];
+	*v = (struct vma){ .name = no_name };
+	return v;
+}
+
+int vma_set_name(struct vma *v, const char *name)
+{
+	char *copy = strdup(name);
+
+	v->name = copy ? copy : no_name;
+	return copy ? 0 : -ENOMEM;
+}
+
+static int append(struct vma_list *list, const char *line)
+{
+	int err = make_room(list);
+
+	if (!err)
+		err = parse_area(line, &list->v[list->n]);
 	if (!err)
 		list->n++;
 	return err;
@@ -174,8 +200,8 @@ int proc_parse_vmas(char *text, struct vma_list *list)
 	return err;
 }
 
-/* Parsed as it comes: smaps has 700 bytes an area. */
-static int read_vmas(int fd, struct vma_list *list)
+/* Parsed as it comes: smaps has 700 bytes an area. -E2BIG: the list has more than most already. */
+static int read_vmas(int fd, size_t most, struct vma_list *list)
 {
 	char buf[32768], *rest = buf;
 	size_t left = 0;
@@ -191,23 +217,31 @@ static int read_vmas(int fd, struct vma_list *list)
 
 		if (err)
 			return err;
+		if (list->n > most)
+			return -E2BIG;
 		left = buf + left + n - rest;
 		memmove(buf, rest, left);
 	}
 }
 
-int proc_vmas(int dir, bool flags, struct vma_list *list)
+int proc_vmas_few(int dir, bool flags, size_t most, struct vma_list *list)
 {
 	const char *name = flags ? "smaps" : "maps";
 	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 
 	*list = (struct vma_list){};
-	int err = fd < 0 ? (errno == ENOENT ? -ESRCH : -errno) : read_vmas(fd, list);
-	if (err)
+	int err = fd < 0 ? (errno == ENOENT ? -ESRCH : -errno) : read_vmas(fd, most, list);
+	if (err && err != -E2BIG)
 		vma_list_free(list);
-	if (err && err != -ESRCH && err != -EACCES) /* what cannot be read cannot be traced: that will be said */
+	if (err && err != -E2BIG && err != -ESRCH &&
+	    err != -EACCES) /* what cannot be read cannot be traced: that will be said */
 		log_err("can't read /proc/.../%s: %s", name, strerror(-err));
 	return err;
+}
+
+int proc_vmas(int dir, bool flags, struct vma_list *list)
+{
+	return proc_vmas_few(dir, flags, SIZE_MAX, list);
 }
 
 void vma_list_free(struct vma_list *list)

@@ -56,10 +56,10 @@ START_TEST(unchanged)
 	struct early_areas e = {};
 	struct vma_list list = {};
 
-	early_areas_read(&e, proc);
+	early_areas_read(&e, NULL, proc, child);
 	ck_assert(early_areas_recall(&e, proc, &list));
 	ck_assert_uint_eq(e.list.n, 0);
-	ck_assert_int_eq(early_areas_confirm(&list, proc), 0);
+	ck_assert_int_eq(early_areas_confirm(&list, NULL, proc, child), 0);
 	vma_list_free(&list);
 	early_areas_free(&e);
 	close(proc);
@@ -72,7 +72,7 @@ START_TEST(other_layout)
 	struct early_areas e = {};
 	struct vma_list list = {};
 
-	early_areas_read(&e, proc);
+	early_areas_read(&e, NULL, proc, child);
 	tell(-1);
 	ck_assert(!early_areas_recall(&e, proc, &list));
 	early_areas_free(&e);
@@ -87,14 +87,14 @@ START_TEST(other_flags)
 	struct early_areas e = {};
 	struct vma_list list = {};
 
-	early_areas_read(&e, proc);
+	early_areas_read(&e, NULL, proc, child);
 	tell(advices[_i]);
 	ck_assert(early_areas_recall(&e, proc, &list));
-	ck_assert_int_eq(early_areas_confirm(&list, proc), -EAGAIN);
-	ck_assert_int_eq(early_areas_correct(&list, proc), 0);
+	ck_assert_int_eq(early_areas_confirm(&list, NULL, proc, child), -EAGAIN);
+	ck_assert_int_eq(early_areas_correct(&list, NULL, proc, child), 0);
 	const struct vma *v = vma_find(&list, (uintptr_t)area);
 	ck_assert(v && v->madv == 1u << advices[_i]);
-	ck_assert_int_eq(early_areas_confirm(&list, proc), 0);
+	ck_assert_int_eq(early_areas_confirm(&list, NULL, proc, child), 0);
 	vma_list_free(&list);
 	early_areas_free(&e);
 	close(proc);
@@ -108,7 +108,7 @@ START_TEST(not_inherited)
 	struct early_areas e = {};
 
 	tell(MADV_DONTFORK);
-	early_areas_read(&e, proc);
+	early_areas_read(&e, NULL, proc, child);
 	ck_assert_uint_eq(e.list.n, 0);
 	close(proc);
 }
