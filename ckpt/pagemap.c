@@ -32,7 +32,7 @@ int run_add(struct run_list *list, struct run run)
 	if (run.start >= run.end)
 		return 0;
 	if (last && last->end == run.start && last->lazy == run.lazy && last->copied == run.copied &&
-	    last->parent == run.parent) {
+	    last->parent == run.parent && last->own == run.own) {
 		last->end = run.end;
 		return 0;
 	}
@@ -88,6 +88,7 @@ static int add_range(struct run_list *list, const struct vma_list *vmas, size_t 
 			.end = range.end < v->end ? range.end : v->end,
 			.lazy = may_come_late(v),
 			.copied = range.copied,
+			.own = v->own,
 		};
 		int err = is_written_whole(v) ? add_whole(list, v) : memory_is_private(v) ? run_add(list, run) : 0;
 
