@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "areas.h"
-#include "bpf_iter.h"
 #include "chain.h"
 #include "checksums.h"
 #include "cleanup.h"
@@ -281,7 +280,7 @@ int dump_finish_images(struct dump *d, struct page_xfer *xfer, int err)
 static void forget_collected(struct dump *d)
 {
 	areas_forget(d);
-	bpf_types_free(take_ptr(d->bpf_types));
+	dump_bpf_end(d);
 	vma_list_free(&d->ahead);
 	link_remaps_free(d, d->committed);
 	files_free(d);

@@ -28,7 +28,10 @@ void collect_ahead(struct dump *d)
 {
 	_cleanup_close_ int proc = proc_open(d->opts->tree);
 	struct gadgets gadgets;
+	struct stat fds;
 
+	if (proc >= 0 && !fstatat(proc, "fd", &fds, 0))
+		dump_bpf_begin(d, fds.st_size);
 	cpuinfo_own(&d->cpu, true);
 	d->online_cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	namespaces_own(d);

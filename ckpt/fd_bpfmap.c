@@ -185,8 +185,8 @@ static bool is_first(const struct dump *d, const struct dump_file *f)
 {
 	const struct map *m = f->data;
 
-	for (const struct dump_file *o = files_next(d, NULL); o != f; o = files_next(d, o))
-		if (o->kind == &dump_fd_bpfmap && ((const struct map *)o->data)->info.id == m->info.id)
+	for (const struct dump_file *o = NULL; (o = files_next_of(d, &dump_fd_bpfmap, o)) != f;)
+		if (((const struct map *)o->data)->info.id == m->info.id)
 			return false;
 	return true;
 }
@@ -197,8 +197,8 @@ static int write_maps(struct dump *d)
 	bool any = false;
 	int err = 0;
 
-	for (const struct dump_file *f = files_next(d, NULL); f && !err; f = files_next(d, f)) {
-		if (f->kind != &dump_fd_bpfmap || !is_first(d, f))
+	for (const struct dump_file *f = NULL; !err && (f = files_next_of(d, &dump_fd_bpfmap, f));) {
+		if (!is_first(d, f))
 			continue;
 		if (!any)
 			image_create(&w, &d->images, IMG_BPFMAP_DATA, 0);

@@ -5,6 +5,7 @@
 
 #include "dump.h"
 #include "eventfd.pb-c.h"
+#include "fd_seen.h"
 #include "log.h"
 #include "proc_fdinfo.h"
 
@@ -20,6 +21,10 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	f->data = e;
 	if (!e)
 		return log_errno(ENOMEM, "fd %d of task %d", f->number, f->pid);
+	if (info->seen) {
+		*e = (struct fdinfo_eventfd){ info->seen->eventfd.count, info->seen->eventfd.semaphore, true };
+		return 0;
+	}
 	if (fdinfo_parse_eventfd(info->text, e))
 		return log_errno(EBADMSG, "fdinfo of fd %d of task %d, an eventfd", f->number, f->pid);
 	if (!e->mode_known)

@@ -419,10 +419,12 @@ int io_uring_wait(struct dump_task *t)
 {
 	int err = 0;
 
-	for (struct dump_file *f = files_next(t->dump, NULL); f && !err; f = files_next(t->dump, f)) {
+	struct dump_file *f = NULL;
+
+	while (!err && (f = files_next_of(t->dump, &dump_fd_io_uring, f))) {
 		struct ring *r = f->data;
 
-		if (f->kind == &dump_fd_io_uring && f->pid == t->pid && !r->why)
+		if (f->pid == t->pid && !r->why)
 			err = wait_for_ring(t->dump, f, r);
 	}
 	return err;
@@ -449,8 +451,8 @@ int io_uring_judge_area(struct dump_task *t, const struct vma *v, struct dump_fi
 	const char *why = NULL;
 
 	*file = NULL;
-	for (struct dump_file *f = files_next(t->dump, NULL); f && !*file; f = files_next(t->dump, f))
-		if (f->kind == &dump_fd_io_uring && f->st.st_ino == v->ino && f->st.st_dev == v->dev)
+	for (struct dump_file *f = NULL; !*file && (f = files_next_of(t->dump, &dump_fd_io_uring, f));)
+		if (f->st.st_ino == v->ino && f->st.st_dev == v->dev)
 			*file = f;
 	if (!*file)
 		why = "all descriptors of the ring are closed";

@@ -22,8 +22,10 @@
 
 #include "cleanup.h"
 #include "dump.h"
+#include "fd_seen.h"
 #include "log.h"
 #include "opts.h"
+#include "sk_seen.h"
 
 #define MANY 256
 #define BATCH 32 /* looks that a thread hands to the other at once */
@@ -55,6 +57,8 @@ struct looker {
 	struct batch ring[BATCHES];
 	size_t in, out; /* batches that were put there, and taken */
 	size_t at; /* the next look in the batch ring[out] */
+	bool all_seen; /* what the kernel keeps of them is known: */
+	struct fd_seen_list seen;
 	bool taken; /* that one is ours */
 };
 
@@ -114,7 +118,7 @@ static int read_link(struct fd_links *links, struct fd_look *k)
 	}
 	if (S_ISFIFO(k->st.st_mode) && link[0] != '/')
 		links->pipes = k->st.st_dev;
-	k->link = strdup(link);
+	k->link = k->own_link = strdup(link);
 	return k->link ? 0 : -ENOMEM;
 }
 
@@ -137,12 +141,12 @@ int fd_look_closer(struct fd_links *links, struct fd_look *k)
  * Whether fdinfo of a file says nothing but its position and flags, and maybe locks. On the usual file systems that can
  * be asked for without a side effect.
  */
-static bool is_plain(struct looker *l, const struct fd_look *k)
+static bool is_plain(struct looker *l, const struct fd_look *k, bool without_locks)
 {
 	static const uint32_t types[] = { EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC };
 	struct statfs fs;
 
-	if (!l->locks_listed || !S_ISREG(k->st.st_mode))
+	if (!without_locks || !S_ISREG(k->st.st_mode))
 		return false;
 	if (k->st.st_dev == l->plain)
 		return true;
@@ -154,14 +158,19 @@ static bool is_plain(struct looker *l, const struct fd_look *k)
 	return k->st.st_dev == l->plain;
 }
 
-/* A pipe or a socket has no position; whether a descriptor survives execve(2) the task can be asked. */
-static int look_at(struct looker *l, struct fd_look *k)
+/*
+ * A pipe or a socket has no position; whether a descriptor survives execve(2) the task can be asked. seen: what is known
+ * of it; NULL: nothing.
+ */
+static int look_at(struct looker *l, struct fd_look *k, const struct fd_seen *seen)
 {
 	if (fstat(k->fd, &k->st))
 		return -errno;
-	bool plain = is_plain(l, k);
-	if (!plain && (!l->t->asked_cloexec || !(S_ISFIFO(k->st.st_mode) || S_ISSOCK(k->st.st_mode))))
+	bool plain = is_plain(l, k, seen ? !seen->locked : l->locks_listed);
+	bool pipe = S_ISFIFO(k->st.st_mode) || S_ISSOCK(k->st.st_mode);
+	if (!plain && (!pipe || (seen ? seen->locked : !l->t->asked_cloexec)))
 		return fd_look_at_text(l->t->proc, k);
+	k->cloexec = seen && seen->cloexec;
 	int flags = fcntl(k->fd, F_GETFL);
 	if (flags < 0)
 		return -errno;
@@ -184,11 +193,53 @@ static int list_rest(struct looker *l)
 	return err;
 }
 
+/* Neither the end nor an error. */
+static bool is_there(const struct fd_look *k)
+{
+	return k->fd >= 0 || k->seen || k->err;
+}
+
+/* What is seen of one is all that there is to know. */
+static void take_seen(struct fd_look *k, const struct fd_seen *seen)
+{
+	k->seen = seen;
+	k->st.st_ino = seen->ino;
+	k->st.st_dev = seen->dev;
+	k->st.st_mode = seen->mode;
+	k->st.st_nlink = seen->nlink;
+	k->st.st_size = seen->size;
+	k->eventfd_id = seen->mode & S_IFMT ? 0 : seen->eventfd.id + 1;
+	k->pos = S_ISREG(seen->mode) ? seen->pos : 0;
+	k->flags = seen->flags;
+	k->cloexec = seen->cloexec;
+	k->link = seen->name;
+	k->owner_known = true;
+	fown_entry__init(&k->fown);
+}
+
+/* The next one where what the kernel keeps of them is known. */
+static void look_with_seen(struct looker *l, struct fd_look *k)
+{
+	const struct fd_seen *seen = &l->seen.list[l->found];
+
+	k->number = seen->number;
+	k->address = seen->address;
+	if (seen->plain) {
+		take_seen(k, seen);
+		return;
+	}
+	k->alike = S_ISSOCK(seen->mode) && seen->socket ? seen->socket->alike : NULL;
+	k->fd = pidfd_getfd(l->t->pidfd, k->number, 0);
+	k->err = k->fd < 0 ? -errno : look_at(l, k, seen);
+}
+
 /* Looks at the next one. Returns false when there is none. */
 static bool look(struct looker *l, struct fd_look *k)
 {
 	*k = (struct fd_look){ .fd = -1 };
-	while (l->found < l->count && k->fd < 0 && !k->err) {
+	if (l->all_seen && l->found < l->count)
+		look_with_seen(l, k);
+	while (!l->all_seen && l->found < l->count && k->fd < 0 && !k->err) {
 		if (!l->list && (size_t)l->number > 2 * l->found + MANY && (k->err = list_rest(l)))
 			break;
 		k->number = l->list ? l->list[l->number + l->found] : l->number++;
@@ -196,14 +247,14 @@ static bool look(struct looker *l, struct fd_look *k)
 		if (k->fd < 0 && (l->list || errno != EBADF))
 			k->err = -errno;
 		else if (k->fd >= 0)
-			k->err = look_at(l, k);
+			k->err = look_at(l, k, NULL);
 		if (k->fd >= 0 && !k->err && l->threaded)
 			k->err = read_owner(k); /* the link is for the other thread, which has as much to do then */
 	}
 	l->found++;
 	if (k->err)
 		log_errno(-k->err, "can't look at fd %d of task %d", k->number, l->t->pid);
-	return k->fd >= 0 || k->err;
+	return is_there(k);
 }
 
 /* Looks at so many; the last one is neither a descriptor nor an error. Returns false then, or after an error. */
@@ -235,6 +286,27 @@ static void *look_ahead(void *looker)
 	return NULL;
 }
 
+/* Learns what the kernel keeps of all of them, where it tells and it is worth it. */
+static void see_all(struct looker *l)
+{
+	struct dump *d = l->t->dump;
+	struct fd_programs *programs = d->opts->outside_count ? NULL : dump_bpf_fds(d, l->count);
+
+	/* before Linux 6.12 the kernel tells nothing of a thread that is not the main one */
+	if (programs)
+		l->all_seen = !fd_seen_read(programs, l->t->member, &d->sk_alike, &l->seen) && l->seen.n == l->count;
+}
+
+/* Those that a look is needed at. */
+static size_t count_unseen(const struct looker *l)
+{
+	size_t n = l->count;
+
+	for (size_t i = 0; l->all_seen && i < l->seen.n; i++)
+		n -= l->seen.list[i].plain;
+	return n;
+}
+
 struct looker *looker_begin(struct dump_task *t)
 {
 	struct looker *l = calloc(1, sizeof(*l));
@@ -254,13 +326,14 @@ struct looker *looker_begin(struct dump_task *t)
 		log_errno(-err, "can't look at the descriptors of task %d", t->pid);
 		return NULL;
 	}
-	t->asked_cloexec = l->count >= MANY && !t->threads[0].status.seccomp;
+	see_all(l);
+	t->asked_cloexec = l->count >= MANY && !l->all_seen && !t->threads[0].status.seccomp;
 	sem_init(&l->room, 0, BATCHES);
 	sem_init(&l->ready, 0, 0);
 	/* names of mounts stand in fdinfo, too */
 	l->locks_listed = t->asked_cloexec && !t->dump->opts->outside_count && locks_list_begin(t->dump);
 	/* it looks as soon as it is there */
-	l->threaded = l->count >= MANY;
+	l->threaded = count_unseen(l) >= MANY;
 	if (l->threaded)
 		l->threaded = !pthread_create(&l->thread, NULL, look_ahead, l);
 	return l;
@@ -274,7 +347,7 @@ size_t looker_count(const struct looker *l)
 static void drop(struct fd_look *k)
 {
 	free(take_ptr(k->text));
-	free(take_ptr(k->link));
+	free(take_ptr(k->own_link));
 	cleanup_close(&k->fd);
 	k->fd = -1;
 }
@@ -314,7 +387,7 @@ struct fd_look *looker_next(struct looker *l)
 	if (!l->taken)
 		b = take_batch(l);
 	struct fd_look *k = &b->looks[l->at++];
-	return k->fd >= 0 || k->err ? k : NULL;
+	return is_there(k) ? k : NULL;
 }
 
 void looker_end(struct looker *l)
@@ -330,6 +403,7 @@ void looker_end(struct looker *l)
 	}
 	sem_destroy(&l->room);
 	sem_destroy(&l->ready);
+	fd_seen_free(&l->seen);
 	free(l->list);
 	free(l);
 }

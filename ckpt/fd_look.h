@@ -16,11 +16,16 @@ struct looker;
 struct fd_look {
 	int number, fd; /* in the task; our duplicate */
 	struct stat st;
+	const struct fd_seen *seen; /* it is plain, and this is all (fd_seen.h): then there is no duplicate; else NULL */
+	uint64_t address; /* of its description in the kernel; 0: not known */
+	struct sk_alike *alike; /* of a socket: those with the same options, NULL: not known */
+	int eventfd_id; /* of an eventfd that is seen; 0: none */
 	char *text; /* of /proc/PID/fdinfo/N; owned. NULL: there is nothing in it but what follows */
 	uint64_t pos;
 	unsigned int flags; /* O_*, without O_CLOEXEC */
 	bool cloexec; /* false without text: then the task is asked */
-	char *link; /* owned; NULL: not read yet */
+	const char *link; /* NULL: not read yet */
+	char *own_link; /* owned */
 	bool owner_known;
 	FownEntry fown;
 	int err; /* -errno (logged) */

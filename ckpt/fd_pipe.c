@@ -11,11 +11,13 @@
 
 #include "cleanup.h"
 #include "dump.h"
+#include "fd_seen.h"
 #include "log.h"
 #include "pipe.pb-c.h"
 
 struct pipe_state {
 	bool other_end_open; /* somewhere */
+	uint32_t empty; /* its size in bytes when it was seen with nothing in it; 0: not known */
 };
 
 static bool match(const struct fd_info *info)
@@ -27,10 +29,17 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 {
 	struct pipe_state *p = calloc(1, sizeof(*p));
 	struct pollfd pfd = { .fd = info->fd };
+	int mode = info->flags & O_ACCMODE;
 
 	if (!p)
 		return log_errno(ENOMEM, "fd %d of task %d", f->number, f->pid);
 	f->data = p;
+	if (info->seen) {
+		p->other_end_open = (mode == O_WRONLY || info->seen->pipe.writers) &&
+				    (mode == O_RDONLY || info->seen->pipe.readers);
+		p->empty = info->seen->pipe.empty ? info->seen->pipe.size : 0;
+		return 0;
+	}
 	if (poll(&pfd, 1, 0) < 0)
 		return log_errno(errno, "can't poll fd %d of task %d", f->number, f->pid);
 	/* a reader sees POLLHUP without writers, a writer POLLERR without readers (man 7 pipe) */
@@ -71,11 +80,16 @@ struct pipe_images {
 
 static int write_pipe(struct dump *d, struct dump_file *f, void *arg)
 {
+	const struct pipe_state *p = f->data;
 	struct pipe_images *w = arg;
 
 	if (f->st.st_ino == w->last)
 		return 0;
 	w->last = f->st.st_ino;
+	if (p->empty) {
+		pipe_write_empty(&w->image, f, p->empty);
+		return 0;
+	}
 	_cleanup_close_ int fd = files_get(d, f);
 	return fd < 0 ? fd : pipe_write_data(&w->image, f, fd);
 }

@@ -22,6 +22,8 @@
 #include "build_id.h"
 #include "cleanup.h"
 #include "dump.h"
+#include "fd_seen.h"
+#include "known_dirs.h"
 #include "log.h"
 #include "remap-file-path.pb-c.h"
 #include "opts.h"
@@ -33,6 +35,7 @@ struct reg {
 	pid_t dead; /* a file of /proc/PID of this process, which is gone; 0: none */
 	bool other_names; /* it has only names that it was not opened by */
 	const struct link_remap *link; /* then, with --link-remap */
+	uint64_t dir; /* inode of the directory that has its name; 0: not known */
 	bool external;
 	char key[40]; /* then: of --external */
 	char device[64]; /* another path to the device, --evasive-devices; "": none */
@@ -112,6 +115,11 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	if (!r)
 		return log_errno(ENOMEM, "%s", f->link);
 	f->data = r;
+	if (info->seen) {
+		r->fs.f_type = info->seen->magic;
+		r->dir = info->seen->dir;
+		return 0;
+	}
 	r->external = is_external(d, info, r);
 	if (r->external)
 		return 0;
@@ -182,6 +190,14 @@ static bool evades(struct dump *d, const struct dump_file *f, const struct stat 
 	return true;
 }
 
+/* Most files have their names in few directories. */
+static bool is_in_known_dir(struct dump *d, const struct dump_file *f, uint64_t dir)
+{
+	if (!d->known_dirs)
+		d->known_dirs = known_dirs_new();
+	return d->known_dirs && known_dirs_lead(d->known_dirs, f->link, f->st.st_dev, dir);
+}
+
 static int judge_file(struct dump *d, const struct dump_file *f)
 {
 	const struct reg *r = f->data;
@@ -199,6 +215,8 @@ static int judge_file(struct dump *d, const struct dump_file *f)
 		return ghost_judge(d, f, r->ghost);
 	if (r->other_names)
 		return link_remap_judge(d, f, r->link);
+	if (r->dir && is_in_known_dir(d, f, r->dir))
+		return 0;
 	int missing = stat(f->link, &st) ? errno : 0;
 	if (!missing && st.st_ino == f->st.st_ino && st.st_dev == f->st.st_dev)
 		return 0;

@@ -21,6 +21,7 @@
 
 #include "cleanup.h"
 #include "dump.h"
+#include "fd_seen.h"
 #include "kernel_abi.h"
 #include "log.h"
 #include "opts.h"
@@ -28,6 +29,7 @@
 #include "sk_diag.h"
 #include "sk_opts.h"
 #include "sk_queue.h"
+#include "sk_seen.h"
 #include "sock_diag.h"
 
 #define DELETED " (deleted)"
@@ -68,6 +70,8 @@ static bool match(const struct fd_info *info)
 	int family = 0;
 	socklen_t size = sizeof(family);
 
+	if (info->seen)
+		return S_ISSOCK(info->st.st_mode) && info->seen->socket->family == AF_UNIX;
 	return S_ISSOCK(info->st.st_mode) && info->number >= 0 && !(info->flags & O_PATH) &&
 	       !getsockopt(info->fd, SOL_SOCKET, SO_DOMAIN, &family, &size) && family == AF_UNIX;
 }
@@ -164,7 +168,27 @@ static int read_options(struct unix_state *u, int fd)
 	return sk_opts_get(fd, &u->opts, &u->bpf);
 }
 
-static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
+/* One that is at rest, with the options of another. */
+static int collect_seen(struct dump_file *f, const struct sk_seen *socket)
+{
+	const struct unix_state *like = socket->alike->first;
+	struct unix_state *u = calloc(1, sizeof(*u));
+
+	f->data = u;
+	if (!u)
+		return log_errno(ENOMEM, "%s of task %d", f->where, f->pid);
+	u->type = socket->type;
+	u->state = STATE_ESTABLISHED;
+	u->ino = f->st.st_ino;
+	u->peer = socket->peer;
+	u->peek_off = like->peek_off;
+	u->peer_cred = like->peer_cred;
+	u->pass_pidfd = like->pass_pidfd;
+	u->opts = like->opts;
+	return 0;
+}
+
+static int collect_asked(struct dump *d, struct dump_file *f, const struct fd_info *info)
 {
 	const struct unix_diag *diag = sk_diag_unix(d, info->st.st_ino);
 	int err = diag ? 0 : -errno;
@@ -202,14 +226,29 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	err = read_options(u, info->fd);
 	if (err)
 		return log_errno(-err, "can't read the options of the socket of %s of task %d", f->where, f->pid);
+	if (info->alike)
+		info->alike->first = u;
 	return u->state == STATE_LISTEN ? 0 : sk_queue_collect(d, f, info->fd, u->type);
+}
+
+static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
+{
+	struct fd_info own = *info;
+
+	if (!info->seen)
+		return collect_asked(d, f, info);
+	if (info->seen->socket->alike->first)
+		return collect_seen(f, info->seen->socket);
+	/* the first of them is not here: another task has it, which was not looked at this way */
+	_cleanup_close_ int fd = files_get(d, f);
+	own.fd = fd;
+	own.alike = info->seen->socket->alike;
+	return fd < 0 ? fd : collect_asked(d, f, &own);
 }
 
 static struct unix_state *next_socket(const struct dump *d, const struct dump_file **f)
 {
-	do
-		*f = files_next(d, *f);
-	while (*f && (*f)->kind != &dump_fd_sk_unix);
+	*f = files_next_of(d, &dump_fd_sk_unix, *f);
 	return *f ? (*f)->data : NULL;
 }
 

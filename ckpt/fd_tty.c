@@ -83,11 +83,6 @@ static bool match(const struct fd_info *info)
 	       !(info->flags & O_PATH);
 }
 
-static bool is_tty(const struct dump_file *f)
-{
-	return f->kind == &dump_fd_tty;
-}
-
 static const struct tty_state *state(const struct dump_file *f)
 {
 	return f->data;
@@ -169,8 +164,8 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 /* Another file of the same pty, in that role, that is not hung up; NULL: none. */
 static const struct dump_file *find_end(const struct dump *d, uint32_t index, enum tty_role role)
 {
-	for (const struct dump_file *f = NULL; (f = files_next(d, f));)
-		if (is_tty(f) && state(f)->role == role && state(f)->known && !state(f)->hung_up &&
+	for (const struct dump_file *f = NULL; (f = files_next_of(d, &dump_fd_tty, f));)
+		if (state(f)->role == role && state(f)->known && !state(f)->hung_up &&
 		    state(f)->index == index)
 			return f;
 	return NULL;
@@ -266,8 +261,8 @@ static int judge_tty(struct dump *d, const struct dump_file *f)
 /* The one terminal that the first descriptor of /dev/tty is gets the number that CRIU gives them all. */
 static bool is_first_ctty(const struct dump *d, const struct tty_state *tty)
 {
-	for (const struct dump_file *f = NULL; (f = files_next(d, f));)
-		if (is_tty(f) && state(f)->role == TTY_CTTY)
+	for (const struct dump_file *f = NULL; (f = files_next_of(d, &dump_fd_tty, f));)
+		if (state(f)->role == TTY_CTTY)
 			return state(f)->known == tty->known && state(f)->index == tty->index;
 	return true;
 }
@@ -293,7 +288,7 @@ static uint32_t device_id(const struct dump *d, const struct dump_file *f)
 	bool vt = is_vt(f->st.st_rdev), console = f->st.st_rdev == makedev(TTYAUX_MAJOR, 1);
 	const struct dump_file *first = NULL;
 
-	while ((first = files_next(d, first)) && !(is_tty(first) && is_vt(first->st.st_rdev)))
+	while ((first = files_next_of(d, &dump_fd_tty, first)) && !is_vt(first->st.st_rdev))
 		;
 	if (vt && f->st.st_rdev == first->st.st_rdev && !find_end(d, VT_ID / 2, TTY_SLAVE))
 		return VT_ID;
@@ -319,7 +314,7 @@ static uint32_t info_id_of(const struct dump *d, const struct dump_file *f)
 
 	if (!is_external(d, f))
 		return state(f)->role == TTY_DEVICE ? device_id(d, f) : info_id(d, state(f));
-	while ((first = files_next(d, first)) && !(is_tty(first) && is_external(d, first)))
+	while ((first = files_next_of(d, &dump_fd_tty, first)) && !is_external(d, first))
 		;
 	if (first->st.st_rdev == f->st.st_rdev && !find_end(d, EXTERNAL_ID / 2, TTY_SLAVE))
 		return EXTERNAL_ID;
@@ -415,8 +410,8 @@ static bool speaks_for_all(const struct dump *d, const struct dump_file *f)
 {
 	const struct dump_file *best = NULL;
 
-	for (const struct dump_file *other = NULL; (other = files_next(d, other));)
-		if (is_tty(other) && info_id_of(d, other) == info_id_of(d, f) &&
+	for (const struct dump_file *other = NULL; (other = files_next_of(d, &dump_fd_tty, other));)
+		if (info_id_of(d, other) == info_id_of(d, f) &&
 		    (!best || (state(best)->hung_up && !state(other)->hung_up)))
 			best = other;
 	return best == f;
@@ -457,18 +452,13 @@ static int write_data(struct dump *d, const struct dump_file *f, struct image_wr
 static int write_ttys(struct dump *d)
 {
 	struct image_writer info, data;
-	bool any = false;
 	int err = 0;
 
-	for (const struct dump_file *f = NULL; (f = files_next(d, f));)
-		any |= is_tty(f);
-	if (!any)
+	if (!files_next_of(d, &dump_fd_tty, NULL))
 		return 0;
 	image_create(&info, &d->images, IMG_TTY_INFO, 0);
 	image_create(&data, &d->images, IMG_TTY_DATA, 0);
-	for (const struct dump_file *f = NULL; !err && (f = files_next(d, f));) {
-		if (!is_tty(f))
-			continue;
+	for (const struct dump_file *f = NULL; !err && (f = files_next_of(d, &dump_fd_tty, f));) {
 		if (speaks_for_all(d, f))
 			write_info(d, f, &info);
 		if (state(f)->role == TTY_MASTER)

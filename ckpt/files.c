@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/kcmp.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,16 +16,24 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "descriptions.h"
 #include "dump.h"
 #include "fd_look.h"
+#include "fd_seen.h"
 #include "inode_table.h"
 #include "log.h"
 #include "unsupported.h"
 
+#define KINDS 32 /* more than there are */
+
 struct files {
 	struct dump_file **list; /* in the order of their ids, from 1 */
 	size_t n;
-	void *descriptions; /* tsearch(3): files behind descriptors */
+	struct {
+		const struct dump_fd_kind *kind; /* NULL: no more */
+		struct dump_file *first, *last; /* of the kind; linked by next_of_kind */
+	} kinds[KINDS];
+	struct descriptions descriptions; /* files behind descriptors */
 	void *links; /* tsearch(3): files behind exe, cwd, root and mappings */
 	void *mappings; /* tsearch(3): what is known of files behind areas (struct mapping) */
 	struct inode_table inodes;
@@ -47,26 +54,6 @@ struct mapping {
 		if ((a) != (b))                                                                                        \
 			return (a) < (b) ? -1 : 1;                                                                     \
 	} while (0)
-
-/* Total order of open file descriptions: by inode, then as the kernel orders them. */
-static int compare_descriptions(const void *a, const void *b)
-{
-	const struct dump_file *x = a, *y = b;
-
-	LESS_MORE(x->st.st_ino, y->st.st_ino);
-	LESS_MORE(x->st.st_dev, y->st.st_dev);
-	LESS_MORE(x->eventfd_id, y->eventfd_id); /* they have one inode for all */
-	if (x->member == y->member && x->number == y->number)
-		return 0;
-	long order = syscall(SYS_kcmp, x->member, y->member, KCMP_FILE, x->number, y->number);
-	if (order == 0 || order == 1)
-		return -order;
-	if (order == 2)
-		return 1;
-	LESS_MORE(x->member, y->member);
-	LESS_MORE(x->number, y->number);
-	return 0;
-}
 
 static int compare_links(const void *a, const void *b)
 {
@@ -100,8 +87,7 @@ static struct dump_file *new_file(struct files *files, const struct dump_file *p
 }
 
 /* Makes a file from the probe, whose link is copied. Returns NULL without memory. */
-static struct dump_file *add(struct dump *d, void **tree, int (*compare)(const void *, const void *),
-			     const struct dump_file *probe)
+static struct dump_file *add(struct dump *d, const struct dump_file *probe)
 {
 	struct dump_file *f = new_file(d->files, probe);
 
@@ -109,12 +95,36 @@ static struct dump_file *add(struct dump *d, void **tree, int (*compare)(const v
 		return NULL;
 	d->files->list[d->files->n++] = f;
 	f->id = d->files->n;
-	return inode_table_add(&d->files->inodes, f) || !tsearch(f, tree, compare) ? NULL : f;
+	return inode_table_add(&d->files->inodes, f) ? NULL : f;
+}
+
+/* The same for one behind a descriptor. */
+static struct dump_file *add_description(struct dump *d, const struct dump_file *probe)
+{
+	struct dump_file *f = add(d, probe);
+
+	return !f || descriptions_add(&d->files->descriptions, f) ? NULL : f;
+}
+
+/* Says of what kind a file is. */
+static void set_kind(struct files *files, struct dump_file *f, const struct dump_fd_kind *kind)
+{
+	size_t i = 0;
+
+	while (files->kinds[i].kind && files->kinds[i].kind != kind)
+		i++;
+	files->kinds[i].kind = kind;
+	if (files->kinds[i].last)
+		files->kinds[i].last->next_of_kind = f;
+	else
+		files->kinds[i].first = f;
+	files->kinds[i].last = f;
+	f->kind = kind;
 }
 
 int files_add_made(struct dump *d, const struct dump_fd_kind *kind, pid_t pid, const char *where, void *data)
 {
-	struct dump_file probe = { .pid = pid, .member = pid, .kind = kind, .number = -1, .data = data, .link = "" };
+	struct dump_file probe = { .pid = pid, .member = pid, .number = -1, .data = data, .link = "" };
 
 	snprintf(probe.where, sizeof(probe.where), "%s", where);
 	fown_entry__init(&probe.fown);
@@ -123,6 +133,7 @@ int files_add_made(struct dump *d, const struct dump_fd_kind *kind, pid_t pid, c
 		return log_errno(ENOMEM, "%s of task %d", where, pid);
 	d->files->list[d->files->n++] = f;
 	f->id = d->files->n;
+	set_kind(d->files, f, kind);
 	return 0;
 }
 
@@ -131,14 +142,15 @@ int files_add_second(struct dump *d, const struct dump_file *f, const struct dum
 {
 	struct dump_file probe = *f;
 
-	probe.kind = kind;
 	probe.data = NULL;
+	probe.next_of_kind = NULL;
 	probe.in_flight = false; /* the descriptor belongs to the first */
 	*second = new_file(d->files, &probe);
 	if (!*second)
 		return log_errno(ENOMEM, "%s of task %d", f->where, f->pid);
 	d->files->list[d->files->n++] = *second;
 	(*second)->id = d->files->n;
+	set_kind(d->files, *second, kind);
 	return kind->collect ? kind->collect(d, *second, info) : 0;
 }
 
@@ -147,7 +159,7 @@ static int describe(struct dump *d, struct dump_file *f, const struct fd_info *i
 {
 	for (size_t i = 0; dump_fd_kinds[i] && !f->kind; i++)
 		if (dump_fd_kinds[i]->match(info))
-			f->kind = dump_fd_kinds[i];
+			set_kind(d->files, f, dump_fd_kinds[i]);
 	return f->kind && f->kind->collect ? f->kind->collect(d, f, info) : 0;
 }
 
@@ -166,12 +178,12 @@ static int add_fd(struct dump_task *t, struct fd_look *k, struct dump_file *prob
 
 	if (err)
 		return log_errno(-err, "can't read the link and the owner of fd %d of task %d", k->number, t->pid);
-	struct fd_info info = { t, k->number, k->fd, k->st, k->link, k->text, k->flags, k->pos };
+	struct fd_info info = { t, k->number, k->fd, k->st, k->link, k->text, k->seen, k->flags, k->pos, k->alike };
 
-	probe->link = k->link;
+	probe->link = (char *)k->link; /* that is copied */
 	probe->fown = k->fown;
 	snprintf(probe->where, sizeof(probe->where), "fd %d", k->number);
-	entry->file = add(t->dump, &t->dump->files->descriptions, compare_descriptions, probe);
+	entry->file = add_description(t->dump, probe);
 	if (!entry->file)
 		return log_errno(ENOMEM, "fd %d of task %d", k->number, t->pid);
 	return describe(t->dump, entry->file, &info);
@@ -183,15 +195,18 @@ static int collect_fd(struct dump_task *t, struct fd_look *k, struct dump_fd *en
 				   .member = t->member,
 				   .number = k->number,
 				   .st = k->st,
-				   .eventfd_id = eventfd_id(k->text),
+				   .eventfd_id = k->eventfd_id ?: eventfd_id(k->text),
+				   .address = k->address,
 				   .flags = k->flags,
 				   .pos = k->pos };
-	struct dump_file **known = tfind(&probe, &t->dump->files->descriptions, compare_descriptions);
+	struct dump_file *known = descriptions_find(&t->dump->files->descriptions, &probe);
 
+	if (!known && errno)
+		return log_errno(errno, "fd %d of task %d", k->number, t->pid);
 	entry->fd = k->number;
 	entry->cloexec = k->cloexec;
-	entry->unread = !k->text;
-	entry->file = known ? *known : NULL;
+	entry->unread = !k->text && !k->address;
+	entry->file = known;
 	int err = known ? 0 : add_fd(t, k, &probe, entry);
 	return err || !k->text ? err : locks_collect(t, entry->file, k->number, k->text, !known);
 }
@@ -247,7 +262,7 @@ int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, 
 	if (!err)
 		err = fd_look_at_owner(fd, &k.fown);
 	_cleanup_free_ char *text = k.text;
-	struct fd_info info = { t, fd, fd, k.st, link, text, k.flags, k.pos };
+	struct fd_info info = { t, fd, fd, k.st, link, text, NULL, k.flags, k.pos, NULL };
 	if (err) {
 		close(fd);
 		return log_errno(-err, "can't look at a descriptor in the queue of %s of task %d", socket->where,
@@ -263,14 +278,13 @@ int files_add_in_flight(struct dump *d, const struct dump_file *socket, int fd, 
 				   .pos = info.pos,
 				   .fown = k.fown,
 				   .in_flight = true };
-	struct dump_file **known = tfind(&probe, &d->files->descriptions, compare_descriptions);
-	if (known) {
-		*file = *known;
+	*file = descriptions_find(&d->files->descriptions, &probe);
+	if (*file || errno) {
 		close(fd);
-		return 0;
+		return *file ? 0 : log_errno(errno, "%s of task %d", socket->where, socket->pid);
 	}
 	snprintf(probe.where, sizeof(probe.where), "in the queue of %.60s", socket->where);
-	*file = add(d, &d->files->descriptions, compare_descriptions, &probe);
+	*file = add_description(d, &probe);
 	if (!*file) {
 		close(fd);
 		return log_errno(ENOMEM, "%s of task %d", probe.where, socket->pid);
@@ -327,8 +341,8 @@ int files_add_link(struct dump_task *t, const char *link_name, unsigned int flag
 	snprintf(probe.where, sizeof(probe.where), "%s%s", strncmp(link_name, "map_files/", 10) ? "" : "area ",
 		 strncmp(link_name, "map_files/", 10) ? link_name : link_name + 10);
 	fown_entry__init(&probe.fown);
-	*file = fd < 0 ? NULL : add(t->dump, &t->dump->files->links, compare_links, &probe);
-	if (!*file)
+	*file = fd < 0 ? NULL : add(t->dump, &probe);
+	if (!*file || !tsearch(*file, &t->dump->files->links, compare_links))
 		return log_errno(fd < 0 ? errno : ENOMEM, "/proc/%d/%s", t->pid, link_name);
 	return describe(t->dump, *file, &info);
 }
@@ -388,6 +402,16 @@ struct dump_file *files_next(const struct dump *d, const struct dump_file *f)
 	return next < d->files->n ? d->files->list[next] : NULL;
 }
 
+struct dump_file *files_next_of(const struct dump *d, const struct dump_fd_kind *kind, const struct dump_file *f)
+{
+	if (f)
+		return f->next_of_kind;
+	for (size_t i = 0; d->files && i < KINDS && d->files->kinds[i].kind; i++)
+		if (d->files->kinds[i].kind == kind)
+			return d->files->kinds[i].first;
+	return NULL;
+}
+
 static int compare_inodes(const void *a, const void *b)
 {
 	const struct dump_file *const *x = a, *const *y = b;
@@ -401,15 +425,17 @@ static int compare_inodes(const void *a, const void *b)
 int files_each(struct dump *d, const struct dump_fd_kind *kind,
 	       int (*fn)(struct dump *d, struct dump_file *f, void *arg), void *arg)
 {
-	_cleanup_free_ struct dump_file **list = malloc(d->files->n * sizeof(*list) + 1);
 	size_t n = 0;
 	int err = 0;
 
+	for (struct dump_file *f = files_next_of(d, kind, NULL); f; f = files_next_of(d, kind, f))
+		n++;
+	_cleanup_free_ struct dump_file **list = malloc(n * sizeof(*list) + 1);
 	if (!list)
 		return log_errno(ENOMEM, "files");
-	for (size_t i = 0; i < d->files->n; i++)
-		if (d->files->list[i]->kind == kind)
-			list[n++] = d->files->list[i];
+	n = 0;
+	for (struct dump_file *f = files_next_of(d, kind, NULL); f; f = files_next_of(d, kind, f))
+		list[n++] = f;
 	qsort(list, n, sizeof(*list), compare_inodes);
 	for (size_t i = 0; i < n && !err; i++)
 		err = fn(d, list[i], arg);
@@ -477,14 +503,26 @@ int files_write(struct dump *d)
 			image_put(&w, &e.base);
 	}
 	int closed = image_close(&w);
-	if (!err)
-		err = locks_write(d);
+	return err ? err : closed;
+}
+
+int files_write_kinds(struct dump *d)
+{
+	int err = locks_write(d);
+
 	for (size_t i = 0; dump_fd_kinds[i] && !err; i++)
 		err = dump_fd_kinds[i]->write ? dump_fd_kinds[i]->write(d) : 0;
+	return err;
+}
+
+int files_write_fds(struct dump *d)
+{
+	int err = 0;
+
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		if (d->tasks[i]->state != TASK_DEAD && d->tasks[i]->files_of == d->tasks[i])
 			err = write_fdinfo(d->tasks[i]);
-	return err ? err : closed;
+	return err;
 }
 
 static void free_nothing(void *node)
@@ -495,7 +533,7 @@ void files_free(struct dump *d)
 {
 	if (!d->files)
 		return;
-	tdestroy(d->files->descriptions, free_nothing);
+	descriptions_free(&d->files->descriptions);
 	tdestroy(d->files->links, free_nothing);
 	tdestroy(d->files->mappings, free);
 	for (size_t i = 0; i < d->files->n; i++) {

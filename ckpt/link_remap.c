@@ -52,10 +52,10 @@ bool link_remap_is_one(const struct dump_file *f)
 
 static const struct link_remap *find(const struct dump *d, const struct dump_file *f)
 {
-	for (const struct dump_file *at = files_next(d, NULL); at; at = files_next(d, at)) {
-		const struct link_remap *l = at->kind == &link_kind ? at->data : NULL;
+	for (const struct dump_file *at = NULL; (at = files_next_of(d, &link_kind, at));) {
+		const struct link_remap *l = at->data;
 
-		if (l && l->ino == f->st.st_ino && l->dev == f->st.st_dev)
+		if (l->ino == f->st.st_ino && l->dev == f->st.st_dev)
 			return l;
 	}
 	return NULL;
@@ -133,21 +133,19 @@ int link_remaps_make(struct dump *d)
 {
 	int err = 0;
 
-	for (struct dump_file *f = files_next(d, NULL); f && !err; f = files_next(d, f))
-		if (f->kind == &link_kind)
-			err = make(f->data);
+	for (struct dump_file *f = NULL; !err && (f = files_next_of(d, &link_kind, f));)
+		err = make(f->data);
 	return err;
 }
 
 void link_remaps_free(struct dump *d, bool keep)
 {
-	for (struct dump_file *f = d->files ? files_next(d, NULL) : NULL; f; f = files_next(d, f)) {
-		struct link_remap *l = f->kind == &link_kind ? f->data : NULL;
+	for (struct dump_file *f = NULL; (f = files_next_of(d, &link_kind, f));) {
+		struct link_remap *l = f->data;
 
-		if (l && l->made && !keep)
+		if (l->made && !keep)
 			unlink(l->path);
-		if (l)
-			cleanup_close(&l->fd);
+		cleanup_close(&l->fd);
 	}
 }
 

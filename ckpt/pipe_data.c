@@ -39,6 +39,11 @@ static void put_data(struct image_writer *w, const struct dump_file *f, int size
 	image_put_bytes(w, buf, len);
 }
 
+void pipe_write_empty(struct image_writer *w, const struct dump_file *f, uint32_t size)
+{
+	put_data(w, f, size, NULL, 0);
+}
+
 /*
  * Our copy was made in packet mode: read(2) returns what was written as packets packet by packet, and all else
  * in one piece.

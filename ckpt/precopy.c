@@ -297,9 +297,10 @@ bool precopy_tracks(const struct dump_task *t, const struct vma *v)
 bool has_held_buffers(const struct dump *d)
 {
 	for (const struct dump_file *f = files_next(d, NULL); f; f = files_next(d, f))
-		if ((f->flags & O_DIRECT && (S_ISREG(f->st.st_mode) || S_ISBLK(f->st.st_mode))) ||
-		    strstr(f->link, "[io_uring]"))
+		if (f->flags & O_DIRECT && (S_ISREG(f->st.st_mode) || S_ISBLK(f->st.st_mode)))
 			return true;
+	if (files_next_of(d, &dump_fd_io_uring, NULL))
+		return true;
 	for (size_t i = 0; i < d->n_tasks; i++)
 		if (d->tasks[i]->n_rings)
 			return true;

@@ -24,7 +24,15 @@ void bpf_types_free(struct bpf_types *types); /* NULL: nothing */
 struct bpf_iter {
 	int prog; /* the loaded program; -1: none */
 	size_t n; /* values of a record */
+	int name; /* which of them is the length of a name; -1: none */
 };
+
+/*
+ * A path that stands for the name of a file, as links in /proc/PID/fd have it ("file" only; in bytes, not characters).
+ * The value is its length with the zero at its end, or 0 where it has none that fits into PATH_MAX bytes; the name
+ * itself comes behind all values, filled up to eight bytes. One read at a time of such a program.
+ */
+#define BPF_ITER_NAME "file.f_path as a name"
 
 /*
  * Loads a program that makes a record of the values. iterator: "task" (all threads of a process), "task_vma" (its
@@ -42,5 +50,8 @@ void bpf_iter_close(struct bpf_iter *it);
  * What take() returns other than 0 ends it and is returned. Returns 0 or -errno (not logged).
  */
 int bpf_iter_read(const struct bpf_iter *it, pid_t pid, int (*take)(void *arg, const uint64_t *values), void *arg);
+/* The same of a single thread. */
+int bpf_iter_read_thread(const struct bpf_iter *it, pid_t tid, int (*take)(void *arg, const uint64_t *values),
+			 void *arg);
 
 #endif

@@ -6,6 +6,7 @@
 #ifndef CKPT_DUMP_H
 #define CKPT_DUMP_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,6 +29,10 @@
 #include "undo.h"
 
 struct opts;
+struct fd_programs;
+struct fd_seen;
+struct known_dirs;
+struct sk_alike;
 
 /* Pending signals of one queue. */
 struct signal_queue {
@@ -196,7 +201,12 @@ struct dump {
 	struct dump_stats stats;
 	struct progress progress;
 	struct bpf_types *bpf_types; /* NULL: not loaded, or there are none; owned */
-	bool bpf_tried;
+	bool bpf_tried, fd_programs_tried;
+	bool bpf_loading; /* by a thread of its own: */
+	pthread_t bpf_loader;
+	struct fd_programs *fd_programs; /* NULL: not loaded; owned, as are these: */
+	struct sk_alike *sk_alike;
+	struct known_dirs *known_dirs;
 	struct areas *areas; /* how their flags are asked for by BPF; NULL: nobody did */
 	struct vma_list ahead; /* areas of the root before it stood, without flags; owned */
 	bool ahead_cut; /* it has more of them */
@@ -213,8 +223,10 @@ struct fd_info {
 	struct stat st;
 	const char *link; /* what /proc/PID/fd/N says */
 	const char *text; /* of /proc/PID/fdinfo/N; NULL: it is not a descriptor, or a pipe or socket among many */
+	const struct fd_seen *seen; /* what is known of it without a duplicate, then fd is -1; else NULL */
 	unsigned int flags; /* O_*, without O_CLOEXEC */
 	uint64_t pos;
+	struct sk_alike *alike; /* of a socket: those for whom it is asked (sk_seen.h); NULL: none */
 };
 
 /* One open file description, however many descriptors refer to it. */
@@ -227,11 +239,13 @@ struct dump_file {
 	bool in_flight; /* nobody in the tree holds it: it is in a packet, and number is our own descriptor */
 	struct stat st;
 	int eventfd_id; /* fdinfo: of eventfds; 0: none */
+	uint64_t address; /* of its open file description in the kernel; 0: not known */
 	char *link; /* owned */
 	unsigned int flags;
 	uint64_t pos;
 	FownEntry fown;
 	void *data; /* of the kind; freed with free(3) */
+	struct dump_file *next_of_kind; /* see files_next_of() */
 };
 
 /* A kind of descriptor: dump half. Functions return 0 or -errno (logged). NULL where there is nothing to do. */
@@ -333,6 +347,13 @@ struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
  * are worth it. Loaded by the first call that needs them (some milliseconds); only one thread at a time may ask.
  */
 const struct bpf_types *dump_bpf_types(struct dump *d, size_t things, size_t worth);
+/*
+ * What looks at so many descriptors (fd_seen.h), or NULL. Where the root has many, the first begins to load it while
+ * the tree still runs. The last frees all that was loaded.
+ */
+void dump_bpf_begin(struct dump *d, size_t fds);
+struct fd_programs *dump_bpf_fds(struct dump *d, size_t fds);
+void dump_bpf_end(struct dump *d);
 /* The same, when no other dumper's parasite is left in it: waits for those of one that was killed. */
 int freeze_without_parasites(struct dump *d);
 /* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */
@@ -383,7 +404,10 @@ int files_collect(struct dump *d);
 /* What of descriptors only the task can tell. Returns 0 or -errno (logged). */
 int files_collect_inside(struct dump_task *t);
 int files_judge(struct dump *d);
+/* All files; what single kinds write; the descriptors of each task. By any threads, at the same time, too. */
 int files_write(struct dump *d);
+int files_write_kinds(struct dump *d);
+int files_write_fds(struct dump *d);
 void files_free(struct dump *d);
 /* The file entry for what a path in /proc/PID ("exe", "cwd", "map_files/..") leads to; *file is the registry's. */
 int files_add_link(struct dump_task *t, const char *link_name, unsigned int flags, struct dump_file **file);
@@ -415,8 +439,12 @@ int files_add_second(struct dump *d, const struct dump_file *f, const struct dum
 /* Appends what is in the pipe or FIFO behind our descriptor to the image (pipe_data.c). Returns 0 or -errno (logged).
  */
 int pipe_write_data(struct image_writer *w, const struct dump_file *f, int fd);
+/* The same for one of so many bytes in which nothing is. */
+void pipe_write_empty(struct image_writer *w, const struct dump_file *f, uint32_t size);
 /* The file that was found after this one, the first after NULL; NULL at the end. */
 struct dump_file *files_next(const struct dump *d, const struct dump_file *f);
+/* The same among those of a kind. */
+struct dump_file *files_next_of(const struct dump *d, const struct dump_fd_kind *kind, const struct dump_file *f);
 /* Our own duplicate of a file of the tree. Returns the descriptor or -errno (logged). */
 int files_get(const struct dump *d, const struct dump_file *f);
 

@@ -2,12 +2,15 @@
  * BPF iterators (bpf(2): BPF_PROG_LOAD, BPF_LINK_CREATE, BPF_ITER_CREATE), with a program that is put together here:
  * for each thing that the kernel comes by, it loads the values one by one and hands them over with bpf_seq_write().
  * A load through a pointer that is not valid gives zero, as the kernel has it for programs of that kind.
+ *
+ * Registers of the program: 6 the iterator's context, 7 the socket, 1 to 5 for what is at hand.
  */
 #include "bpf_iter.h"
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,35 +19,35 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "kernel_types.h"
 
 struct bpf_types {
-	struct btf *btf;
+	struct kernel_types k;
 };
 
 struct bpf_types *bpf_types_load(void)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
-	struct bpf_types *types = btf ? malloc(sizeof(*types)) : NULL;
+	struct bpf_types *types = malloc(sizeof(*types));
 
-	if (types)
-		types->btf = btf;
-	else
-		btf__free(btf);
+	if (types && kernel_types_load(&types->k))
+		free(take_ptr(types));
 	return types;
 }
 
 void bpf_types_free(struct bpf_types *types)
 {
 	if (types)
-		btf__free(types->btf);
+		kernel_types_free(&types->k);
 	free(types);
 }
 
 /* A program as it grows. */
 struct program {
-	const struct btf *btf;
-	struct bpf_insn code[BPF_ITER_FIELDS * 12];
+	const struct kernel_types *types;
+	struct bpf_insn code[BPF_ITER_FIELDS * 32];
 	size_t n;
+	bool has_socket; /* register 7 has it */
+	int name_map; /* room for a name; -1: none is asked for */
 };
 
 static void emit(struct program *p, uint8_t code, uint8_t dst, uint8_t src, int16_t off, int32_t imm)
@@ -59,80 +62,187 @@ static void emit_load(struct program *p, int size, uint8_t dst, uint8_t src, uin
 	emit(p, BPF_LDX | sizes[size] | BPF_MEM, dst, src, off, 0);
 }
 
-/* A member by its name, in unnamed members too. Returns its type or -ENOENT, and adds its offset (bytes). */
-static int find_member(const struct btf *btf, int type, const char *name, size_t len, uint32_t *offset)
+/* Where a value is: bytes behind a pointer, and of a bit field, which has to lie within a byte, its bits there. */
+struct place {
+	uint32_t offset;
+	uint8_t bits, shift; /* bits 0: it is none */
+};
+
+/* A member by its name, in unnamed members too. Returns its type or -ENOENT, and adds its offset. */
+static int find_member(const struct kernel_types *types, int type, const char *name, size_t len, struct place *place)
 {
-	const struct btf_type *t = btf__type_by_id(btf, type);
+	const struct btf_type *t = kernel_type(types, type);
 	const struct btf_member *m = btf_members(t);
 
 	for (int i = 0; btf_is_composite(t) && i < btf_vlen(t); i++, m++) {
-		const char *its = btf__name_by_offset(btf, m->name_off);
-		uint32_t at = *offset + btf_member_bit_offset(t, i) / 8;
-		int inner = btf__resolve_type(btf, m->type);
+		const char *its = kernel_type_name(types, m->name_off);
+		uint32_t bit = btf_member_bit_offset(t, i);
+		struct place at = { place->offset + bit / 8, btf_member_bitfield_size(t, i), bit % 8 };
+		int inner = kernel_type_bare(types, m->type);
 
 		if (!*its) {
-			int found = find_member(btf, inner, name, len, &at);
+			int found = find_member(types, inner, name, len, &at);
 
 			if (found < 0)
 				continue;
 			inner = found;
-		} else if (strlen(its) != len || strncmp(its, name, len) || btf_member_bitfield_size(t, i)) {
+		} else if (strlen(its) != len || strncmp(its, name, len)) {
 			continue;
 		}
-		*offset = at;
-		return inner;
+		*place = at;
+		return at.bits + at.shift > 8 ? -ENOENT : inner;
 	}
 	return -ENOENT;
 }
 
 /* Bytes of a value, or of the elements of an array: 1, 2, 4 or 8; else -ENOENT. */
-static int value_size(const struct btf *btf, int type)
+static int value_size(const struct kernel_types *types, uint32_t type)
 {
 	for (;;) {
-		long size = btf__resolve_size(btf, type);
-		const struct btf_type *t = btf__type_by_id(btf, type);
+		size_t size = kernel_type_size(types, type);
+		const struct btf_type *t = kernel_type(types, type);
 
 		if (size == 1 || size == 2 || size == 4 || size == 8)
 			return size;
 		if (!btf_is_array(t))
 			return -ENOENT;
-		type = btf__resolve_type(btf, btf_array(t)->type);
+		type = kernel_type_bare(types, btf_array(t)->type);
 	}
 }
 
-/*
- * Code that leaves the value of the path in register 1, or in it the zero of a pointer on the way. Register 6 has the
- * iterator's context.
- */
-static int emit_path(struct program *p, int context, const char *path)
+static void emit_move(struct program *p, uint8_t dst, uint8_t src, int32_t add)
 {
-	uint32_t offset = 0;
-	int type = context;
-	uint8_t base = BPF_REG_6;
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, dst, src, 0, 0);
+	if (add)
+		emit(p, BPF_ALU64 | BPF_ADD | BPF_K, dst, 0, 0, add);
+}
 
+static void emit_call(struct program *p, int32_t function)
+{
+	emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, function);
+}
+
+/* A null pointer in the register ends the program: there is no record. See emit_end(). */
+static void emit_end_unless(struct program *p, uint8_t reg)
+{
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, reg, 0, 0, 0);
+}
+
+/*
+ * Loads behind a pointer that the kernel takes for a number, so that it does not check what it leads to: by a function,
+ * which gives zero if it leads nowhere, into the slot of the value (an offset from register 10), and from there.
+ */
+static void emit_probe(struct program *p, int size, uint8_t dst, uint8_t src, uint32_t off, int slot)
+{
+	emit_move(p, BPF_REG_3, src, off);
+	emit(p, BPF_ST | BPF_DW | BPF_MEM, BPF_REG_10, 0, slot, 0);
+	emit_move(p, BPF_REG_1, BPF_REG_10, slot);
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, size);
+	emit_call(p, BPF_FUNC_probe_read_kernel);
+	emit_load(p, 8, dst, BPF_REG_10, slot);
+}
+
+/* A path on the way through the kernel's types. */
+struct walk {
+	int type; /* of what base leads to */
+	uint8_t base;
+	bool probed; /* base is a number to the kernel */
+	struct place place; /* behind base */
+	int slot;
+};
+
+static void emit_step(struct program *p, const struct walk *w, int size)
+{
+	if (w->probed)
+		emit_probe(p, size, BPF_REG_1, w->base, w->place.offset, w->slot);
+	else
+		emit_load(p, size, BPF_REG_1, w->base, w->place.offset);
+}
+
+/* "(type)" behind a pointer says what it leads to. Returns the type of that or -ENOENT, and what follows. */
+static int parse_cast(const struct kernel_types *types, const char **path)
+{
+	char name[64];
+	size_t len = strcspn(*path + 1, ")");
+
+	if ((*path)[len + 1] != ')' || len >= sizeof(name))
+		return -ENOENT;
+	snprintf(name, sizeof(name), "%.*s", (int)len, *path + 1);
+	*path += len + 2;
+	return kernel_type_find(types, name, BTF_KIND_STRUCT);
+}
+
+/* Of the bits that a pointer leads to, that of the descriptor. */
+static int emit_bit(struct program *p, int context, struct walk *w)
+{
+	struct place fd = {};
+
+	if (!btf_is_ptr(kernel_type(p->types, w->type)) || find_member(p->types, context, "fd", 2, &fd) < 0)
+		return -ENOENT;
+	emit_step(p, w, 8);
+	emit_load(p, 4, BPF_REG_2, BPF_REG_6, fd.offset);
+	emit(p, BPF_ALU64 | BPF_RSH | BPF_K, BPF_REG_2, 0, 0, 6);
+	emit(p, BPF_ALU64 | BPF_LSH | BPF_K, BPF_REG_2, 0, 0, 3);
+	emit(p, BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_1, BPF_REG_2, 0, 0);
+	emit_probe(p, 8, BPF_REG_1, BPF_REG_1, 0, w->slot);
+	emit_load(p, 4, BPF_REG_2, BPF_REG_6, fd.offset);
+	emit(p, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_2, 0, 0, 63);
+	emit(p, BPF_ALU64 | BPF_RSH | BPF_X, BPF_REG_1, BPF_REG_2, 0, 0);
+	emit(p, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_1, 0, 0, 1);
+	return 0;
+}
+
+/* Through a pointer to what comes next. Returns 0 or -ENOENT. */
+static int follow(struct program *p, struct walk *w, const char **path)
+{
+	const struct btf_type *t = kernel_type(p->types, w->type);
+	bool cast = **path == '(';
+	int to = cast ? parse_cast(p->types, path) : (int)kernel_type_bare(p->types, t->type);
+
+	if (to < 0)
+		return -ENOENT;
+	emit_step(p, w, 8);
+	if (w->base == BPF_REG_6) /* what the context shows is null when the kernel is through with all of them */
+		emit_end_unless(p, BPF_REG_1);
+	*w = (struct walk){ to, BPF_REG_1, w->probed || cast, {}, w->slot };
+	return 0;
+}
+
+/* Code that leaves the value of the path in register 1, or in it the zero of a pointer on the way. */
+static int emit_path(struct program *p, int context, const char *path, int slot)
+{
+	struct walk w = { context, BPF_REG_6, false, {}, slot };
+
+	if (p->has_socket && !strncmp(path, "socket.", 7)) {
+		w.type = kernel_type_find(p->types, "socket", BTF_KIND_STRUCT);
+		w.base = BPF_REG_7;
+		path += 7;
+	}
 	for (;;) {
-		size_t len = strcspn(path, ".");
+		size_t len = strcspn(path, ".([");
 
-		type = find_member(p->btf, type, path, len, &offset);
-		if (type < 0 || offset > INT16_MAX)
+		w.type = w.type < 0 ? w.type : find_member(p->types, w.type, path, len, &w.place);
+		if (w.type < 0 || w.place.offset > INT16_MAX)
 			return -ENOENT;
 		path += len;
-		if (!*path++)
+		if (!*path)
 			break;
-		const struct btf_type *t = btf__type_by_id(p->btf, type);
-		if (!btf_is_ptr(t))
-			continue;
-		emit_load(p, 8, BPF_REG_1, base, offset);
-		if (base == BPF_REG_6) /* what the context shows is null when the kernel is through with all of them */
-			emit(p, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_1, 0, 0, 0);
-		base = BPF_REG_1;
-		offset = 0;
-		type = btf__resolve_type(p->btf, t->type);
+		if (!strcmp(path, "[fd]"))
+			return emit_bit(p, context, &w);
+		if ((*path == '(' || btf_is_ptr(kernel_type(p->types, w.type))) && follow(p, &w, &path))
+			return -ENOENT;
+		if (*path++ != '.')
+			return -ENOENT;
 	}
-	int size = value_size(p->btf, type);
-	if (size > 0)
-		emit_load(p, size, BPF_REG_1, base, offset);
-	return size < 0 ? size : 0;
+	int size = w.place.bits ? 1 : value_size(p->types, w.type);
+	if (size < 0)
+		return size;
+	emit_step(p, &w, size);
+	if (w.place.bits) {
+		emit(p, BPF_ALU64 | BPF_RSH | BPF_K, BPF_REG_1, 0, 0, w.place.shift);
+		emit(p, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_1, 0, 0, (1 << w.place.bits) - 1);
+	}
+	return 0;
 }
 
 /* Jumps that lead nowhere yet lead to the end, which follows. */
@@ -145,41 +255,124 @@ static void emit_end(struct program *p)
 	emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
+/* The socket of the file into register 7; a file that is none has no record. */
+static int emit_socket(struct program *p, int context)
+{
+	int err = emit_path(p, context, "file", 0);
+
+	emit_end_unless(p, BPF_REG_1);
+	emit_call(p, BPF_FUNC_sock_from_file);
+	emit_end_unless(p, BPF_REG_0);
+	emit_move(p, BPF_REG_7, BPF_REG_0, 0);
+	p->has_socket = true;
+	return err;
+}
+
+/* The address of the room for a name. */
+static void emit_name_room(struct program *p, uint8_t dst)
+{
+	emit(p, BPF_LD | BPF_IMM | BPF_DW, dst, BPF_PSEUDO_MAP_VALUE, 0, p->name_map);
+	emit(p, 0, 0, 0, 0, 0);
+}
+
+/* The name of the file into its room; its length, with the zero at its end, into register 1. */
+static int emit_name(struct program *p, int context)
+{
+	struct place place = {};
+	int err = emit_path(p, context, "file", 0);
+	int file = kernel_type_find(p->types, "file", BTF_KIND_STRUCT);
+
+	if (err || file < 0 || find_member(p->types, file, "f_path", strlen("f_path"), &place) < 0)
+		return -ENOENT;
+	emit_end_unless(p, BPF_REG_1);
+	emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_1, 0, 0, place.offset);
+	emit_name_room(p, BPF_REG_2);
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, PATH_MAX);
+	emit_call(p, BPF_FUNC_d_path);
+	emit(p, BPF_JMP | BPF_JSGE | BPF_K, BPF_REG_0, 0, 1, 0);
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0);
+	emit_move(p, BPF_REG_1, BPF_REG_0, 0);
+	return 0;
+}
+
+/* bpf_seq_write(context->meta->seq, ...): registers 2 and 3 say what */
+static int emit_write(struct program *p, int context)
+{
+	int err = emit_path(p, context, "meta.seq", 0);
+
+	emit_call(p, BPF_FUNC_seq_write);
+	return err;
+}
+
+/* Behind the values, filled up to eight bytes. length: the slot with its length. */
+static int emit_write_name(struct program *p, int context, int length)
+{
+	emit_load(p, 8, BPF_REG_3, BPF_REG_10, length);
+	emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_3, 0, 0, 7);
+	emit(p, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_3, 0, 0, -8);
+	emit_end_unless(p, BPF_REG_3);
+	emit(p, BPF_JMP | BPF_JLE | BPF_K, BPF_REG_3, 0, 1, PATH_MAX);
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, PATH_MAX);
+	emit_name_room(p, BPF_REG_2);
+	return emit_write(p, context);
+}
+
 static int make_program(struct program *p, int context, const char *const *paths, size_t n)
 {
-	int err = 0;
+	int err = 0, name = 0, last = -8 * (int)n;
 
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0);
+	emit_move(p, BPF_REG_6, BPF_REG_1, 0);
+	for (size_t i = 0; i < n && !p->has_socket && !err; i++)
+		if (!strncmp(paths[i], "socket.", 7))
+			err = emit_socket(p, context);
 	for (size_t i = 0; i < n && !err; i++) {
-		err = emit_path(p, context, paths[i]);
-		emit(p, BPF_STX | BPF_DW | BPF_MEM, BPF_REG_10, BPF_REG_1, 8 * (int)i - 8 * (int)n, 0);
+		int slot = last + 8 * (int)i;
+
+		name = strcmp(paths[i], BPF_ITER_NAME) ? name : slot;
+		err = name == slot ? emit_name(p, context) : emit_path(p, context, paths[i], slot);
+		emit(p, BPF_STX | BPF_DW | BPF_MEM, BPF_REG_10, BPF_REG_1, slot, 0);
 	}
-	/* bpf_seq_write(context->meta->seq, the values, their bytes) */
-	if (!err)
-		err = emit_path(p, context, "meta.seq");
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0);
-	emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, -8 * (int)n);
+	emit_move(p, BPF_REG_2, BPF_REG_10, last);
 	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, 8 * n);
-	emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_seq_write);
+	if (!err)
+		err = emit_write(p, context);
+	if (!err && name)
+		err = emit_write_name(p, context, name);
 	emit_end(p);
 	return err;
 }
 
+/* Whether a name is asked for, and room for it is to be made. Returns 0 or -errno. */
+static int make_name_room(struct bpf_iter *it, struct program *p, const char *const *paths)
+{
+	it->name = -1;
+	p->name_map = -1;
+	for (size_t i = 0; i < it->n; i++)
+		if (!strcmp(paths[i], BPF_ITER_NAME))
+			it->name = i;
+	if (it->name >= 0)
+		p->name_map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ckpt", 4, PATH_MAX, 1, NULL);
+	return it->name >= 0 && p->name_map < 0 ? p->name_map : 0;
+}
+
 int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char *iterator, const char *const *paths)
 {
-	struct program p = { .btf = types->btf };
+	struct program p = { .types = &types->k };
 	char name[64];
 
 	*it = (struct bpf_iter){ .prog = -1 };
 	while (paths[it->n])
 		it->n++;
 	snprintf(name, sizeof(name), "bpf_iter__%s", iterator);
-	int context = btf__find_by_name_kind(p.btf, name, BTF_KIND_STRUCT);
+	int context = kernel_type_find(p.types, name, BTF_KIND_STRUCT);
 	snprintf(name, sizeof(name), "bpf_iter_%s", iterator);
-	int function = btf__find_by_name_kind(p.btf, name, BTF_KIND_FUNC);
+	int function = kernel_type_find(p.types, name, BTF_KIND_FUNC);
 	if (context < 0 || function < 0 || it->n > BPF_ITER_FIELDS)
 		return -ENOENT;
-	int err = make_program(&p, context, paths, it->n);
+	int err = make_name_room(it, &p, paths);
+	_cleanup_close_ int room = p.name_map; /* the program keeps it */
+	if (!err)
+		err = make_program(&p, context, paths, it->n);
 	if (err)
 		return err;
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .attach_btf_id = function, .expected_attach_type = BPF_TRACE_ITER);
@@ -195,23 +388,33 @@ void bpf_iter_close(struct bpf_iter *it)
 	it->prog = -1;
 }
 
-static int read_records(int fd, size_t n, int (*take)(void *arg, const uint64_t *values), void *arg)
+/* Bytes of a record, whose values are there. */
+static size_t record_size(const struct bpf_iter *it, const uint64_t *values)
+{
+	return 8 * it->n + (it->name < 0 ? 0 : (values[it->name] + 7) & ~7ull);
+}
+
+static int read_records(const struct bpf_iter *it, int fd, int (*take)(void *arg, const uint64_t *values), void *arg)
 {
 	uint64_t buf[4096]; /* as much as the kernel has room for */
 	size_t have = 0;
 
 	for (;;) {
 		ssize_t got = read(fd, (char *)buf + have, sizeof(buf) - have);
-		size_t at = 0;
+		size_t at = 0, size;
 
 		if (got < 0 && (errno == EAGAIN || errno == EINTR)) /* it comes by very many without a record */
 			continue;
 		if (got <= 0)
 			return got ? -errno : have ? -EBADMSG : 0;
 		have += got;
-		for (; have - at >= n * 8; at += n * 8) {
+		for (; have - at >= it->n * 8; at += size) {
+			size = record_size(it, buf + at / 8);
+			if (size > sizeof(buf))
+				return -EBADMSG;
+			if (have - at < size)
+				break;
 			int err = take(arg, buf + at / 8);
-
 			if (err)
 				return err;
 		}
@@ -220,12 +423,23 @@ static int read_records(int fd, size_t n, int (*take)(void *arg, const uint64_t 
 	}
 }
 
-int bpf_iter_read(const struct bpf_iter *it, pid_t pid, int (*take)(void *arg, const uint64_t *values), void *arg)
+static int read_of(const struct bpf_iter *it, pid_t pid, pid_t tid, int (*take)(void *arg, const uint64_t *values),
+		   void *arg)
 {
-	union bpf_iter_link_info info = { .task = { .pid = pid } };
+	union bpf_iter_link_info info = { .task = { .pid = pid, .tid = tid } };
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &info, .iter_info_len = sizeof(info));
 	_cleanup_close_ int link = bpf_link_create(it->prog, 0, BPF_TRACE_ITER, &opts);
 	_cleanup_close_ int fd = link < 0 ? -1 : bpf_iter_create(link);
 
-	return link < 0 ? link : fd < 0 ? fd : read_records(fd, it->n, take, arg);
+	return link < 0 ? link : fd < 0 ? fd : read_records(it, fd, take, arg);
+}
+
+int bpf_iter_read(const struct bpf_iter *it, pid_t pid, int (*take)(void *arg, const uint64_t *values), void *arg)
+{
+	return read_of(it, pid, 0, take, arg);
+}
+
+int bpf_iter_read_thread(const struct bpf_iter *it, pid_t tid, int (*take)(void *arg, const uint64_t *values), void *arg)
+{
+	return read_of(it, 0, tid, take, arg);
 }
