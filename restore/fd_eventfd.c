@@ -23,12 +23,15 @@ static int eventfd_read_entry(struct plan *plan, struct plan_file *file)
 static int eventfd_open(struct plan *plan, struct plan_file *file)
 {
 	const EventfdFileEntry *e = file->entry->efd;
-	int fd = eventfd(0, EFD_CLOEXEC | (e->has_semaphore && e->semaphore ? EFD_SEMAPHORE : 0));
-	int err = fd_take(plan, file, fd);
+	int nonblock = file->flags & EFD_NONBLOCK;
+	unsigned int first = e->counter <= UINT32_MAX ? e->counter : 0; /* what it can be made with */
+	int fd = eventfd(first, fd_cloexec(file, NULL) | nonblock |
+					(e->has_semaphore && e->semaphore ? EFD_SEMAPHORE : 0));
+	int err = fd_take_made(plan, file, fd, nonblock);
 
 	if (err)
 		return err;
-	if (e->counter && eventfd_write(file->fd, e->counter))
+	if (e->counter != first && eventfd_write(file->fd, e->counter))
 		return log_errno(errno, "can't set the counter of eventfd 0x%x", file->id);
 	return 0;
 }

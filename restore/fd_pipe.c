@@ -64,10 +64,10 @@ static int open_end(struct plan *plan, struct plan_file *file, int fd)
 	return file->fd < 0 ? file->fd : 0;
 }
 
-/* Gives the descriptor that pipe2() made to the file. */
-static int take_end(struct plan *plan, struct plan_file *file, int *fd)
+/* Gives the descriptor that pipe2() made with these flags to the file. */
+static int take_end(struct plan *plan, struct plan_file *file, int *fd, int made)
 {
-	return fd_take(plan, file, take_fd(fd));
+	return fd_take_made(plan, file, take_fd(fd), made);
 }
 
 /* The pipe that --inherit-fd gives, by either end. What is in it stays, what waited in the old one is not added. */
@@ -84,6 +84,16 @@ static int open_given(struct plan *plan, struct plan_file *first)
 	return err;
 }
 
+/* What the first of each end can be made with: when something is to be written first, that sets others. */
+static int flags_of_both(const struct plan *plan, const struct plan_file *first, struct plan_file *const last[2])
+{
+	int flags = O_NONBLOCK | O_DIRECT;
+
+	for (int end = 0; end < 2; end++)
+		flags &= last[end] ? last[end]->flags : 0;
+	return pipe_data_bytes(plan->pipes, first->entry->pipe->pipe_id) ? O_NONBLOCK : flags;
+}
+
 static int pipe_open(struct plan *plan, struct plan_file *first)
 {
 	_cleanup_close_ int reader = -1, writer = -1;
@@ -91,25 +101,24 @@ static int pipe_open(struct plan *plan, struct plan_file *first)
 
 	if (first->outside >= 0)
 		return open_given(plan, first);
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+	struct plan_file *last[2] = {};
+	for (struct plan_file *f = first; f; f = f->with_next)
+		if ((f->flags & O_ACCMODE) != O_RDWR && !last[f->flags & O_ACCMODE])
+			last[f->flags & O_ACCMODE] = f;
+	int made = flags_of_both(plan, first, last);
+	if (pipe2(ends, fd_cloexec(last[O_RDONLY], last[O_WRONLY]) | made))
 		return log_errno(errno, "can't make pipe 0x%x", first->entry->pipe->pipe_id);
 	reader = ends[0];
 	writer = ends[1];
 	int err = pipe_data_put(plan->pipes, first->entry->pipe->pipe_id, first, writer);
 	/* Those that need a new description first, while both ends are open. */
-	struct plan_file *last[2] = {};
-	for (struct plan_file *f = first; !err && f; f = f->with_next) {
-		int mode = f->flags & O_ACCMODE;
-
-		if (mode != O_RDWR && !last[mode])
-			last[mode] = f;
-		else
+	for (struct plan_file *f = first; !err && f; f = f->with_next)
+		if (f != last[O_RDONLY] && f != last[O_WRONLY])
 			err = open_end(plan, f, reader);
-	}
 	if (!err && last[O_RDONLY])
-		err = take_end(plan, last[O_RDONLY], &reader);
+		err = take_end(plan, last[O_RDONLY], &reader, made);
 	if (!err && last[O_WRONLY])
-		err = take_end(plan, last[O_WRONLY], &writer);
+		err = take_end(plan, last[O_WRONLY], &writer, made);
 	return err;
 }
 

@@ -186,10 +186,12 @@ static int hold_number(const char *path)
 }
 
 /* The same at whatever number. */
-static int open_somewhere(struct plan *plan, struct plan_file *file, int flags)
+static int open_somewhere(struct plan *plan, struct plan_file *file, int flags, int cloexec)
 {
 	const RegFileEntry *e = file->entry->reg;
 	char link[32];
+
+	file->stays = file->outside < 0 && !file->dead && !cloexec;
 
 	if (file->outside >= 0)
 		return outside_take(plan, file);
@@ -203,7 +205,7 @@ static int open_somewhere(struct plan *plan, struct plan_file *file, int flags)
 		return open_dead(plan, file, flags);
 	_cleanup_close_ int held = hold_number(e->name);
 	int fd = open(file->ghost ? link : e->name,
-		      (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | O_CLOEXEC);
+		      (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | cloexec);
 	if (fd < 0)
 		return log_errno(errno, "can't open %s", e->name);
 	if (e->pos && !(flags & O_PATH) && lseek(fd, e->pos, SEEK_SET) < 0) {
@@ -217,7 +219,7 @@ static int open_somewhere(struct plan *plan, struct plan_file *file, int flags)
 
 int reg_open(struct plan *plan, struct plan_file *file, int flags)
 {
-	int fd = open_somewhere(plan, file, flags);
+	int fd = open_somewhere(plan, file, flags, O_CLOEXEC);
 
 	return fd < 0 ? fd : fd_to_temporary(plan, fd);
 }
@@ -260,7 +262,7 @@ static int reg_open_file(struct plan *plan, struct plan_file *file)
 	const struct plan_ghost *g = file->ghost ? file->ghost->ghost : NULL;
 
 	int fd = g && g->tmpfile == file && g->tmpfile_fd >= 0 ? take_tmpfile(plan, file)
-							       : open_somewhere(plan, file, file->flags);
+							       : open_somewhere(plan, file, file->flags, fd_cloexec(file, NULL));
 	file->fd = fd < 0 ? fd : fd_place(plan, file, fd);
 	return file->fd < 0 ? file->fd : 0;
 }

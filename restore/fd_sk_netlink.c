@@ -62,7 +62,7 @@ static int netlink_open(struct plan *plan, struct plan_file *file)
 	for (int option = 0; !err && e->has_options && option < 32; option++)
 		if (e->options >> option & 1)
 			err = set(file, option, 1);
-	return err ? err : sk_opts_set(file, e->opts);
+	return err ? err : sk_opts_set(file, e->opts, NULL);
 }
 
 const struct restore_fd_kind restore_fd_sk_netlink = {

@@ -234,10 +234,10 @@ static int connect_to(struct plan *plan, const struct plan_file *file, int fd, i
 }
 
 /* Gives an end of a connection to its file, or keeps it until the other is done. */
-static int take_end(struct plan *plan, struct plan_file *file, struct sk_unix *other_of, int fd)
+static int take_end(struct plan *plan, struct plan_file *file, struct sk_unix *other_of, int fd, int made)
 {
 	if (file)
-		return fd_take(plan, file, fd);
+		return fd_take_made(plan, file, fd, made);
 	other_of->other = fd_to_temporary(plan, fd);
 	return other_of->other < 0 ? other_of->other : 0;
 }
@@ -247,17 +247,22 @@ static int make_pair(struct plan *plan, struct plan_file *file)
 	struct plan_file *peer = is_mutual(file) ? state(file)->peer : NULL;
 	const UnixSkEntry *e = state(file)->entry;
 	int32_t *ends = plan->shared->slots[file->with->owner->index].pair;
-	const uint64_t args[4] = { AF_UNIX, e->type | SOCK_CLOEXEC, 0, (uintptr_t)ends };
+	int made = file->flags & (peer ? peer->flags : 0) & SOCK_NONBLOCK;
+	int type = e->type | fd_cloexec(file, peer) | made;
+	const uint64_t args[4] = { AF_UNIX, type, 0, (uintptr_t)ends };
 
 	int err = sk_unix_call_as(plan, sk_unix_recorded(e), SYS_socketpair, args);
 	if (err)
 		return log_errno(-err, "can't make UNIX socket 0x%x", file->id);
-	err = fd_take(plan, file, ends[0]);
+	err = fd_take_made(plan, file, ends[0], made);
 	if (err) {
 		close(ends[1]);
 		return err;
 	}
-	return take_end(plan, peer, state(file), ends[1]);
+	state(file)->fresh = true;
+	if (peer)
+		state(peer)->fresh = true;
+	return take_end(plan, peer, state(file), ends[1], made);
 }
 
 /* One that listens under the name of a socket that was accepted from one that is gone. Returns it or -errno (logged).
@@ -292,7 +297,7 @@ static int make_accepted(struct plan *plan, struct plan_file *accepted)
 		err = connect_to(plan, accepted, fd, listener, sk_unix_recorded(u->entry));
 	if (!err)
 		err = fd_take(plan, accepted, accept4(listener, NULL, NULL, SOCK_CLOEXEC));
-	return err ? err : take_end(plan, client, u, take_fd(&fd));
+	return err ? err : take_end(plan, client, u, take_fd(&fd), -1);
 }
 
 /* Has the name of another socket: it was accepted. */
@@ -430,6 +435,7 @@ static int sender(const struct plan_file *file)
 
 static int fill_queue(struct plan *plan, const struct plan_file *file)
 {
+	const struct sk_unix *u = state(file);
 	int fd = sender(file), err = 0;
 
 	for (const struct sk_packet *p = NULL; !err && (p = sk_queue_next(plan, file, p));) {
@@ -437,6 +443,8 @@ static int fill_queue(struct plan *plan, const struct plan_file *file)
 			return log_errno(ENOTSUP, "nobody can send what waits in UNIX socket 0x%x any more", file->id);
 		if (fd >= 0)
 			err = enlarge(fd);
+		if (fd >= 0 && u->other < 0)
+			state(u->peer)->fresh = false;
 		if (!err)
 			err = fd >= 0 ? sk_packet_send(file, p, fd, NULL, 0) : send_as_stranger(file, p);
 	}
@@ -503,11 +511,22 @@ static int connect_datagrams(struct plan *plan, struct plan_file *first)
 	return 0;
 }
 
-static int finish_socket(struct plan_file *file)
+/* What new sockets have: the first is asked. NULL: not known. */
+static const struct sk_fresh *ask_fresh(struct plan *plan, const struct plan_file *file)
+{
+	if (!plan->fresh_unix)
+		plan->fresh_unix = plan_alloc(plan, sizeof(*plan->fresh_unix));
+	if (plan->fresh_unix && !plan->fresh_unix->sndbuf && sk_opts_ask_fresh(file->fd, plan->fresh_unix))
+		return NULL;
+	return plan->fresh_unix;
+}
+
+static int finish_socket(struct plan *plan, struct plan_file *file)
 {
 	struct sk_unix *u = state(file);
 	const UnixSkEntry *e = u->entry;
-	int peek_off = e->has_peek_off ? e->peek_off : -1, on = 1, err = sk_opts_set(file, e->opts);
+	const struct sk_fresh *fresh = u->fresh ? ask_fresh(plan, file) : NULL;
+	int peek_off = e->has_peek_off ? e->peek_off : -1, on = 1, err = sk_opts_set(file, e->opts, fresh);
 
 	if (u->other >= 0)
 		close(u->other);
@@ -549,7 +568,7 @@ static int unix_connect(struct plan *plan, struct plan_file *first)
 	if (!err)
 		err = connect_datagrams(plan, first);
 	for (struct plan_file *f = first; f && !err; f = f->with_next)
-		err = f->outside < 0 ? finish_socket(f) : 0;
+		err = f->outside < 0 ? finish_socket(plan, f) : 0;
 	return err;
 }
 

@@ -132,13 +132,14 @@ int pipe_data_put(const void *all, uint32_t id, const struct plan_file *first, i
 	size_t n;
 	const struct pipe_data *list = find(all, id, &n);
 	int packets = 0, err = 0;
+	uint64_t bytes = pipe_data_bytes(all, id);
 
 	for (const struct plan_file *f = first; f; f = f->with_next)
 		packets |= f->flags & O_DIRECT;
 	/* The writer that was in packet mode may be gone. */
 	if (n > 1)
 		packets = O_DIRECT;
-	if (fcntl(fd, F_SETFL, O_NONBLOCK | packets))
+	if (bytes && fcntl(fd, F_SETFL, O_NONBLOCK | packets))
 		return log_errno(errno, "can't set the mode of pipe 0x%x", id);
 	for (size_t i = 0; !err && i < n; i++)
 		err = write_data(fd, &list[i]);

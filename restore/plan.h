@@ -97,6 +97,7 @@ struct plan_file {
 	int fd; /* in the owner and its descendants, once opened: its home, or a temporary number */
 	int home; /* number that nobody in the tree has another file by, so it is opened there; -1: there is none */
 	const struct plan_fd *first; /* the lowest descriptor of the first task that holds it */
+	bool stays; /* its descriptor was made without O_CLOEXEC, as its first holder has it (fd_cloexec()) */
 	bool checked; /* its path was looked at */
 	pid_t dead; /* it belongs to this process in /proc, which was gone at the dump; 0: to none */
 	bool late; /* it is opened when all tasks exist (late_files.c) */
@@ -296,6 +297,7 @@ struct plan {
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
 	struct id_map pipes_by_id, fifos_by_id, sockets_by_ino;
+	struct sk_fresh *fresh_unix; /* of each task that makes sockets; NULL: not asked yet */
 	void *pipes, *fifos, *ttys, *queues, *maps; /* of the kinds */
 	struct vdso_layout *vdso[2]; /* of this kernel: for 64-bit, for 32-bit programs */
 	struct privileges *privileges; /* ours */
@@ -437,6 +439,8 @@ int reg_enter_dead(struct plan *plan, const struct plan_file *file);
  * F_SETFL knows. Returns 0 or -errno (logged).
  */
 int fd_take(struct plan *plan, struct plan_file *file, int fd);
+/* The same of one that was made with these flags (of O_NONBLOCK, O_APPEND, O_DIRECT and O_NOATIME). */
+int fd_take_made(struct plan *plan, struct plan_file *file, int fd, int made);
 /*
  * In the coordinator: the path in /proc under which a task of the tree that has the file holds or maps it. Returns
  * whether there is one.
@@ -449,7 +453,13 @@ int plan_reserve_fd(struct plan *plan, int fd, struct plan_file *file);
 /* Moves a descriptor to a temporary number, close on exec. Returns it or -errno (logged). Closes fd in any case. */
 int fd_to_temporary(struct plan *plan, int fd);
 /* The same, or to the home of the file if it is free. */
-int fd_place(struct plan *plan, const struct plan_file *file, int fd);
+int fd_place(struct plan *plan, struct plan_file *file, int fd);
+/*
+ * What a descriptor of a file is to be made with, beside its flags, so that nothing is left to be set when it gets its
+ * home at once: O_CLOEXEC or 0. Nothing is executed while it is not yet in its final place. other: made by the same
+ * call; NULL: none.
+ */
+int fd_cloexec(struct plan_file *file, struct plan_file *other);
 
 extern const struct restore_part *const restore_parts[];
 extern const struct restore_fd_kind *const restore_fd_kinds[];

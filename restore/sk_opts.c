@@ -74,12 +74,24 @@ static int set_unless(const struct plan_file *file, int option, int fresh, int w
 	return wanted == fresh ? 0 : set_int(file, option, option, wanted, wanted, name);
 }
 
-int sk_opts_set(const struct plan_file *file, const SkOptsEntry *e)
+int sk_opts_ask_fresh(int fd, struct sk_fresh *fresh)
 {
-	/* The kernel doubles what it is given; see man 7 socket. */
-	int err = set_int(file, SO_SNDBUF, SO_SNDBUFFORCE, e->so_sndbuf, e->so_sndbuf / 2, "SO_SNDBUF");
+	socklen_t size = sizeof(int);
 
-	if (!err)
+	return getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &fresh->rcvbuf, &size) ||
+			       getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &fresh->sndbuf, &size)
+		       ? -errno
+		       : 0;
+}
+
+int sk_opts_set(const struct plan_file *file, const SkOptsEntry *e, const struct sk_fresh *fresh)
+{
+	int err = 0;
+
+	/* The kernel doubles what it is given; see man 7 socket. */
+	if (!fresh || e->so_sndbuf != (uint32_t)fresh->sndbuf)
+		err = set_int(file, SO_SNDBUF, SO_SNDBUFFORCE, e->so_sndbuf, e->so_sndbuf / 2, "SO_SNDBUF");
+	if (!err && (!fresh || e->so_rcvbuf != (uint32_t)fresh->rcvbuf))
 		err = set_int(file, SO_RCVBUF, SO_RCVBUFFORCE, e->so_rcvbuf, e->so_rcvbuf / 2, "SO_RCVBUF");
 	if (!err)
 		err = set_time(file, SO_SNDTIMEO, e->so_snd_tmo_sec, e->so_snd_tmo_usec);
@@ -92,9 +104,9 @@ int sk_opts_set(const struct plan_file *file, const SkOptsEntry *e)
 	SET(so_priority, SO_PRIORITY);
 	SET(so_rcvlowat, SO_RCVLOWAT);
 	SET(so_mark, SO_MARK);
-	if (!err && e->has_so_passcred)
+	if (!err && e->has_so_passcred && (!fresh || e->so_passcred))
 		err = set_int(file, SO_PASSCRED, SO_PASSCRED, e->so_passcred, e->so_passcred, "SO_PASSCRED");
-	if (!err && e->has_so_passsec)
+	if (!err && e->has_so_passsec && (!fresh || e->so_passsec))
 		err = set_int(file, SO_PASSSEC, SO_PASSSEC, e->so_passsec, e->so_passsec, "SO_PASSSEC");
 	SET(so_dontroute, SO_DONTROUTE);
 	SET(so_no_check, SO_NO_CHECK);

@@ -20,6 +20,7 @@ struct sk_unix {
 	bool absent; /* its file was not there when we looked */
 	bool external; /* outside the images: others connect to its name */
 	bool cut_off; /* its other end was outside the images and has no name */
+	bool fresh; /* made by socketpair(2), and nothing was set since but SO_PASSCRED, if that is to be */
 	int other; /* the end of a connection whose holder is gone; -1 */
 };
 

@@ -61,12 +61,29 @@ static int to_home(const struct plan_file *file, int fd)
 	return -1;
 }
 
-int fd_place(struct plan *plan, const struct plan_file *file, int fd)
+static bool wants_to_stay(const struct plan_file *file)
 {
-	if (file->home < 0)
-		return fd_to_temporary(plan, fd);
+	return !file || (file->home >= 0 && file->first && !file->first->cloexec);
+}
+
+int fd_cloexec(struct plan_file *file, struct plan_file *other)
+{
+	bool stays = wants_to_stay(file) && wants_to_stay(other);
+
+	if (file)
+		file->stays = stays;
+	if (other)
+		other->stays = stays;
+	return stays ? 0 : O_CLOEXEC;
+}
+
+int fd_place(struct plan *plan, struct plan_file *file, int fd)
+{
 	/* Often it is the lowest number that is free, as it was then. */
-	int placed = fd == file->home ? fd : to_home(file, fd);
+	if (file->home >= 0 && fd == file->home)
+		return fd;
+	int placed = file->home >= 0 ? to_home(file, fd) : -1;
+	file->stays = false;
 	return placed >= 0 ? placed : fd_to_temporary(plan, fd);
 }
 
@@ -80,11 +97,17 @@ static int settle_homes(const struct plan_file *first)
 		if (fd < 0)
 			return log_errno(EBUSY, "number %d of file 0x%x is in use", f->home, f->id);
 		f->fd = fd;
+		f->stays = false;
 	}
 	return 0;
 }
 
 int fd_take(struct plan *plan, struct plan_file *file, int fd)
+{
+	return fd_take_made(plan, file, fd, -1);
+}
+
+int fd_take_made(struct plan *plan, struct plan_file *file, int fd, int made)
 {
 	int flags = file->flags & (O_NONBLOCK | O_APPEND | O_DIRECT | O_NOATIME);
 
@@ -93,7 +116,7 @@ int fd_take(struct plan *plan, struct plan_file *file, int fd)
 	file->fd = fd_place(plan, file, fd);
 	if (file->fd < 0)
 		return file->fd;
-	if (fcntl(file->fd, F_SETFL, flags))
+	if (flags != made && fcntl(file->fd, F_SETFL, flags))
 		return log_errno(errno, "can't set the flags 0%o of file 0x%x (%s)", file->flags, file->id,
 				 file->kind->name);
 	return 0;
@@ -258,7 +281,7 @@ static int number_descriptors(struct plan *plan, struct plan_task *task)
 		const struct plan_fd *fd = &task->fds[i];
 
 		if (fd->file->fd == fd->fd) {
-			if (!fd->cloexec && fcntl(fd->fd, F_SETFD, 0))
+			if (fd->cloexec == fd->file->stays && fcntl(fd->fd, F_SETFD, fd->cloexec ? FD_CLOEXEC : 0))
 				return log_errno(errno, "can't set the flags of descriptor %d", fd->fd);
 		} else if (dup3(fd->file->fd, fd->fd, fd->cloexec ? O_CLOEXEC : 0) < 0)
 			return log_errno(errno, "can't make file 0x%x descriptor %d of task %d", fd->file->id, fd->fd,
