@@ -17,6 +17,7 @@
 #include "log.h"
 #include "opts.h"
 #include "outside.h"
+#include "path_looks.h"
 #include "plan.h"
 #include "proc_files.h"
 #include "task.h"
@@ -40,30 +41,30 @@ static int reg_read(struct plan *plan, struct plan_file *file)
 }
 
 /* A log that others have written to: its old bytes are where they were, and nobody has it mapped. */
-static bool may_have_grown(const struct plan *plan, const struct plan_file *file, const struct stat *st)
+static bool may_have_grown(const struct plan *plan, const struct plan_file *file, const struct path_look *now)
 {
 	const RegFileEntry *e = file->entry->reg;
 
-	return plan->opts->allow_grown && file->first && (uint64_t)st->st_size > e->size;
+	return plan->opts->allow_grown && file->first && now->size > e->size;
 }
 
-static void check_stat(struct plan *plan, const struct plan_file *file, const struct stat *st)
+static void check_look(struct plan *plan, const struct plan_file *file, const struct path_look *now)
 {
 	const RegFileEntry *e = file->entry->reg;
 
-	if (e->has_mode && e->mode && (e->mode & S_IFMT) != (st->st_mode & S_IFMT))
+	if (e->has_mode && e->mode && (e->mode & S_IFMT) != (now->mode & S_IFMT))
 		plan_refuse(plan, "%s has another type than at the dump (mode 0%o instead of 0%o): put the file back",
-			    e->name, st->st_mode, e->mode);
-	else if (e->has_mode && e->mode && (e->mode ^ st->st_mode) & 07777 && !plan->opts->skip_file_rwx_check)
+			    e->name, now->mode, e->mode);
+	else if (e->has_mode && e->mode && (e->mode ^ now->mode) & 07777 && !plan->opts->skip_file_rwx_check)
 		plan_refuse(plan,
 			    "%s has other permissions than at the dump (0%o instead of 0%o): chmod them, or, if they "
 			    "may differ: --skip-file-rwx-check",
-			    e->name, st->st_mode & 07777, e->mode & 07777);
-	else if (S_ISREG(st->st_mode) && e->has_size && e->size != (uint64_t)st->st_size &&
-		 !may_have_grown(plan, file, st))
+			    e->name, now->mode & 07777, e->mode & 07777);
+	else if (S_ISREG(now->mode) && e->has_size && e->size != now->size &&
+		 !may_have_grown(plan, file, now))
 		plan_refuse(plan, "%s has changed since the dump (%lld bytes instead of %llu): put the old file back%s",
-			    e->name, (long long)st->st_size, (unsigned long long)e->size,
-			    file->first && (uint64_t)st->st_size > e->size ? ", or, if it is a log: --allow-grown"
+			    e->name, (long long)now->size, (unsigned long long)e->size,
+			    file->first && now->size > e->size ? ", or, if it is a log: --allow-grown"
 									   : "");
 }
 
@@ -85,24 +86,9 @@ static void check_build_id(struct plan *plan, const struct plan_file *file)
 			e->name);
 }
 
-/* Whether permissions or the mount forbid it, as far as that can be said without opening it. */
-static bool may_not_open(const RegFileEntry *e)
-{
-	int mode = e->flags & O_ACCMODE;
-
-	if (e->flags & O_PATH)
-		return false;
-	return faccessat(AT_FDCWD, e->name,
-			 mode == O_RDONLY   ? R_OK
-			 : mode == O_WRONLY ? W_OK
-					    : R_OK | W_OK,
-			 AT_EACCESS) != 0;
-}
-
 void plan_check_file(struct plan *plan, struct plan_file *file)
 {
 	const RegFileEntry *e = file->entry->reg;
-	struct stat st;
 
 	if (file->checked || file->ghost || file->entry->type != FD_TYPES__REG || file->outside >= 0)
 		return;
@@ -116,15 +102,16 @@ void plan_check_file(struct plan *plan, struct plan_file *file)
 			    e->name);
 		return;
 	}
-	if (stat(e->name, &st)) {
-		plan_refuse(plan, "%s is missing (%s): put it back", e->name, strerror(errno));
+	const struct path_look now = path_look(plan, file);
+	if (now.error) {
+		plan_refuse(plan, "%s is missing (%s): put it back", e->name, strerror(now.error));
 		return;
 	}
-	check_stat(plan, file, &st);
+	check_look(plan, file, &now);
 	/* Devices and pipes may do something when they are opened. */
-	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+	if (!S_ISREG(now.mode) && !S_ISDIR(now.mode))
 		return;
-	if (may_not_open(e))
+	if (!path_may_open(plan, file, &now))
 		plan_refuse(plan, "%s can't be opened (%s): check permissions and mounts", e->name, strerror(errno));
 	else
 		check_build_id(plan, file);

@@ -3,6 +3,7 @@
  * belongs to no task stands here: memory of the plan, the inventory, images that are not supported.
  */
 #include "plan.h"
+#include "path_looks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -300,6 +301,8 @@ static int read_images(struct plan *plan)
 	if (!err)
 		err = plan_read_files(plan);
 	if (!err)
+		path_looks_begin(plan);
+	if (!err)
 		err = plan_read_remaps(plan);
 	if (!err)
 		err = sysv_read(plan);
@@ -375,6 +378,7 @@ int plan_open(struct plan *plan, const struct opts *opts)
 		err = unpack_pages(plan);
 	if (!err)
 		err = read_images(plan);
+	path_looks_end(plan);
 	if (!err)
 		err = plan_order_sessions(plan);
 	if (!err && !plan->problems)

@@ -297,6 +297,7 @@ struct plan {
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
 	struct id_map pipes_by_id, fifos_by_id, sockets_by_ino;
+	struct path_looks *path_looks; /* what paths lead to; NULL: nobody asks yet */
 	struct sk_fresh *fresh_unix; /* of each task that makes sockets; NULL: not asked yet */
 	void *pipes, *fifos, *ttys, *queues, *maps; /* of the kinds */
 	struct vdso_layout *vdso[2]; /* of this kernel: for 64-bit, for 32-bit programs */
