@@ -12,12 +12,6 @@
 #include "cleanup.h"
 #include "dump.h"
 
-#define LESS_MORE(a, b)                                                                                                \
-	do {                                                                                                           \
-		if ((a) != (b))                                                                                        \
-			return (a) < (b) ? -1 : 1;                                                                     \
-	} while (0)
-
 /* Total order of open file descriptions: by inode, then as the kernel orders them. */
 static int compare(const void *a, const void *b)
 {

@@ -7,6 +7,13 @@
 
 struct dump_file;
 
+/* A line of a comparison for tsearch(3) and qsort(3): returns, if both differ. */
+#define LESS_MORE(a, b)                                                                                                \
+	do {                                                                                                           \
+		if ((a) != (b))                                                                                        \
+			return (a) < (b) ? -1 : 1;                                                                     \
+	} while (0)
+
 /* Starts as zeros. */
 struct descriptions {
 	/*

@@ -159,8 +159,8 @@ static bool is_plain(struct looker *l, const struct fd_look *k, bool without_loc
 }
 
 /*
- * A pipe or a socket has no position; whether a descriptor survives execve(2) the task can be asked. seen: what is known
- * of it; NULL: nothing.
+ * A pipe or a socket has no position; whether a descriptor survives execve(2) the task can be asked. seen: what is
+ * known of it; NULL: nothing.
  */
 static int look_at(struct looker *l, struct fd_look *k, const struct fd_seen *seen)
 {

@@ -16,7 +16,8 @@ struct looker;
 struct fd_look {
 	int number, fd; /* in the task; our duplicate */
 	struct stat st;
-	const struct fd_seen *seen; /* it is plain, and this is all (fd_seen.h): then there is no duplicate; else NULL */
+	const struct fd_seen
+		*seen; /* it is plain, and this is all (fd_seen.h): then there is no duplicate; else NULL */
 	uint64_t address; /* of its description in the kernel; 0: not known */
 	struct sk_alike *alike; /* of a socket: those with the same options, NULL: not known */
 	int eventfd_id; /* of an eventfd that is seen; 0: none */

@@ -153,7 +153,8 @@ static int take(void *arg, const uint64_t *values)
 			       .nlink = values[NLINK],
 			       .magic = values[MAGIC],
 			       .dir = values[DIR_INO],
-			       .name = values[NAME] ? arena_strdup(&seen->names, (const char *)(values + VALUES)) : "" };
+			       .name = values[NAME] ? arena_strdup(&seen->names, (const char *)(values + VALUES))
+						    : "" };
 	if (!s->name)
 		return -ENOMEM;
 	look_closer(s, values);

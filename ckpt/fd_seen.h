@@ -30,8 +30,8 @@ void fd_programs_close(struct fd_programs *programs);
 struct fd_seen {
 	int number;
 	/*
-	 * Nothing is to be known of it but what is here: a regular file of a usual file system with its name, a pipe, an
-	 * eventfd, a socket that is connected and at rest, all without locks and owners.
+	 * Nothing is to be known of it but what is here: a regular file of a usual file system with its name, a pipe,
+	 * an eventfd, a socket that is connected and at rest, all without locks and owners.
 	 */
 	bool plain;
 	bool locked; /* somebody has a lock on its inode, or had */

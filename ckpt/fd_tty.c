@@ -165,8 +165,7 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 static const struct dump_file *find_end(const struct dump *d, uint32_t index, enum tty_role role)
 {
 	for (const struct dump_file *f = NULL; (f = files_next_of(d, &dump_fd_tty, f));)
-		if (state(f)->role == role && state(f)->known && !state(f)->hung_up &&
-		    state(f)->index == index)
+		if (state(f)->role == role && state(f)->known && !state(f)->hung_up && state(f)->index == index)
 			return f;
 	return NULL;
 }

@@ -49,12 +49,6 @@ struct mapping {
 	struct dump_file *file;
 };
 
-#define LESS_MORE(a, b)                                                                                                \
-	do {                                                                                                           \
-		if ((a) != (b))                                                                                        \
-			return (a) < (b) ? -1 : 1;                                                                     \
-	} while (0)
-
 static int compare_links(const void *a, const void *b)
 {
 	const struct dump_file *x = a, *y = b;

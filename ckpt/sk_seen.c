@@ -18,7 +18,19 @@
 #define MANY 256
 #define NEAR 64 /* sockets that are seldom alike are not worth a long search */
 
-enum value { FD, FAMILY, STATE, TYPE, SHUTDOWN, UNREAD, UNSENT, NAME, PEER, OPTIONS, VALUES = OPTIONS + SK_OPTION_VALUES };
+enum value {
+	FD,
+	FAMILY,
+	STATE,
+	TYPE,
+	SHUTDOWN,
+	UNREAD,
+	UNSENT,
+	NAME,
+	PEER,
+	OPTIONS,
+	VALUES = OPTIONS + SK_OPTION_VALUES
+};
 
 #define PASSING (OPTIONS + SK_OPTION_VALUES - 1)
 
@@ -122,10 +134,10 @@ void sk_alike_free(struct sk_alike **all)
 static const struct {
 	int option, value;
 } options[] = {
-	{ SO_SNDBUF, 8192 },   { SO_RCVBUF, 8192 },   { SO_REUSEADDR, 1 }, { SO_PRIORITY, 1 }, { SO_RCVLOWAT, 7 },
-	{ SO_MARK, 7 },	       { SO_PASSCRED, 1 },    { SO_PASSSEC, 1 },   { SO_DONTROUTE, 1 }, { SO_NO_CHECK, 1 },
-	{ SO_REUSEPORT, 1 },   { SO_BROADCAST, 1 },   { SO_KEEPALIVE, 1 }, { SO_OOBINLINE, 1 }, { SO_BUF_LOCK, 3 },
-	{ SO_LOCK_FILTER, 1 }, { SO_PASSPIDFD, 1 },   { SO_PEEK_OFF, 7 },  { SO_SNDTIMEO, 0 },	{ SO_RCVTIMEO, 0 },
+	{ SO_SNDBUF, 8192 },	 { SO_RCVBUF, 8192 }, { SO_REUSEADDR, 1 }, { SO_PRIORITY, 1 },	{ SO_RCVLOWAT, 7 },
+	{ SO_MARK, 7 },		 { SO_PASSCRED, 1 },  { SO_PASSSEC, 1 },   { SO_DONTROUTE, 1 }, { SO_NO_CHECK, 1 },
+	{ SO_REUSEPORT, 1 },	 { SO_BROADCAST, 1 }, { SO_KEEPALIVE, 1 }, { SO_OOBINLINE, 1 }, { SO_BUF_LOCK, 3 },
+	{ SO_LOCK_FILTER, 1 },	 { SO_PASSPIDFD, 1 }, { SO_PEEK_OFF, 7 },  { SO_SNDTIMEO, 0 },	{ SO_RCVTIMEO, 0 },
 	{ SO_ATTACH_FILTER, 0 },
 };
 #define TRIED (sizeof(options) / sizeof(options[0]))

@@ -217,9 +217,9 @@ static int write_task(struct dump_task *t)
 /* Writes piece number i: the tree's images, then each task's, then each thread's. Returns 1 when there is none. */
 static int write_piece(struct dump *d, size_t i)
 {
-	static int (*const tree[])(struct dump * d) = { files_write,	 files_write_kinds, files_write_fds,
-							write_pstree,	 write_clocks,	    write_cpuinfo,
-							write_ipc,	 inventory_write,   seccomp_write };
+	static int (*const tree[])(struct dump * d) = { files_write,  files_write_kinds, files_write_fds,
+							write_pstree, write_clocks,	 write_cpuinfo,
+							write_ipc,    inventory_write,	 seccomp_write };
 	const size_t n_tree = sizeof(tree) / sizeof(tree[0]);
 
 	if (i < n_tree)

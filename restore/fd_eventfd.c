@@ -25,8 +25,8 @@ static int eventfd_open(struct plan *plan, struct plan_file *file)
 	const EventfdFileEntry *e = file->entry->efd;
 	int nonblock = file->flags & EFD_NONBLOCK;
 	unsigned int first = e->counter <= UINT32_MAX ? e->counter : 0; /* what it can be made with */
-	int fd = eventfd(first, fd_cloexec(file, NULL) | nonblock |
-					(e->has_semaphore && e->semaphore ? EFD_SEMAPHORE : 0));
+	int fd = eventfd(first,
+			 fd_cloexec(file, NULL) | nonblock | (e->has_semaphore && e->semaphore ? EFD_SEMAPHORE : 0));
 	int err = fd_take_made(plan, file, fd, nonblock);
 
 	if (err)

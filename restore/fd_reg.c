@@ -60,12 +60,10 @@ static void check_look(struct plan *plan, const struct plan_file *file, const st
 			    "%s has other permissions than at the dump (0%o instead of 0%o): chmod them, or, if they "
 			    "may differ: --skip-file-rwx-check",
 			    e->name, now->mode & 07777, e->mode & 07777);
-	else if (S_ISREG(now->mode) && e->has_size && e->size != now->size &&
-		 !may_have_grown(plan, file, now))
+	else if (S_ISREG(now->mode) && e->has_size && e->size != now->size && !may_have_grown(plan, file, now))
 		plan_refuse(plan, "%s has changed since the dump (%lld bytes instead of %llu): put the old file back%s",
 			    e->name, (long long)now->size, (unsigned long long)e->size,
-			    file->first && now->size > e->size ? ", or, if it is a log: --allow-grown"
-									   : "");
+			    file->first && now->size > e->size ? ", or, if it is a log: --allow-grown" : "");
 }
 
 /* A program or library may be another one of the same size. */
@@ -248,8 +246,9 @@ static int reg_open_file(struct plan *plan, struct plan_file *file)
 {
 	const struct plan_ghost *g = file->ghost ? file->ghost->ghost : NULL;
 
-	int fd = g && g->tmpfile == file && g->tmpfile_fd >= 0 ? take_tmpfile(plan, file)
-							       : open_somewhere(plan, file, file->flags, fd_cloexec(file, NULL));
+	int fd = g && g->tmpfile == file && g->tmpfile_fd >= 0
+			 ? take_tmpfile(plan, file)
+			 : open_somewhere(plan, file, file->flags, fd_cloexec(file, NULL));
 	file->fd = fd < 0 ? fd : fd_place(plan, file, fd);
 	return file->fd < 0 ? file->fd : 0;
 }

@@ -439,7 +439,8 @@ int bpf_iter_read(const struct bpf_iter *it, pid_t pid, int (*take)(void *arg, c
 	return read_of(it, pid, 0, take, arg);
 }
 
-int bpf_iter_read_thread(const struct bpf_iter *it, pid_t tid, int (*take)(void *arg, const uint64_t *values), void *arg)
+int bpf_iter_read_thread(const struct bpf_iter *it, pid_t tid, int (*take)(void *arg, const uint64_t *values),
+			 void *arg)
 {
 	return read_of(it, 0, tid, take, arg);
 }

@@ -3,11 +3,15 @@
 #include "suite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -90,6 +94,81 @@ START_TEST(descriptors)
 }
 END_TEST
 
+/* Keeps the name that comes behind the values. */
+static char name[4096];
+
+static int take_name(void *arg, const uint64_t *values)
+{
+	const struct bpf_iter *it = arg;
+
+	if (values[0] == wanted)
+		snprintf(name, sizeof(name), "%.*s", (int)values[it->name], (const char *)(values + it->n));
+	return 0;
+}
+
+START_TEST(names)
+{
+	struct bpf_iter it;
+	char path[3200], dir[256];
+	int fds[300], top = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC), at = fcntl(top, F_DUPFD_CLOEXEC, 0);
+
+	/* names long enough that records end in the midst of what is read at once */
+	memset(dir, 'd', 250);
+	dir[250] = 0;
+	for (int i = 0; i < 8; i++) {
+		mkdirat(at, dir, 0700);
+		int next = openat(at, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		ck_assert_int_ge(next, 0);
+		close(at);
+		at = next;
+	}
+	for (int i = 0; i < 300; i++)
+		fds[i] = openat(at, ".", O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/tmp");
+	for (int i = 0; i < 8; i++)
+		snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s", dir);
+	ck_assert_int_eq(bpf_iter_load(&it, types, "task_file", (const char *[]){ "fd", BPF_ITER_NAME, NULL }), 0);
+	for (int i = 0; i < 300; i += 50) {
+		wanted = fds[i];
+		name[0] = 0;
+		ck_assert_int_eq(bpf_iter_read_thread(&it, getpid(), take_name, &it), 0);
+		ck_assert_str_eq(name, path);
+	}
+	bpf_iter_close(&it);
+	for (int i = 0; i < 300; i++)
+		close(fds[i]);
+	close(at);
+	for (int i = 8; i; i--) { /* from within */
+		path[strlen("/tmp") + 251 * i] = 0;
+		ck_assert_int_eq(rmdir(path), 0);
+	}
+	close(top);
+}
+END_TEST
+
+START_TEST(bits_and_casts)
+{
+	int event = eventfd(7, EFD_CLOEXEC), pair[2], on = 1;
+
+	ck_assert(event >= 0 && !socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	ck_assert(!setsockopt(pair[0], SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)));
+	look("task_file",
+	     (const char *[]){ "fd", "task.files.fdt.close_on_exec[fd]", "file.private_data(eventfd_ctx).count", NULL },
+	     getpid(), event);
+	ck_assert(seen[1] == 1 && seen[2] == 7);
+	look("task_file", (const char *[]){ "fd", "task.files.fdt.close_on_exec[fd]", NULL }, getpid(), pair[0]);
+	ck_assert_uint_eq(seen[1], 0);
+	look("task_file",
+	     (const char *[]){ "fd", "socket.sk.__sk_common.skc_reuse", "socket.sk.__sk_common.skc_family",
+			       "socket.sk(unix_sock).addr", NULL },
+	     getpid(), pair[0]);
+	ck_assert(seen[1] == 1 && seen[2] == AF_UNIX && seen[3] == 0);
+	close(event);
+	close(pair[0]);
+	close(pair[1]);
+}
+END_TEST
+
 START_TEST(not_there)
 {
 	struct bpf_iter it;
@@ -100,6 +179,14 @@ START_TEST(not_there)
 	ck_assert_int_eq(bpf_iter_load(&it, types, "task", (const char *[]){ "task", "task.real_cred.", NULL }),
 			 -ENOENT);
 	ck_assert_int_eq(bpf_iter_load(&it, types, "task", (const char *[]){ "task.mm.pgd.x", NULL }), -ENOENT);
+	ck_assert_int_eq(bpf_iter_load(&it, types, "task_file", (const char *[]){ "file.private_data(no).x", NULL }),
+			 -ENOENT);
+	ck_assert_int_eq(bpf_iter_load(&it, types, "task_file", (const char *[]){ "file.private_data(file", NULL }),
+			 -ENOENT);
+	ck_assert_int_eq(bpf_iter_load(&it, types, "task_file", (const char *[]){ "file.f_flags[fd]", NULL }), -ENOENT);
+	ck_assert_int_eq(bpf_iter_load(&it, types, "task", (const char *[]){ "task.files[fd]", NULL }), -ENOENT);
+	ck_assert_int_eq(bpf_iter_load(&it, types, "task", (const char *[]){ "task.files[2]", NULL }), -ENOENT);
+	ck_assert_int_eq(bpf_iter_load(&it, types, "task", (const char *[]){ "socket.sk", NULL }), -ENOENT);
 	bpf_iter_close(&it);
 	look("task", (const char *[]){ "task.pid", NULL }, 1 << 22, 0);
 	ck_assert_uint_eq(records, 0);
@@ -119,6 +206,8 @@ int main(void)
 		tcase_add_test(t, thread);
 		tcase_add_test(t, areas);
 		tcase_add_test(t, descriptors);
+		tcase_add_test(t, names);
+		tcase_add_test(t, bits_and_casts);
 		tcase_add_test(t, not_there);
 	}
 	bpf_iter_close(&it);
