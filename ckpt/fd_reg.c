@@ -30,7 +30,7 @@
 #include "unsupported.h"
 
 struct reg {
-	struct statfs fs;
+	long fs; /* kind of the file system: man 2 statfs */
 	const struct ghost *ghost; /* NULL: it has its name */
 	pid_t dead; /* a file of /proc/PID of this process, which is gone; 0: none */
 	bool other_names; /* it has only names that it was not opened by */
@@ -111,12 +111,13 @@ static void read_build_id(const struct dump *d, const struct fd_info *info, stru
 static int collect(struct dump *d, struct dump_file *f, const struct fd_info *info)
 {
 	struct reg *r = calloc(1, sizeof(*r));
+	struct statfs fs;
 
 	if (!r)
 		return log_errno(ENOMEM, "%s", f->link);
 	f->data = r;
 	if (info->seen) {
-		r->fs.f_type = info->seen->magic;
+		r->fs = info->seen->magic;
 		r->dir = info->seen->dir;
 		return 0;
 	}
@@ -124,13 +125,14 @@ static int collect(struct dump *d, struct dump_file *f, const struct fd_info *in
 	if (r->external)
 		return 0;
 	read_build_id(d, info, r);
-	if (fstatfs(info->fd, &r->fs))
+	if (fstatfs(info->fd, &fs))
 		return log_errno(errno, "can't tell the file system of %s", f->link);
-	if (r->fs.f_type == PROC_SUPER_MAGIC) {
+	r->fs = fs.f_type;
+	if (r->fs == PROC_SUPER_MAGIC) {
 		r->dead = dead_owner(f);
 		return 0;
 	}
-	if (unsupported_is_on(&r->fs, &f->st))
+	if (unsupported_is_on(r->fs, &f->st))
 		return 0;
 	if (!f->st.st_nlink)
 		return ghost_add(d, f, info->fd, &r->ghost);
@@ -206,9 +208,9 @@ static int judge_file(struct dump *d, const struct dump_file *f)
 
 	if (r->dead || r->external)
 		return 0;
-	if (unsupported_is_on(&r->fs, &f->st))
-		return unsupported_judge_on(d, f, &r->fs);
-	if (r->fs.f_type == PROC_SUPER_MAGIC && !strncmp(f->link, "/proc/", 6) && f->link[6] >= '0' &&
+	if (unsupported_is_on(r->fs, &f->st))
+		return unsupported_judge_on(d, f, r->fs);
+	if (r->fs == PROC_SUPER_MAGIC && !strncmp(f->link, "/proc/", 6) && f->link[6] >= '0' &&
 	    f->link[6] <= '9')
 		return judge_proc(d, f);
 	if (r->ghost)

@@ -39,6 +39,9 @@ struct unix_paths {
 	char path[PATH_MAX]; /* of its file now */
 	char bound[PATH_MAX]; /* the one that the kernel keeps, which may be gone while others are there */
 	char dir[PATH_MAX]; /* what a relative name is relative to */
+	struct stat file; /* st_ino 0 when there is none */
+	char *links[LINKS]; /* its other names; owned */
+	size_t n_links;
 };
 
 struct unix_state {
@@ -54,12 +57,9 @@ struct unix_state {
 	bool bpf; /* filters its packets */
 	bool external; /* outside the tree; --ext-unix-sk permits it */
 	bool deleted; /* its file */
-	struct stat file; /* its file: st_ino 0 when it has none */
 	size_t name_len;
 	char name[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
 	struct unix_paths *at; /* NULL: it has no name in the file system. Owned */
-	char *links[LINKS]; /* other names of its file; owned */
-	size_t n_links;
 	SkOptsEntry opts;
 	size_t n_icons;
 	uint32_t icons[];
@@ -87,15 +87,15 @@ static void find_links(struct unix_state *u, const char *path)
 
 	snprintf(dir_name, sizeof(dir_name), "%.*s", dir_len ? dir_len : 1, path);
 	DIR *dir = opendir(dir_name);
-	for (struct dirent *e; dir && u->n_links < LINKS && (e = readdir(dir));) {
+	for (struct dirent *e; dir && u->at->n_links < LINKS && (e = readdir(dir));) {
 		struct stat st;
 
-		if (e->d_ino != u->file.st_ino || fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
-		    st.st_ino != u->file.st_ino || st.st_dev != u->file.st_dev ||
+		if (e->d_ino != u->at->file.st_ino || fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
+		    st.st_ino != u->at->file.st_ino || st.st_dev != u->at->file.st_dev ||
 		    !strcmp(e->d_name, path + dir_len + 1))
 			continue;
-		if (asprintf(&u->links[u->n_links], "%.*s/%s", dir_len, path, e->d_name) > 0)
-			u->n_links++;
+		if (asprintf(&u->at->links[u->at->n_links], "%.*s/%s", dir_len, path, e->d_name) > 0)
+			u->at->n_links++;
 	}
 	if (dir)
 		closedir(dir);
@@ -107,8 +107,8 @@ static void find_file(struct unix_state *u, const struct fd_info *info)
 	_cleanup_close_ int fd = ioctl(info->fd, SIOCUNIXFILE);
 	char link[64];
 
-	if (fd < 0 || fstat(fd, &u->file)) {
-		u->file.st_ino = 0;
+	if (fd < 0 || fstat(fd, &u->at->file)) {
+		u->at->file.st_ino = 0;
 		return;
 	}
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
@@ -117,8 +117,8 @@ static void find_file(struct unix_state *u, const struct fd_info *info)
 
 	u->at->path[n < 0 ? 0 : n] = 0;
 	/* When it is deleted, the link says so behind the name, and leads nowhere, or to another. */
-	bool there = !lstat(u->at->path, &now) && now.st_ino == u->file.st_ino && now.st_dev == u->file.st_dev;
-	if (u->at->path[0] == '/' && u->file.st_nlink > there)
+	bool there = !lstat(u->at->path, &now) && now.st_ino == u->at->file.st_ino && now.st_dev == u->at->file.st_dev;
+	if (u->at->path[0] == '/' && u->at->file.st_nlink > there)
 		find_links(u, u->at->path);
 	size_t len = strlen(u->at->path), suffix = strlen(DELETED);
 	snprintf(u->at->bound, sizeof(u->at->bound), "%.*s",
@@ -126,9 +126,9 @@ static void find_file(struct unix_state *u, const struct fd_info *info)
 		 u->at->path);
 	if (there)
 		return;
-	u->deleted = !u->n_links;
-	snprintf(u->at->path, sizeof(u->at->path), "%s", u->n_links ? u->links[--u->n_links] : "");
-	free(u->deleted ? NULL : u->links[u->n_links]);
+	u->deleted = !u->at->n_links;
+	snprintf(u->at->path, sizeof(u->at->path), "%s", u->at->n_links ? u->at->links[--u->at->n_links] : "");
+	free(u->deleted ? NULL : u->at->links[u->at->n_links]);
 }
 
 /*
@@ -424,9 +424,9 @@ static int judge_unix(struct dump *d, const struct dump_file *f)
 static void fill_file(const struct unix_state *u, UnixSkEntry *e, FilePermsEntry *perms)
 {
 	file_perms_entry__init(perms);
-	perms->mode = u->file.st_mode;
-	perms->uid = u->file.st_uid;
-	perms->gid = u->file.st_gid;
+	perms->mode = u->at->file.st_mode;
+	perms->uid = u->at->file.st_uid;
+	perms->gid = u->at->file.st_gid;
 	e->file_perms = perms;
 	e->has_deleted = u->deleted;
 	e->deleted = u->deleted;
@@ -438,8 +438,8 @@ static void fill_file(const struct unix_state *u, UnixSkEntry *e, FilePermsEntry
 				  : !strcmp(u->at->path, u->name);
 	if (!u->deleted && !same)
 		e->path = (char *)u->at->path;
-	e->n_links = u->n_links;
-	e->links = (char **)u->links;
+	e->n_links = u->at->n_links;
+	e->links = (char **)u->at->links;
 }
 
 static int fill(struct dump *d, const struct dump_file *f, FileEntry *file, struct arena *arena)
@@ -468,7 +468,7 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *file, stru
 	e->ns_id = IDS_NET_NS;
 	if (u->external && !u->name_len)
 		e->has_ns_id = false;
-	if (u->file.st_ino)
+	if (u->at && u->at->file.st_ino)
 		fill_file(u, e, perms);
 	e->has_peer_pid = e->has_peer_uid = e->has_peer_gid = !u->external && u->peer_cred.uid != (uid_t)-1;
 	e->peer_pid = u->peer_cred.pid;
@@ -487,12 +487,12 @@ static void forget(void *data)
 {
 	struct unix_state *u = data;
 
+	for (size_t i = 0; u && u->at && i < u->at->n_links; i++)
+		free(u->at->links[i]);
 	if (u) {
 		free(u->opts.so_filter);
 		free(u->at);
 	}
-	for (size_t i = 0; u && i < u->n_links; i++)
-		free(u->links[i]);
 }
 
 const struct dump_fd_kind dump_fd_sk_unix = {

@@ -24,11 +24,15 @@
 #include "log.h"
 #include "unsupported.h"
 
+#define MANY 2000 /* files that fill a large block of memory */
 #define KINDS 32 /* more than there are */
 
 struct files {
 	struct dump_file **list; /* in the order of their ids, from 1 */
 	size_t n;
+	/* Of all files and their links. Those of many descriptors lie in huge pages, made in a tenth of the time. */
+	struct arena arena, huge_arena;
+	bool many;
 	struct {
 		const struct dump_fd_kind *kind; /* NULL: no more */
 		struct dump_file *first, *last; /* of the kind; linked by next_of_kind */
@@ -69,15 +73,13 @@ static struct dump_file *new_file(struct files *files, const struct dump_file *p
 			return NULL;
 		files->list = list;
 	}
-	struct dump_file *f = malloc(sizeof(*f));
+	struct arena *arena = files->many ? &files->huge_arena : &files->arena;
+	struct dump_file *f = arena_get(arena, sizeof(*f));
 	if (!f)
 		return NULL;
 	*f = *probe;
-	f->link = strdup(probe->link);
-	if (f->link)
-		return f;
-	free(f);
-	return NULL;
+	f->link = arena_strdup(arena, probe->link);
+	return f->link ? f : NULL;
 }
 
 /* Makes a file from the probe, whose link is copied. Returns NULL without memory. */
@@ -212,6 +214,7 @@ static int collect_fds(struct dump_task *t)
 
 	if (!l)
 		return -EIO;
+	t->dump->files->many |= looker_count(l) >= MANY;
 	t->fds = calloc(looker_count(l) + 1, sizeof(*t->fds));
 	if (!t->fds)
 		err = log_errno(ENOMEM, "descriptors of task %d", t->pid);
@@ -294,6 +297,7 @@ static int get_registry(struct dump *d)
 	d->files = calloc(1, sizeof(*d->files));
 	if (!d->files)
 		return log_errno(ENOMEM, "registry of files");
+	d->files->huge_arena.shared = d->files->huge_arena.huge = true;
 	d->files->fd_links.own_fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return d->files->fd_links.own_fds < 0 ? log_errno(errno, "/proc/self/fd") : 0;
 }
@@ -536,9 +540,9 @@ void files_free(struct dump *d)
 		if (d->files->list[i]->kind && d->files->list[i]->kind->forget)
 			d->files->list[i]->kind->forget(d->files->list[i]->data);
 		free(d->files->list[i]->data);
-		free(d->files->list[i]->link);
-		free(d->files->list[i]);
 	}
+	arena_free(&d->files->arena);
+	arena_free(&d->files->huge_arena);
 	free(d->files->inodes.list);
 	if (d->files->fd_links.own_fds >= 0)
 		close(d->files->fd_links.own_fds);

@@ -156,9 +156,9 @@ int unsupported_judge(struct dump *d, const struct dump_file *f)
 	return judge_other(d, f);
 }
 
-bool unsupported_is_on(const struct statfs *fs, const struct stat *st)
+bool unsupported_is_on(long fs, const struct stat *st)
 {
-	return S_ISREG(st->st_mode) && (fs->f_type == MQUEUE_MAGIC || fs->f_type == SECRETMEM_MAGIC);
+	return S_ISREG(st->st_mode) && (fs == MQUEUE_MAGIC || fs == SECRETMEM_MAGIC);
 }
 
 /* Whether a descriptor of the same file is told instead of an area. */
@@ -170,11 +170,11 @@ static bool has_descriptor(const struct dump *d, const struct dump_file *f)
 	return false;
 }
 
-int unsupported_judge_on(struct dump *d, const struct dump_file *f, const struct statfs *fs)
+int unsupported_judge_on(struct dump *d, const struct dump_file *f, long fs)
 {
 	if (f->number < 0 && has_descriptor(d, f))
 		return 0;
-	if (fs->f_type == MQUEUE_MAGIC)
+	if (fs == MQUEUE_MAGIC)
 		return judge_as(d, f, "POSIX message queue",
 				"what is in it, and who waits for it, is not supported until IPC namespaces are",
 				"have the program close it (mq_close) before the dump");

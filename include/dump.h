@@ -240,7 +240,7 @@ struct dump_file {
 	struct stat st;
 	int eventfd_id; /* fdinfo: of eventfds; 0: none */
 	uint64_t address; /* of its open file description in the kernel; 0: not known */
-	char *link; /* owned */
+	char *link; /* belongs to the registry, as the file itself */
 	unsigned int flags;
 	uint64_t pos;
 	FownEntry fown;
