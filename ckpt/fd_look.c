@@ -1,8 +1,10 @@
 /*
  * Looks at the descriptors of a task through duplicates (pidfd_getfd(2)), which share all state with them and change
  * none. Where there are many, a second thread looks ahead; what is in fdinfo only is not read where nothing can be in
- * it: that takes longer than all else. Nor are they listed: /proc makes an inode for each name.
- * Not seen among many descriptors, in other PID namespaces than the first: flock(2) of a pipe or a socket.
+ * it: that takes longer than all else. Nor are they listed: /proc makes an inode for each name. Those of which BPF
+ * iterators have told all that there is to know (fd_seen.h) are not duplicated at all.
+ * Not seen among many descriptors without these, in other PID namespaces than the first: flock(2) of a pipe or a
+ * socket.
  */
 #include "fd_look.h"
 
@@ -208,11 +210,14 @@ static void take_seen(struct fd_look *k, const struct fd_seen *seen)
 	k->st.st_mode = seen->mode;
 	k->st.st_nlink = seen->nlink;
 	k->st.st_size = seen->size;
-	k->eventfd_id = seen->mode & S_IFMT ? 0 : seen->eventfd.id + 1;
+	k->eventfd_id = seen->is_eventfd ? seen->eventfd.id + 1 : 0;
 	k->pos = S_ISREG(seen->mode) ? seen->pos : 0;
 	k->flags = seen->flags;
 	k->cloexec = seen->cloexec;
-	k->link = seen->name;
+	k->link = S_ISREG(seen->mode) ? seen->name : seen->is_eventfd ? "anon_inode:[eventfd]" : k->short_link;
+	if (k->link == k->short_link)
+		snprintf(k->short_link, sizeof(k->short_link), "%s:[%lu]", S_ISFIFO(seen->mode) ? "pipe" : "socket",
+			 (long)seen->ino);
 	k->owner_known = true;
 	fown_entry__init(&k->fown);
 }

@@ -27,6 +27,7 @@ struct fd_look {
 	bool cloexec; /* false without text: then the task is asked */
 	const char *link; /* NULL: not read yet */
 	char *own_link; /* owned */
+	char short_link[32]; /* of a plain pipe or socket */
 	bool owner_known;
 	FownEntry fown;
 	int err; /* -errno (logged) */

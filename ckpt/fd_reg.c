@@ -210,8 +210,7 @@ static int judge_file(struct dump *d, const struct dump_file *f)
 		return 0;
 	if (unsupported_is_on(r->fs, &f->st))
 		return unsupported_judge_on(d, f, r->fs);
-	if (r->fs == PROC_SUPER_MAGIC && !strncmp(f->link, "/proc/", 6) && f->link[6] >= '0' &&
-	    f->link[6] <= '9')
+	if (r->fs == PROC_SUPER_MAGIC && !strncmp(f->link, "/proc/", 6) && f->link[6] >= '0' && f->link[6] <= '9')
 		return judge_proc(d, f);
 	if (r->ghost)
 		return ghost_judge(d, f, r->ghost);

@@ -24,6 +24,7 @@
 enum value {
 	FD,
 	ADDRESS,
+	OPERATIONS,
 	FLAGS,
 	POS,
 	OWNER,
@@ -53,6 +54,7 @@ enum value {
 static const char *const paths[] = {
 	[FD] = "fd",
 	[ADDRESS] = "file",
+	[OPERATIONS] = "file.f_op",
 	[FLAGS] = "file.f_flags",
 	[POS] = "file.f_pos",
 	[OWNER] = "file.f_owner.pid",
@@ -78,10 +80,38 @@ static const char *const paths[] = {
 	[VALUES] = NULL,
 };
 
+/* An eventfd of our own. */
+struct own_eventfd {
+	int fd;
+	uint64_t operations;
+};
+
+static int take_own_eventfd(void *arg, const uint64_t *values)
+{
+	struct own_eventfd *own = arg;
+
+	if (values[FD] == (uint64_t)own->fd)
+		own->operations = values[OPERATIONS];
+	return 0;
+}
+
+/* Eventfds are known by what the kernel does to them. 0: none are known. */
+static uint64_t operations_of_eventfds(const struct bpf_iter *it)
+{
+	_cleanup_close_ int fd = eventfd(0, EFD_CLOEXEC);
+	struct own_eventfd own = { fd, 0 };
+
+	return fd < 0 || bpf_iter_read_thread(it, getpid(), take_own_eventfd, &own) ? 0 : own.operations;
+}
+
 int fd_programs_load(struct fd_programs *programs, const struct bpf_types *types)
 {
 	*programs = (struct fd_programs){ .types = types, .sockets.prog = -1 };
-	return bpf_iter_load(&programs->fds, types, "task_file", paths);
+	int err = bpf_iter_load(&programs->fds, types, "task_file", paths);
+
+	if (!err)
+		programs->eventfds = operations_of_eventfds(&programs->fds);
+	return err;
 }
 
 void fd_programs_close(struct fd_programs *programs)
@@ -105,7 +135,7 @@ static bool is_plain_file(const struct fd_seen *s)
 }
 
 /* Fills in what depends on what it is. */
-static void look_closer(struct fd_seen *s, const uint64_t *values)
+static void look_closer(struct fd_seen *s, const uint64_t *values, uint64_t eventfds)
 {
 	if (S_ISFIFO(s->mode) && s->magic == PIPEFS_MAGIC) {
 		s->plain = true;
@@ -113,8 +143,8 @@ static void look_closer(struct fd_seen *s, const uint64_t *values)
 		s->pipe.readers = values[PIPE_READERS];
 		s->pipe.writers = values[PIPE_WRITERS];
 		s->pipe.size = values[PIPE_SIZE] * sysconf(_SC_PAGESIZE);
-	} else if (!strcmp(s->name, "anon_inode:[eventfd]")) {
-		s->plain = true;
+	} else if (eventfds && values[OPERATIONS] == eventfds) {
+		s->plain = s->is_eventfd = true;
 		s->mode &= ~S_IFMT; /* nobody sees one, whatever the kernel has */
 		s->eventfd.count = values[EVENTFD_COUNT];
 		s->eventfd.id = values[EVENTFD_ID];
@@ -122,7 +152,7 @@ static void look_closer(struct fd_seen *s, const uint64_t *values)
 	} else {
 		s->plain = is_plain_file(s);
 	}
-	s->plain &= !s->owned && !s->locked && !(s->flags & O_PATH) && s->name[0];
+	s->plain &= !s->owned && !s->locked && !(s->flags & O_PATH);
 }
 
 static int take(void *arg, const uint64_t *values)
@@ -157,7 +187,7 @@ static int take(void *arg, const uint64_t *values)
 						    : "" };
 	if (!s->name)
 		return -ENOMEM;
-	look_closer(s, values);
+	look_closer(s, values, seen->eventfds);
 	return 0;
 }
 
@@ -202,7 +232,7 @@ static int find_alike(struct fd_seen_list *seen, struct sk_alike **alike)
 		socket->alike = sk_alike_find(alike, socket, &known);
 		if (!socket->alike)
 			return -ENOMEM;
-		s->plain = known && S_ISSOCK(s->mode) && !s->owned && !s->locked && s->name[0];
+		s->plain = known && S_ISSOCK(s->mode) && !s->owned && !s->locked;
 	}
 	return 0;
 }
@@ -210,6 +240,7 @@ static int find_alike(struct fd_seen_list *seen, struct sk_alike **alike)
 int fd_seen_read(struct fd_programs *programs, pid_t tid, struct sk_alike **alike, struct fd_seen_list *seen)
 {
 	struct sockets_reader sockets = { programs, tid, seen, 0 };
+	seen->eventfds = programs->eventfds;
 	pthread_t helper;
 	bool helped = !pthread_create(&helper, NULL, read_sockets, &sockets);
 	int err = bpf_iter_read_thread(&programs->fds, tid, take, seen);

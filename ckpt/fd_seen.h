@@ -20,6 +20,7 @@ struct fd_programs {
 	const struct bpf_types *types;
 	struct bpf_iter fds;
 	struct bpf_iter sockets; /* loaded with the first read */
+	uint64_t eventfds; /* address of what the kernel does to eventfds; 0: not known */
 	bool sockets_tried, sees_sockets; /* sees: their options show in it (sk_seen.h) */
 };
 
@@ -57,7 +58,8 @@ struct fd_seen {
 		} eventfd;
 		const struct sk_seen *socket; /* NULL: it is none, or is not known */
 	};
-	const char *name; /* as the link in /proc/PID/fd has it; "": not known */
+	bool is_eventfd;
+	const char *name; /* of a regular file, as the link in /proc/PID/fd has it; "": it is none, or not known */
 };
 
 /* Zeros are an empty one. */
@@ -66,6 +68,7 @@ struct fd_seen_list {
 	size_t n, room;
 	struct sk_seen *sockets; /* the same; owned */
 	size_t n_sockets, sockets_room;
+	uint64_t eventfds; /* see struct fd_programs */
 	struct arena names;
 };
 

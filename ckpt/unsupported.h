@@ -11,7 +11,8 @@ struct dump_task;
 
 /* Adds the blocker for a file that no kind knows. Returns 0 or -errno (logged). */
 int unsupported_judge(struct dump *d, const struct dump_file *f);
-/* Whether a regular file is something else, by its file system (f_type of statfs(2)): a message queue, secret memory. */
+/* Whether a regular file is something else, by its file system (f_type of statfs(2)): a message queue, secret memory.
+ */
 bool unsupported_is_on(long fs, const struct stat *st);
 /* Adds the blocker for one of these. */
 int unsupported_judge_on(struct dump *d, const struct dump_file *f, long fs);

@@ -28,9 +28,9 @@ struct bpf_iter {
 };
 
 /*
- * A path that stands for the name of a file, as links in /proc/PID/fd have it ("file" only; in bytes, not characters).
- * The value is its length with the zero at its end, or 0 where it has none that fits into PATH_MAX bytes; the name
- * itself comes behind all values, filled up to eight bytes. One read at a time of such a program.
+ * A path that stands for the name of a regular file, as links in /proc/PID/fd have it ("task_file" only). The value is
+ * its length in bytes with the zero at its end, or 0 where it has none that fits into PATH_MAX bytes; the name itself
+ * comes behind all values, filled up to eight bytes. One read at a time of such a program.
  */
 #define BPF_ITER_NAME "file.f_path as a name"
 

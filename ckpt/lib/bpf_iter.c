@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -275,13 +276,19 @@ static void emit_name_room(struct program *p, uint8_t dst)
 	emit(p, 0, 0, 0, 0, 0);
 }
 
-/* The name of the file into its room; its length, with the zero at its end, into register 1. */
+/* The name of a regular file into its room; its length, with the zero at its end, into register 1. */
 static int emit_name(struct program *p, int context)
 {
 	struct place place = {};
-	int err = emit_path(p, context, "file", 0);
+	int err = emit_path(p, context, "file.f_inode.i_mode", 0);
 	int file = kernel_type_find(p->types, "file", BTF_KIND_STRUCT);
 
+	emit(p, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_1, 0, 0, S_IFMT);
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0);
+	struct bpf_insn *skip = &p->code[p->n];
+	emit(p, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_1, 0, 0, S_IFREG);
+	if (!err)
+		err = emit_path(p, context, "file", 0);
 	if (err || file < 0 || find_member(p->types, file, "f_path", strlen("f_path"), &place) < 0)
 		return -ENOENT;
 	emit_end_unless(p, BPF_REG_1);
@@ -291,6 +298,7 @@ static int emit_name(struct program *p, int context)
 	emit_call(p, BPF_FUNC_d_path);
 	emit(p, BPF_JMP | BPF_JSGE | BPF_K, BPF_REG_0, 0, 1, 0);
 	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0);
+	skip->off = &p->code[p->n] - skip - 1;
 	emit_move(p, BPF_REG_1, BPF_REG_0, 0);
 	return 0;
 }

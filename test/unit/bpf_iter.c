@@ -123,7 +123,7 @@ START_TEST(names)
 		at = next;
 	}
 	for (int i = 0; i < 300; i++)
-		fds[i] = openat(at, ".", O_RDONLY | O_CLOEXEC);
+		fds[i] = openat(at, "f", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
 	snprintf(path, sizeof(path), "/tmp");
 	for (int i = 0; i < 8; i++)
 		snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s", dir);
@@ -132,11 +132,17 @@ START_TEST(names)
 		wanted = fds[i];
 		name[0] = 0;
 		ck_assert_int_eq(bpf_iter_read_thread(&it, getpid(), take_name, &it), 0);
-		ck_assert_str_eq(name, path);
+		ck_assert_int_eq(strncmp(name, path, strlen(path)), 0);
+		ck_assert_str_eq(name + strlen(path), "/f");
 	}
+	wanted = top; /* a directory, a pipe, and so on, have none */
+	strcpy(name, "none");
+	ck_assert_int_eq(bpf_iter_read_thread(&it, getpid(), take_name, &it), 0);
+	ck_assert_str_eq(name, "");
 	bpf_iter_close(&it);
 	for (int i = 0; i < 300; i++)
 		close(fds[i]);
+	unlinkat(at, "f", 0);
 	close(at);
 	for (int i = 8; i; i--) { /* from within */
 		path[strlen("/tmp") + 251 * i] = 0;
