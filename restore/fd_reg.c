@@ -163,7 +163,7 @@ static int hold_number(const char *path)
 	_cleanup_close_ int any = -1;
 	int pid, number, end = 0;
 
-	if (sscanf(path, "/proc/%d/fdinfo/%d%n", &pid, &number, &end) != 2 || path[end] || pid != getpid() ||
+	if (strncmp(path, "/proc/", 6) || sscanf(path, "/proc/%d/fdinfo/%d%n", &pid, &number, &end) != 2 || path[end] || pid != getpid() ||
 	    !faccessat(AT_FDCWD, path, F_OK, 0))
 		return -1;
 	any = open("/", O_PATH | O_CLOEXEC);

@@ -83,9 +83,9 @@ static int call_with_ids(const struct sk_unix_cred *who, long nr, const uint64_t
 /* Other ids take these away. */
 static int call_ourselves(struct plan *plan, const struct sk_unix_cred *who, long nr, const uint64_t args[4])
 {
-	pid_t parent = getppid();
 	if (who->uid == geteuid() && who->gid == getegid())
 		return call(nr, args);
+	pid_t parent = getppid();
 	int err = call_with_ids(who, nr, args);
 
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
@@ -98,14 +98,15 @@ static int call_ourselves(struct plan *plan, const struct sk_unix_cred *who, lon
 int sk_unix_call_as(struct plan *plan, struct sk_unix_cred who, long nr, const uint64_t args[4])
 {
 	pid_t helper = -1;
+	bool other = who.pid && who.pid != getpid();
 	int status;
 
-	if (who.pid && who.pid != getpid())
+	if (other)
 		helper = tree_fork_as(who.pid);
 	if (!helper)
 		_exit(-call_with_ids(&who, nr, args));
 	if (helper < 0) {
-		if (who.pid && who.pid != getpid())
+		if (other)
 			log_info("SO_PEERCRED will name process %d instead of %d: %s", getpid(), who.pid,
 				 strerror(errno));
 		return call_ourselves(plan, &who, nr, args);
