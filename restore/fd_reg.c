@@ -163,8 +163,8 @@ static int hold_number(const char *path)
 	_cleanup_close_ int any = -1;
 	int pid, number, end = 0;
 
-	if (strncmp(path, "/proc/", 6) || sscanf(path, "/proc/%d/fdinfo/%d%n", &pid, &number, &end) != 2 || path[end] || pid != getpid() ||
-	    !faccessat(AT_FDCWD, path, F_OK, 0))
+	if (strncmp(path, "/proc/", 6) || sscanf(path, "/proc/%d/fdinfo/%d%n", &pid, &number, &end) != 2 || path[end] ||
+	    pid != getpid() || !faccessat(AT_FDCWD, path, F_OK, 0))
 		return -1;
 	any = open("/", O_PATH | O_CLOEXEC);
 	return any < 0 || any == number ? take_fd(&any) : dup3(any, number, O_CLOEXEC);

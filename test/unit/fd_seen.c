@@ -1,5 +1,4 @@
 /* What is known of descriptors by BPF iterators is what the process itself knows; tables of what is known already. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,6 +16,7 @@
 #include "../../ckpt/known_dirs.h"
 #include "../../ckpt/sk_seen.h"
 #include "dump.h"
+#include "suite.h"
 
 static struct bpf_types *types;
 static struct fd_programs programs;
@@ -202,12 +202,9 @@ int main(void)
 	tcase_add_test(t, addresses);
 	tcase_add_test(t, directories);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
+	int status = suite_run(s);
 	if (types)
 		fd_programs_close(&programs);
 	bpf_types_free(types);
-	return failed ? 1 : 0;
+	return status;
 }

@@ -2,12 +2,13 @@
 #include "kernel_types.h"
 
 #include <bpf/btf.h>
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "suite.h"
 
 #define SIZE 4096
 
@@ -128,9 +129,5 @@ int main(void)
 	tcase_add_test(t, damaged);
 	tcase_add_test(t, of_this_kernel);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }
