@@ -233,6 +233,12 @@ static int judge_file(struct dump *d, const struct dump_file *f)
 			   "%s", f->where);
 }
 
+/* It is not opened by its name alone. */
+static bool is_remapped(const struct reg *r)
+{
+	return r->ghost || r->link || r->dead;
+}
+
 static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct arena *arena)
 {
 	RegFileEntry *r = arena_get(arena, sizeof(*r));
@@ -241,7 +247,7 @@ static int fill(struct dump *d, const struct dump_file *f, FileEntry *e, struct 
 	if (!r || !name)
 		return -ENOMEM;
 	const struct reg *now = f->data;
-	if (now->ghost || now->link || now->dead)
+	if (is_remapped(now))
 		name[ghost_name_length(name)] = 0;
 	if (now->external || now->device[0])
 		name = (char *)(now->external ? now->key : now->device);
@@ -273,7 +279,7 @@ static int put_remap(struct dump *d, struct dump_file *f, void *arg)
 	const struct reg *r = f->data;
 	struct remaps *all = arg;
 
-	if ((!r->ghost && !r->link && !r->dead) || !S_ISDIR(f->st.st_mode) == all->directories)
+	if (!is_remapped(r) || !S_ISDIR(f->st.st_mode) == all->directories)
 		return 0;
 	if (!all->any)
 		image_create(&all->w, &d->images, IMG_REMAP_FPATH, 0);
@@ -290,10 +296,13 @@ static int put_remap(struct dump *d, struct dump_file *f, void *arg)
 static int write_ghosts(struct dump *d)
 {
 	struct remaps all = {};
-	int err = files_each(d, &dump_fd_reg, put_remap, &all);
+	const struct dump_file *f = NULL;
 
+	while ((f = files_next_of(d, &dump_fd_reg, f)) && !is_remapped(f->data))
+		;
+	int err = f ? files_each(d, &dump_fd_reg, put_remap, &all) : 0;
 	all.directories = true;
-	if (!err)
+	if (!err && f)
 		err = files_each(d, &dump_fd_reg, put_remap, &all);
 	int closed = all.any ? image_close(&all.w) : 0;
 

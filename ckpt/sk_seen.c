@@ -32,6 +32,7 @@ enum value {
 	VALUES = OPTIONS + SK_OPTION_VALUES
 };
 
+#define FILTER (OPTIONS + SK_OPTION_VALUES - 2)
 #define PASSING (OPTIONS + SK_OPTION_VALUES - 1)
 
 int sk_seen_load(struct bpf_iter *it, const struct bpf_types *types)
@@ -59,11 +60,11 @@ int sk_seen_load(struct bpf_iter *it, const struct bpf_types *types)
 		"socket.sk.sk_mark",
 		"socket.sk.sk_no_check_tx",
 		"socket.sk.sk_userlocks",
-		"socket.sk.sk_filter",
 		"socket.sk.sk_peek_off",
 		"socket.sk.sk_peer_pid",
 		"socket.sk.sk_peer_cred",
 		"socket.flags",
+		[FILTER] = "socket.sk.sk_filter",
 		[PASSING] = "socket.sk.sk_scm_recv_flags", /* SO_PASSCRED and such; since 6.16 */
 	};
 	int err = bpf_iter_load(it, types, "task_file", paths);
@@ -91,7 +92,8 @@ static int take(void *arg, const uint64_t *values)
 	*s = (struct sk_seen){ .number = values[FD], .family = values[FAMILY], .type = values[TYPE] };
 	s->peer = values[PEER];
 	s->at_rest = s->family == AF_UNIX && values[STATE] == STATE_ESTABLISHED && !values[SHUTDOWN] &&
-		     !values[UNREAD] && values[UNSENT] == 1 && !values[NAME] && s->peer && s->type != SOCK_DGRAM;
+		     !values[UNREAD] && values[UNSENT] == 1 && !values[NAME] && !values[FILTER] && s->peer &&
+		     s->type != SOCK_DGRAM;
 	memcpy(s->values, values + OPTIONS, sizeof(s->values));
 	return 0;
 }

@@ -27,7 +27,7 @@ struct sk_alike {
 struct sk_seen {
 	int number;
 	uint16_t family, type;
-	bool at_rest; /* a UNIX socket without a name, connected, open in both directions, with nothing on its way */
+	bool at_rest; /* a UNIX socket without a name or filter, connected both ways, with nothing underway */
 	uint32_t peer; /* then: the inode of its other end */
 	uint64_t values[SK_OPTION_VALUES];
 	struct sk_alike *alike; /* then */

@@ -47,7 +47,7 @@ struct program {
 	const struct kernel_types *types;
 	struct bpf_insn code[BPF_ITER_FIELDS * 32];
 	size_t n;
-	bool has_socket; /* register 7 has it */
+	int socket; /* its type; 0: register 7 has none */
 	int name_map; /* room for a name; -1: none is asked for */
 };
 
@@ -214,8 +214,8 @@ static int emit_path(struct program *p, int context, const char *path, int slot)
 {
 	struct walk w = { context, BPF_REG_6, false, {}, slot };
 
-	if (p->has_socket && !strncmp(path, "socket.", 7)) {
-		w.type = kernel_type_find(p->types, "socket", BTF_KIND_STRUCT);
+	if (p->socket && !strncmp(path, "socket.", 7)) {
+		w.type = p->socket;
 		w.base = BPF_REG_7;
 		path += 7;
 	}
@@ -265,7 +265,7 @@ static int emit_socket(struct program *p, int context)
 	emit_call(p, BPF_FUNC_sock_from_file);
 	emit_end_unless(p, BPF_REG_0);
 	emit_move(p, BPF_REG_7, BPF_REG_0, 0);
-	p->has_socket = true;
+	p->socket = kernel_type_find(p->types, "socket", BTF_KIND_STRUCT);
 	return err;
 }
 
@@ -330,7 +330,7 @@ static int make_program(struct program *p, int context, const char *const *paths
 	int err = 0, name = 0, last = -8 * (int)n;
 
 	emit_move(p, BPF_REG_6, BPF_REG_1, 0);
-	for (size_t i = 0; i < n && !p->has_socket && !err; i++)
+	for (size_t i = 0; i < n && !p->socket && !err; i++)
 		if (!strncmp(paths[i], "socket.", 7))
 			err = emit_socket(p, context);
 	for (size_t i = 0; i < n && !err; i++) {

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +124,12 @@ START_TEST(sockets)
 	ck_assert_ptr_eq(s->alike, see(first[1])->socket->alike);
 	read_all();
 	ck_assert(see(first[0])->plain);
+	/* a filter has to be read */
+	struct sock_filter all = { BPF_RET | BPF_K, 0, 0, -1 };
+	struct sock_fprog filter = { 1, &all };
+	ck_assert(!setsockopt(first[0], SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)));
+	read_all();
+	ck_assert(!see(first[0])->plain && !see(first[0])->socket->at_rest && see(first[1])->plain);
 	for (int i = 0; i < 2; i++) {
 		close(first[i]);
 		close(second[i]);
