@@ -25,6 +25,7 @@
 #include "unsupported.h"
 
 #define MANY 2000 /* files that fill a large block of memory */
+#define AT_ONCE 64 /* files that share a block of memory while they are written: it has to be cleared */
 #define KINDS 32 /* more than there are */
 
 struct files {
@@ -485,14 +486,17 @@ static int write_fdinfo(const struct dump_task *t)
 
 int files_write(struct dump *d)
 {
+	_cleanup_arena_ struct arena arena = {};
 	struct image_writer w;
 	int err = 0;
 
 	image_create(&w, &d->images, IMG_FILES, 0);
 	for (size_t i = 0; i < d->files->n && !err; i++) {
-		_cleanup_arena_ struct arena arena = {};
 		const struct dump_file *f = d->files->list[i];
 		FileEntry e = FILE_ENTRY__INIT;
+
+		if (i % AT_ONCE == 0)
+			arena_free(&arena);
 
 		e.id = f->id;
 		e.type = f->kind->type;
