@@ -31,7 +31,8 @@ struct bpf_iter {
  * areas), "task_file" (its descriptors). paths: ended by NULL; each begins with one of what such an iterator shows
  * ("task", "vma", "file", "fd") and goes on through members and pointers: "task.real_cred.uid". A value has at most
  * eight bytes and is filled up with zeros; of an array it is the first element, or all of it where that is no longer
- * than eight bytes; a null pointer on the way makes it zero.
+ * than eight bytes; a null pointer on the way makes it zero. "task.comm@8" is the eight bytes that begin with byte 8 of
+ * the member, whatever its type; "?task.x" is zero in kernels that have no such member.
  * Returns 0, -ENOENT where this kernel has no such member, or -errno (not logged). Ended by bpf_iter_close().
  */
 int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char *iterator, const char *const *paths);

@@ -1,7 +1,9 @@
 /*
  * BPF iterators (bpf(2): BPF_PROG_LOAD, BPF_LINK_CREATE, BPF_ITER_CREATE), with a program that is put together here:
  * for each thing that the kernel comes by, it loads the values one by one and hands them over with bpf_seq_write().
- * A load through a pointer that is not valid gives zero, as the kernel has it for programs of that kind.
+ * What the iterator shows itself is loaded directly, whose type the kernel knows; what lies behind further pointers by
+ * bpf_probe_read_kernel(), for each pointer whose type it must keep costs half a millisecond when the program is
+ * loaded. A load through a pointer that is not valid gives zero.
  */
 #include "bpf_iter.h"
 
@@ -43,7 +45,7 @@ void bpf_types_free(struct bpf_types *types)
 /* A program as it grows. */
 struct program {
 	const struct btf *btf;
-	struct bpf_insn code[BPF_ITER_FIELDS * 12];
+	struct bpf_insn code[BPF_ITER_FIELDS * 32];
 	size_t n;
 };
 
@@ -100,39 +102,92 @@ static int value_size(const struct btf *btf, int type)
 	}
 }
 
-/*
- * Code that leaves the value of the path in register 1, or in it the zero of a pointer on the way. Register 6 has the
- * iterator's context.
- */
-static int emit_path(struct program *p, int context, const char *path)
+#define SCRATCH (-8 * BPF_ITER_FIELDS - 8) /* below all values */
+
+/* Loads what lies that far from where register 1 points into that register, whatever it is there. */
+static void emit_probe(struct program *p, int size, uint32_t off)
 {
-	uint32_t offset = 0;
-	int type = context;
-	uint8_t base = BPF_REG_6;
+	emit(p, BPF_ST | BPF_DW | BPF_MEM, BPF_REG_10, 0, SCRATCH, 0);
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_3, BPF_REG_1, 0, 0);
+	emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_3, 0, 0, off);
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_10, 0, 0);
+	emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_1, 0, 0, SCRATCH);
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, size);
+	emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_probe_read_kernel);
+	emit_load(p, 8, BPF_REG_1, BPF_REG_10, SCRATCH);
+}
 
+/* What a path leads to, seen from the last pointer on its way. */
+struct place {
+	int type;
+	uint32_t offset;
+	uint8_t base; /* register with that pointer */
+	bool typed; /* the kernel knows what it points to */
+};
+
+/* Follows a path up to its last pointer. Register 6 has the iterator's context. */
+static int emit_way(struct program *p, int context, const char *path, struct place *at)
+{
+	*at = (struct place){ .type = context, .base = BPF_REG_6, .typed = true };
 	for (;;) {
-		size_t len = strcspn(path, ".");
+		size_t len = strcspn(path, ".@");
 
-		type = find_member(p->btf, type, path, len, &offset);
-		if (type < 0 || offset > INT16_MAX)
+		at->type = find_member(p->btf, at->type, path, len, &at->offset);
+		if (at->type < 0 || at->offset > INT16_MAX)
 			return -ENOENT;
 		path += len;
-		if (!*path++)
-			break;
-		const struct btf_type *t = btf__type_by_id(p->btf, type);
+		if (*path++ != '.')
+			return 0;
+		const struct btf_type *t = btf__type_by_id(p->btf, at->type);
 		if (!btf_is_ptr(t))
 			continue;
-		emit_load(p, 8, BPF_REG_1, base, offset);
-		if (base == BPF_REG_6) /* what the context shows is null when the kernel is through with all of them */
+		at->typed = at->base == BPF_REG_6;
+		if (at->typed) {
+			emit_load(p, 8, BPF_REG_1, BPF_REG_6, at->offset);
+			/* it is null when the kernel is through with all of them */
 			emit(p, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_1, 0, 0, 0);
-		base = BPF_REG_1;
-		offset = 0;
-		type = btf__resolve_type(p->btf, t->type);
+		} else {
+			emit_probe(p, 8, at->offset);
+		}
+		at->base = BPF_REG_1;
+		at->offset = 0;
+		at->type = btf__resolve_type(p->btf, t->type);
 	}
-	int size = value_size(p->btf, type);
-	if (size > 0)
-		emit_load(p, size, BPF_REG_1, base, offset);
-	return size < 0 ? size : 0;
+}
+
+/* Code that leaves the value of the path in register 1. */
+static int emit_path(struct program *p, int context, const char *path)
+{
+	const char *bytes = strchr(path, '@');
+	size_t before = p->n;
+	struct place at;
+
+	int err = emit_way(p, context, path + (*path == '?'), &at);
+	if (err && *path == '?') {
+		p->n = before;
+		emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 0);
+		return 0;
+	}
+	int size = err ? err : bytes ? 8 : value_size(p->btf, at.type);
+	if (size < 0)
+		return size;
+	bool pointer = at.base == BPF_REG_1 && btf_is_ptr(btf__type_by_id(p->btf, at.type));
+	if (at.typed && !bytes && !pointer)
+		emit_load(p, size, BPF_REG_1, at.base, at.offset);
+	else
+		emit_probe(p, size, at.offset + (bytes ? strtoul(bytes + 1, NULL, 10) : 0));
+	return 0;
+}
+
+/* Code that leaves context->meta->seq in register 1, whose type the kernel must know. */
+static int emit_seq(struct program *p, int context)
+{
+	struct place at;
+	int err = emit_way(p, context, "meta.seq", &at);
+
+	if (!err)
+		emit_load(p, 8, BPF_REG_1, at.base, at.offset);
+	return err;
 }
 
 /* Jumps that lead nowhere yet lead to the end, which follows. */
@@ -156,7 +211,7 @@ static int make_program(struct program *p, int context, const char *const *paths
 	}
 	/* bpf_seq_write(context->meta->seq, the values, their bytes) */
 	if (!err)
-		err = emit_path(p, context, "meta.seq");
+		err = emit_seq(p, context);
 	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0);
 	emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, -8 * (int)n);
 	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, 8 * n);

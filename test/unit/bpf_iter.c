@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -46,10 +47,12 @@ START_TEST(thread)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR2);
+	ck_assert(!prctl(PR_SET_NAME, "bpf_iter_is_it?"));
 	ck_assert(!sigaltstack(&ss, NULL) && !sigprocmask(SIG_BLOCK, &set, NULL));
 	look("task",
 	     (const char *[]){ "task.pid", "task.sas_ss_sp", "task.sas_ss_size", "task.blocked", "task.real_cred.uid",
-			       "task.comm", NULL },
+			       "task.comm", "task.comm@0", "task.comm@8", "?task.no_such.x",
+			       "task.real_parent.tgid", "task.group_leader.real_parent.tgid", NULL },
 	     getpid(), gettid());
 	ck_assert_uint_eq(records, 1);
 	ck_assert_uint_eq(seen[0], gettid());
@@ -58,6 +61,10 @@ START_TEST(thread)
 	ck_assert_uint_eq(seen[3] & 1ull << (SIGUSR2 - 1), 1ull << (SIGUSR2 - 1));
 	ck_assert_uint_eq(seen[4], getuid());
 	ck_assert_uint_eq(seen[5], 'b'); /* the first of sixteen letters */
+	ck_assert_mem_eq(&seen[6], "bpf_iter_is_it?", 16);
+	ck_assert_uint_eq(seen[8], 0);
+	ck_assert_uint_eq(seen[9], getppid());
+	ck_assert_uint_eq(seen[10], getppid());
 }
 END_TEST
 
