@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +17,11 @@
 #include "compat.h"
 #include "dump.h"
 #include "fault.h"
+#include "io_uring.h"
 #include "log.h"
 #include "opts.h"
 #include "precopy.h"
+#include "snapshot.h"
 
 #define QUERIES 3 /* at most: REMOTE_CALLS - 1 */
 #define ANSWER 32 /* bytes for the answer to each */
@@ -61,15 +64,19 @@ static int collect_task(struct dump_task *t)
 	return err;
 }
 
-/* Two threads look at different tasks and threads: each takes what is next until nothing is left. */
+/*
+ * Two threads look at different tasks and threads: each takes what is next until nothing is left. What the kernel tells
+ * of all threads is asked for meanwhile, and known before any is looked at.
+ */
 struct reading {
 	struct dump *d;
+	sem_t told;
 	atomic_bool sharing; /* somebody looks at what tasks share */
 	atomic_size_t next_task, next_thread; /* the latter counts all threads of the tree */
 	atomic_int err;
 };
 
-static int read_status(struct dump_thread *th)
+int thread_read_status(struct dump_thread *th)
 {
 	char name[48];
 
@@ -79,8 +86,10 @@ static int read_status(struct dump_thread *th)
 
 static int read_thread(struct dump_thread *th)
 {
-	int err = read_status(th);
+	int err = th->told ? 0 : thread_read_status(th);
 
+	if (th == th->task->threads)
+		namespaces_collect(th->task);
 	for (size_t i = 0; dump_parts[i] && !err; i++)
 		err = dump_parts[i]->read_thread ? dump_parts[i]->read_thread(th->task, th) : 0;
 	return err;
@@ -118,7 +127,6 @@ static int read_task(struct dump_task *t)
 	if (t->state == TASK_DEAD)
 		return 0;
 	int err = read_areas(t);
-	namespaces_collect(t);
 	for (size_t i = 0; dump_parts[i] && !err; i++)
 		err = dump_parts[i]->read ? dump_parts[i]->read(t) : 0;
 	return err;
@@ -129,11 +137,13 @@ static int read_next(struct reading *r)
 	struct dump *d = r->d;
 	size_t i;
 
-	if (!atomic_exchange(&r->sharing, true))
-		return sharing_collect(d);
 	i = atomic_fetch_add(&r->next_task, 1);
 	if (i < d->n_tasks)
 		return read_task(d->tasks[i]);
+	sem_wait(&r->told);
+	sem_post(&r->told); /* for the next one, too */
+	if (!atomic_exchange(&r->sharing, true))
+		return sharing_collect(d);
 	i = atomic_fetch_add(&r->next_thread, 1);
 	return i < d->n_threads ? read_thread(d->threads[i]) : 1;
 }
@@ -155,11 +165,18 @@ static int read_proc(struct dump *d)
 {
 	struct reading r = { .d = d };
 	pthread_t helper;
-	bool helped = d->n_threads > 16 && !pthread_create(&helper, NULL, read_all, &r);
 
+	sem_init(&r.told, 0, 0);
+	bool helped = d->n_threads > 16 && !pthread_create(&helper, NULL, read_all, &r);
+	int err = threads_look(d);
+
+	if (err)
+		atomic_store(&r.err, err);
+	sem_post(&r.told);
 	read_all(&r);
 	if (helped)
 		pthread_join(helper, NULL);
+	sem_destroy(&r.told);
 	return r.err ? r.err : read_many_areas(d);
 }
 
@@ -225,6 +242,8 @@ static size_t list_queries(const struct dump_query *queries[QUERIES])
 /* Sets a thread to work on all its queries; where that cannot be, has them answered one by one. */
 static int begin_queries(struct dump_thread *th)
 {
+	if (th->told)
+		return 0;
 	const struct dump_query *queries[QUERIES];
 	struct chain_call calls[QUERIES];
 	size_t n = list_queries(queries);
@@ -250,6 +269,8 @@ static int end_queries(struct dump_thread *th)
 	uint8_t answers[QUERIES][ANSWER];
 	size_t n = list_queries(queries);
 
+	if (th->told)
+		return 0;
 	int err = th->answering ? remote_chain_end(&th->remote) : 0;
 	if (!err)
 		err = tracee_read(th->tid, scratch_of(th, 0), answers, sizeof(answers));
@@ -298,7 +319,8 @@ static int prepare_thread(struct dump_task *t, size_t i)
 			   "thread %d, stack pointer %#llx", th->tid, th->remote.regs.rsp);
 }
 
-static int prepare_task(struct dump_task *t)
+/* threads: also those of which all is known. */
+static int prepare_task(struct dump_task *t, bool threads)
 {
 	int err = remote_find_gadgets(t->member, regs_compat(&t->threads[0].remote.regs), &t->vmas,
 				      &t->dump->gadget_cache, &t->gadgets);
@@ -310,7 +332,8 @@ static int prepare_task(struct dump_task *t)
 	for (size_t i = 1; i < t->n_threads; i++)
 		remote_slots_spare(&t->slots, &t->vmas, t->threads[i].remote.regs.rsp);
 	for (size_t i = 0; i < t->n_threads && !err; i++)
-		err = prepare_thread(t, i);
+		if (!i || threads || !t->threads[i].told)
+			err = prepare_thread(t, i);
 	if (!err && t->threads[0].remote.home)
 		err = parasite_open(&t->parasite, &t->threads[0].remote, t->proc, t->pid, t->pidfd, &t->vmas);
 	t->parasite.must_not = seccomp_forbids(&t->threads[0]);
@@ -390,12 +413,22 @@ int enter_some_tasks(struct dump *d, bool (*wanted)(const struct dump_task *t))
 			continue;
 		err = look_at_areas(t);
 		if (!err)
-			err = prepare_task(t);
+			err = prepare_task(t, true);
 		touch_stacks(t);
 	}
 	for (size_t i = 0; parasite_steps[i] && !err && !d->n_blockers; i++)
 		err = each_parasite(d, parasite_steps[i]);
 	return err;
+}
+
+/* Whether threads may have to work for us, of which all is known: before a fork, and where there are rings. */
+static bool threads_may_work(const struct dump *d)
+{
+	bool may = snapshots_possible(d);
+
+	for (size_t i = 0; i < d->n_tasks && !may; i++)
+		may = d->tasks[i]->state != TASK_DEAD && io_uring_has(d->tasks[i]);
+	return may;
 }
 
 /*
@@ -404,6 +437,7 @@ int enter_some_tasks(struct dump *d, bool (*wanted)(const struct dump_task *t))
  */
 int collect_tree_inside(struct dump *d)
 {
+	bool threads = threads_may_work(d);
 	int err = undo_reserve(&d->undo);
 
 	if (err)
@@ -411,7 +445,7 @@ int collect_tree_inside(struct dump *d)
 	undo_push(&d->undo, undo_inside, d);
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		if (d->tasks[i]->state != TASK_DEAD && !d->tasks[i]->untouchable)
-			err = prepare_task(d->tasks[i]);
+			err = prepare_task(d->tasks[i], threads);
 	err = err ? err : each_thread(d, begin_queries);
 	err = err ? err : each_thread(d, end_queries);
 	err = err ? err : each_thread(d, ask_thread);

@@ -56,6 +56,7 @@ struct dump_thread {
 	struct remote remote; /* registers, mask, rseq */
 	struct user_desc tls[TLS_ENTRIES];
 	bool answering; /* at work on its queries */
+	bool told; /* the kernel told of it what else it would be asked itself, and its status (thread_look.c) */
 	unsigned int vdso_tries; /* how often it was let out of the vDSO */
 	struct proc_status status; /* credentials */
 	struct signal_queue pending;
@@ -150,6 +151,8 @@ struct dump_task {
 	 * same memory (CLONE_VM).
 	 */
 	struct dump_task *files_of, *fs_of, *vm_of;
+	uint64_t files_at, fs_at, mm_at; /* what tells whether two share it; 0: not known */
+	bool namespaces_known;
 	char namespaces[NAMESPACES][NAMESPACE_LINK]; /* "": the kernel does not have it */
 };
 
@@ -333,6 +336,13 @@ struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
  * are worth it. Loaded by the first call that needs them (some milliseconds); only one thread at a time may ask.
  */
 const struct bpf_types *dump_bpf_types(struct dump *d, size_t things, size_t worth);
+/*
+ * What the kernel tells of all threads of a tree that stands (thread_look.c); where it does not, th->told stays false.
+ * Only the main thread may ask. Returns 0 or -errno (logged).
+ */
+int threads_look(struct dump *d);
+/* Reads what /proc tells of a thread. Returns 0 or -errno (logged unless -ESRCH). */
+int thread_read_status(struct dump_thread *th);
 /* The same, when no other dumper's parasite is left in it: waits for those of one that was killed. */
 int freeze_without_parasites(struct dump *d);
 /* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */
@@ -362,6 +372,8 @@ int cure_tree(struct dump *d);
  */
 long signals_look_again(struct dump_task *t, struct dump_thread *th);
 
+/* Whether system calls of a thread come back as signals (part_creds.c). Only its tracer may ask. */
+void creds_read_dispatch(struct dump_thread *th);
 /* What PR_GET_DUMPABLE says, as far as the task cannot lie about it (part_creds.c). */
 int creds_dumpable(const struct dump_task *t);
 
@@ -438,7 +450,9 @@ void locks_free(struct dump *d);
 
 /* Learns the namespaces of ckpt itself, once. */
 void namespaces_own(struct dump *d);
-/* Those of a task, and blockers by them (namespaces.c). */
+/* Whether our PID namespace is the first one, whose numbers the kernel itself uses. */
+bool in_first_pid_namespace(void);
+/* Those of a task, unless they are known, and blockers by them (namespaces.c). */
 void namespaces_collect(struct dump_task *t);
 int namespaces_judge(struct dump_task *t);
 /* Which objects clone(2) made tasks share (sharing.c): sets files_of, fs_of, vm_of. Returns 0 or -errno (logged). */
