@@ -333,7 +333,7 @@ int open_pidfd(pid_t pid);
 struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
 /*
  * The kernel's types for BPF iterators over so many things: NULL where that may not be, or where there are fewer than
- * are worth it. Loaded by the first call that needs them (some milliseconds); only one thread at a time may ask.
+ * are worth it. Loaded by the first call that needs them (a millisecond or two); only one thread at a time may ask.
  */
 const struct bpf_types *dump_bpf_types(struct dump *d, size_t things, size_t worth);
 /*

@@ -18,33 +18,32 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "kernel_types.h"
 
 struct bpf_types {
-	struct btf *btf;
+	struct kernel_types kernel;
 };
 
 struct bpf_types *bpf_types_load(void)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
-	struct bpf_types *types = btf ? malloc(sizeof(*types)) : NULL;
+	struct bpf_types *types = malloc(sizeof(*types));
 
-	if (types)
-		types->btf = btf;
-	else
-		btf__free(btf);
-	return types;
+	if (!types || !kernel_types_load(&types->kernel))
+		return types;
+	free(types);
+	return NULL;
 }
 
 void bpf_types_free(struct bpf_types *types)
 {
 	if (types)
-		btf__free(types->btf);
+		kernel_types_free(&types->kernel);
 	free(types);
 }
 
 /* A program as it grows. */
 struct program {
-	const struct btf *btf;
+	const struct kernel_types *kernel;
 	struct bpf_insn code[BPF_ITER_FIELDS * 32];
 	size_t n;
 };
@@ -62,18 +61,18 @@ static void emit_load(struct program *p, int size, uint8_t dst, uint8_t src, uin
 }
 
 /* A member by its name, in unnamed members too. Returns its type or -ENOENT, and adds its offset (bytes). */
-static int find_member(const struct btf *btf, int type, const char *name, size_t len, uint32_t *offset)
+static int find_member(const struct kernel_types *k, int type, const char *name, size_t len, uint32_t *offset)
 {
-	const struct btf_type *t = btf__type_by_id(btf, type);
+	const struct btf_type *t = kernel_type(k, type);
 	const struct btf_member *m = btf_members(t);
 
 	for (int i = 0; btf_is_composite(t) && i < btf_vlen(t); i++, m++) {
-		const char *its = btf__name_by_offset(btf, m->name_off);
+		const char *its = kernel_type_name(k, m->name_off);
 		uint32_t at = *offset + btf_member_bit_offset(t, i) / 8;
-		int inner = btf__resolve_type(btf, m->type);
+		int inner = kernel_type_resolve(k, m->type);
 
 		if (!*its) {
-			int found = find_member(btf, inner, name, len, &at);
+			int found = find_member(k, inner, name, len, &at);
 
 			if (found < 0)
 				continue;
@@ -88,17 +87,17 @@ static int find_member(const struct btf *btf, int type, const char *name, size_t
 }
 
 /* Bytes of a value, or of the elements of an array: 1, 2, 4 or 8; else -ENOENT. */
-static int value_size(const struct btf *btf, int type)
+static int value_size(const struct kernel_types *k, int type)
 {
 	for (;;) {
-		long size = btf__resolve_size(btf, type);
-		const struct btf_type *t = btf__type_by_id(btf, type);
+		long size = kernel_type_size(k, type);
+		const struct btf_type *t = kernel_type(k, type);
 
 		if (size == 1 || size == 2 || size == 4 || size == 8)
 			return size;
 		if (!btf_is_array(t))
 			return -ENOENT;
-		type = btf__resolve_type(btf, btf_array(t)->type);
+		type = kernel_type_resolve(k, btf_array(t)->type);
 	}
 }
 
@@ -132,13 +131,13 @@ static int emit_way(struct program *p, int context, const char *path, struct pla
 	for (;;) {
 		size_t len = strcspn(path, ".@");
 
-		at->type = find_member(p->btf, at->type, path, len, &at->offset);
+		at->type = find_member(p->kernel, at->type, path, len, &at->offset);
 		if (at->type < 0 || at->offset > INT16_MAX)
 			return -ENOENT;
 		path += len;
 		if (*path++ != '.')
 			return 0;
-		const struct btf_type *t = btf__type_by_id(p->btf, at->type);
+		const struct btf_type *t = kernel_type(p->kernel, at->type);
 		if (!btf_is_ptr(t))
 			continue;
 		at->typed = at->base == BPF_REG_6;
@@ -151,7 +150,7 @@ static int emit_way(struct program *p, int context, const char *path, struct pla
 		}
 		at->base = BPF_REG_1;
 		at->offset = 0;
-		at->type = btf__resolve_type(p->btf, t->type);
+		at->type = kernel_type_resolve(p->kernel, t->type);
 	}
 }
 
@@ -168,10 +167,10 @@ static int emit_path(struct program *p, int context, const char *path)
 		emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 0);
 		return 0;
 	}
-	int size = err ? err : bytes ? 8 : value_size(p->btf, at.type);
+	int size = err ? err : bytes ? 8 : value_size(p->kernel, at.type);
 	if (size < 0)
 		return size;
-	bool pointer = at.base == BPF_REG_1 && btf_is_ptr(btf__type_by_id(p->btf, at.type));
+	bool pointer = at.base == BPF_REG_1 && btf_is_ptr(kernel_type(p->kernel, at.type));
 	if (at.typed && !bytes && !pointer)
 		emit_load(p, size, BPF_REG_1, at.base, at.offset);
 	else
@@ -222,16 +221,16 @@ static int make_program(struct program *p, int context, const char *const *paths
 
 int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char *iterator, const char *const *paths)
 {
-	struct program p = { .btf = types->btf };
+	struct program p = { .kernel = &types->kernel };
 	char name[64];
 
 	*it = (struct bpf_iter){ .prog = -1 };
 	while (paths[it->n])
 		it->n++;
 	snprintf(name, sizeof(name), "bpf_iter__%s", iterator);
-	int context = btf__find_by_name_kind(p.btf, name, BTF_KIND_STRUCT);
+	int context = kernel_type_find(p.kernel, name, BTF_KIND_STRUCT);
 	snprintf(name, sizeof(name), "bpf_iter_%s", iterator);
-	int function = btf__find_by_name_kind(p.btf, name, BTF_KIND_FUNC);
+	int function = kernel_type_find(p.kernel, name, BTF_KIND_FUNC);
 	if (context < 0 || function < 0 || it->n > BPF_ITER_FIELDS)
 		return -ENOENT;
 	int err = make_program(&p, context, paths, it->n);
