@@ -23,7 +23,7 @@ void bpf_types_free(struct bpf_types *types); /* NULL: nothing */
 
 struct bpf_iter {
 	int prog; /* the loaded program; -1: none */
-	size_t n; /* values of a record */
+	size_t n; /* values of a record, of eight bytes */
 };
 
 /*
@@ -32,7 +32,9 @@ struct bpf_iter {
  * ("task", "vma", "file", "fd") and goes on through members and pointers: "task.real_cred.uid". A value has at most
  * eight bytes and is filled up with zeros; of an array it is the first element, or all of it where that is no longer
  * than eight bytes; a null pointer on the way makes it zero. "task.comm@8" is the eight bytes that begin with byte 8 of
- * the member, whatever its type; "?task.x" is zero in kernels that have no such member.
+ * the member, whatever its type; "?task.x" is zero in kernels that have no such member; with "=task.x"
+ * there are records only where it equals the value before. The last path may be a member of so many bytes that comes
+ * behind the values: "task.sighand.action#2048".
  * Returns 0, -ENOENT where this kernel has no such member, or -errno (not logged). Ended by bpf_iter_close().
  */
 int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char *iterator, const char *const *paths);

@@ -60,15 +60,22 @@ static void emit_load(struct program *p, int size, uint8_t dst, uint8_t src, uin
 	emit(p, BPF_LDX | sizes[size] | BPF_MEM, dst, src, off, 0);
 }
 
-/* A member by its name, in unnamed members too. Returns its type or -ENOENT, and adds its offset (bytes). */
-static int find_member(const struct kernel_types *k, int type, const char *name, size_t len, uint32_t *offset)
+/* Where a value is: bytes behind a pointer, and of a bit field, which has to lie within a byte, its bits there. */
+struct spot {
+	uint32_t offset;
+	uint8_t bits, shift; /* bits 0: it is none */
+};
+
+/* A member by its name, in unnamed members too. Returns its type or -ENOENT, and adds its offset. */
+static int find_member(const struct kernel_types *k, int type, const char *name, size_t len, struct spot *spot)
 {
 	const struct btf_type *t = kernel_type(k, type);
 	const struct btf_member *m = btf_members(t);
 
 	for (int i = 0; btf_is_composite(t) && i < btf_vlen(t); i++, m++) {
 		const char *its = kernel_type_name(k, m->name_off);
-		uint32_t at = *offset + btf_member_bit_offset(t, i) / 8;
+		uint32_t bit = btf_member_bit_offset(t, i);
+		struct spot at = { spot->offset + bit / 8, btf_member_bitfield_size(t, i), bit % 8 };
 		int inner = kernel_type_resolve(k, m->type);
 
 		if (!*its) {
@@ -77,11 +84,11 @@ static int find_member(const struct kernel_types *k, int type, const char *name,
 			if (found < 0)
 				continue;
 			inner = found;
-		} else if (strlen(its) != len || strncmp(its, name, len) || btf_member_bitfield_size(t, i)) {
+		} else if (strlen(its) != len || strncmp(its, name, len)) {
 			continue;
 		}
-		*offset = at;
-		return inner;
+		*spot = at;
+		return at.bits + at.shift > 8 ? -ENOENT : inner;
 	}
 	return -ENOENT;
 }
@@ -119,7 +126,7 @@ static void emit_probe(struct program *p, int size, uint32_t off)
 /* What a path leads to, seen from the last pointer on its way. */
 struct place {
 	int type;
-	uint32_t offset;
+	struct spot spot;
 	uint8_t base; /* register with that pointer */
 	bool typed; /* the kernel knows what it points to */
 };
@@ -129,10 +136,10 @@ static int emit_way(struct program *p, int context, const char *path, struct pla
 {
 	*at = (struct place){ .type = context, .base = BPF_REG_6, .typed = true };
 	for (;;) {
-		size_t len = strcspn(path, ".@");
+		size_t len = strcspn(path, ".@#");
 
-		at->type = find_member(p->kernel, at->type, path, len, &at->offset);
-		if (at->type < 0 || at->offset > INT16_MAX)
+		at->type = find_member(p->kernel, at->type, path, len, &at->spot);
+		if (at->type < 0 || at->spot.offset > INT16_MAX)
 			return -ENOENT;
 		path += len;
 		if (*path++ != '.')
@@ -142,14 +149,14 @@ static int emit_way(struct program *p, int context, const char *path, struct pla
 			continue;
 		at->typed = at->base == BPF_REG_6;
 		if (at->typed) {
-			emit_load(p, 8, BPF_REG_1, BPF_REG_6, at->offset);
+			emit_load(p, 8, BPF_REG_1, BPF_REG_6, at->spot.offset);
 			/* it is null when the kernel is through with all of them */
 			emit(p, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_1, 0, 0, 0);
 		} else {
-			emit_probe(p, 8, at->offset);
+			emit_probe(p, 8, at->spot.offset);
 		}
 		at->base = BPF_REG_1;
-		at->offset = 0;
+		at->spot = (struct spot){};
 		at->type = kernel_type_resolve(p->kernel, t->type);
 	}
 }
@@ -167,14 +174,18 @@ static int emit_path(struct program *p, int context, const char *path)
 		emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 0);
 		return 0;
 	}
-	int size = err ? err : bytes ? 8 : value_size(p->kernel, at.type);
+	int size = err ? err : at.spot.bits ? 1 : bytes ? 8 : value_size(p->kernel, at.type);
 	if (size < 0)
 		return size;
 	bool pointer = at.base == BPF_REG_1 && btf_is_ptr(kernel_type(p->kernel, at.type));
 	if (at.typed && !bytes && !pointer)
-		emit_load(p, size, BPF_REG_1, at.base, at.offset);
+		emit_load(p, size, BPF_REG_1, at.base, at.spot.offset);
 	else
-		emit_probe(p, size, at.offset + (bytes ? strtoul(bytes + 1, NULL, 10) : 0));
+		emit_probe(p, size, at.spot.offset + (bytes ? strtoul(bytes + 1, NULL, 10) : 0));
+	if (at.spot.bits) {
+		emit(p, BPF_ALU64 | BPF_RSH | BPF_K, BPF_REG_1, 0, 0, at.spot.shift);
+		emit(p, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_1, 0, 0, (1 << at.spot.bits) - 1);
+	}
 	return 0;
 }
 
@@ -185,7 +196,7 @@ static int emit_seq(struct program *p, int context)
 	int err = emit_way(p, context, "meta.seq", &at);
 
 	if (!err)
-		emit_load(p, 8, BPF_REG_1, at.base, at.offset);
+		emit_load(p, 8, BPF_REG_1, at.base, at.spot.offset);
 	return err;
 }
 
@@ -193,28 +204,71 @@ static int emit_seq(struct program *p, int context)
 static void emit_end(struct program *p)
 {
 	for (size_t i = 0; i < p->n; i++)
-		if (p->code[i].code == (BPF_JMP | BPF_JEQ | BPF_K))
+		if (p->code[i].code == (BPF_JMP | BPF_JEQ | BPF_K) || p->code[i].code == (BPF_JMP | BPF_JNE | BPF_X))
 			p->code[i].off = p->n - i - 1;
 	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0);
 	emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
+/* bpf_seq_write(context->meta->seq, bytes of the stack from the slot on) */
+static int emit_write(struct program *p, int context, int slot, size_t bytes)
+{
+	int err = emit_seq(p, context);
+
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0);
+	emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, slot);
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, bytes);
+	emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_seq_write);
+	return err;
+}
+
+#define PIECE (8 * BPF_ITER_FIELDS) /* bytes: the room of the values, which are written already */
+#define BLOCK_MAX (8 * PIECE)
+
+/* Copies a large member. Register 7 keeps the pointer to the struct that it is in. */
+static int emit_block(struct program *p, int context, const char *path)
+{
+	long size = atol(strchr(path, '#') + 1);
+	struct place at;
+
+	int err = emit_way(p, context, path, &at);
+	if (err || at.base != BPF_REG_1 || size > BLOCK_MAX || kernel_type_size(p->kernel, at.type) != size)
+		return -ENOENT;
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_7, BPF_REG_1, 0, 0);
+	for (long done = 0; done < size && !err; done += PIECE) {
+		long len = size - done < PIECE ? size - done : PIECE;
+
+		emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_10, 0, 0);
+		emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_1, 0, 0, -PIECE);
+		emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, len);
+		emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_3, BPF_REG_7, 0, 0);
+		emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_3, 0, 0, at.spot.offset + done);
+		emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_probe_read_kernel);
+		err = emit_write(p, context, -PIECE, len);
+	}
+	return err;
+}
+
+/* paths: so many values, and behind them maybe a block. */
 static int make_program(struct program *p, int context, const char *const *paths, size_t n)
 {
-	int err = 0;
+	int err = 0, last = -8 * (int)n;
 
 	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0);
 	for (size_t i = 0; i < n && !err; i++) {
-		err = emit_path(p, context, paths[i]);
-		emit(p, BPF_STX | BPF_DW | BPF_MEM, BPF_REG_10, BPF_REG_1, 8 * (int)i - 8 * (int)n, 0);
+		bool equal = *paths[i] == '=';
+
+		err = emit_path(p, context, paths[i] + equal);
+		if (equal && i) {
+			emit_load(p, 8, BPF_REG_2, BPF_REG_10, last + 8 * (int)(i - 1));
+			emit(p, BPF_JMP | BPF_JNE | BPF_X, BPF_REG_1, BPF_REG_2, 0, 0);
+		}
+		emit(p, BPF_STX | BPF_DW | BPF_MEM, BPF_REG_10, BPF_REG_1, last + 8 * (int)i, 0);
 	}
-	/* bpf_seq_write(context->meta->seq, the values, their bytes) */
 	if (!err)
-		err = emit_seq(p, context);
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0);
-	emit(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, -8 * (int)n);
-	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, 8 * n);
-	emit(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_seq_write);
+		err = emit_write(p, context, last, 8 * n);
+	if (!err && paths[n])
+		err = emit_block(p, context, paths[n]);
 	emit_end(p);
 	return err;
 }
@@ -225,7 +279,7 @@ int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char
 	char name[64];
 
 	*it = (struct bpf_iter){ .prog = -1 };
-	while (paths[it->n])
+	while (paths[it->n] && !strchr(paths[it->n], '#'))
 		it->n++;
 	snprintf(name, sizeof(name), "bpf_iter__%s", iterator);
 	int context = kernel_type_find(p.kernel, name, BTF_KIND_STRUCT);
@@ -236,6 +290,8 @@ int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char
 	int err = make_program(&p, context, paths, it->n);
 	if (err)
 		return err;
+	if (paths[it->n])
+		it->n += atol(strchr(paths[it->n], '#') + 1) / 8;
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .attach_btf_id = function, .expected_attach_type = BPF_TRACE_ITER);
 	/* Only programs that say so may use what is below; ours is under both licenses. */
 	it->prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "ckpt", "Dual MIT/GPL", p.code, p.n, &opts);
