@@ -3,6 +3,7 @@
  * a parasite in each task, what only the inside shows. Changes to the target are on the undo stack.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -18,6 +19,7 @@
 #include "dump.h"
 #include "fault.h"
 #include "io_uring.h"
+#include "kernel_look.h"
 #include "log.h"
 #include "opts.h"
 #include "precopy.h"
@@ -84,12 +86,23 @@ int thread_read_status(struct dump_thread *th)
 	return proc_status(th->task->proc, name, &th->status);
 }
 
+static int read_parts(struct dump_task *t)
+{
+	int err = 0;
+
+	for (size_t i = 0; dump_parts[i] && !err; i++)
+		err = dump_parts[i]->read ? dump_parts[i]->read(t) : 0;
+	return err;
+}
+
 static int read_thread(struct dump_thread *th)
 {
 	int err = th->told ? 0 : thread_read_status(th);
 
-	if (th == th->task->threads)
+	if (!err && th == th->task->threads) {
 		namespaces_collect(th->task);
+		err = read_parts(th->task);
+	}
 	for (size_t i = 0; dump_parts[i] && !err; i++)
 		err = dump_parts[i]->read_thread ? dump_parts[i]->read_thread(th->task, th) : 0;
 	return err;
@@ -122,16 +135,6 @@ static int read_many_areas(struct dump *d)
 	return err;
 }
 
-static int read_task(struct dump_task *t)
-{
-	if (t->state == TASK_DEAD)
-		return 0;
-	int err = read_areas(t);
-	for (size_t i = 0; dump_parts[i] && !err; i++)
-		err = dump_parts[i]->read ? dump_parts[i]->read(t) : 0;
-	return err;
-}
-
 static int read_next(struct reading *r)
 {
 	struct dump *d = r->d;
@@ -139,7 +142,7 @@ static int read_next(struct reading *r)
 
 	i = atomic_fetch_add(&r->next_task, 1);
 	if (i < d->n_tasks)
-		return read_task(d->tasks[i]);
+		return d->tasks[i]->state == TASK_DEAD ? 0 : read_areas(d->tasks[i]);
 	sem_wait(&r->told);
 	sem_post(&r->told); /* for the next one, too */
 	if (!atomic_exchange(&r->sharing, true))
@@ -351,6 +354,13 @@ static int each_parasite(struct dump *d, int (*fn)(struct parasite *p))
 	return err;
 }
 
+/* The memory of a task that needs no parasite is to be read all the same. */
+static int open_memory(struct dump_task *t)
+{
+	t->parasite.mem = openat(t->proc, "mem", O_RDWR | O_CLOEXEC);
+	return t->parasite.mem < 0 ? log_errno(errno, "can't open the memory of task %d", t->pid) : 0;
+}
+
 static int collect_parts_inside(struct dump_task *t)
 {
 	int err = parasite_hear_task(&t->parasite, &t->inside);
@@ -371,6 +381,9 @@ static int enter_tasks(struct dump *d)
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		if (d->tasks[i]->parasite.thread)
 			err = collect_parts_inside(d->tasks[i]);
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		if (d->tasks[i]->asked_of != d->tasks[i])
+			task_conclude(d->tasks[i]);
 	return err;
 }
 
@@ -443,9 +456,13 @@ int collect_tree_inside(struct dump *d)
 	if (err)
 		return err;
 	undo_push(&d->undo, undo_inside, d);
-	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		if (d->tasks[i]->state != TASK_DEAD && !d->tasks[i]->untouchable)
-			err = prepare_task(d->tasks[i], threads);
+	tasks_choose(d, threads || d->opts->leave_running); /* those that stay may be told to fork, or be tracked */
+	for (size_t i = 0; i < d->n_tasks && !err; i++) {
+		struct dump_task *t = d->tasks[i];
+
+		if (t->state != TASK_DEAD && !t->untouchable)
+			err = t->asked_of == t ? prepare_task(t, threads) : open_memory(t);
+	}
 	err = err ? err : each_thread(d, begin_queries);
 	err = err ? err : each_thread(d, end_queries);
 	err = err ? err : each_thread(d, ask_thread);

@@ -62,6 +62,9 @@ static void task_free(struct dump_task *t)
 	vma_list_free(&t->vmas);
 	free(t->guards.r);
 	free(t->rings);
+	free(t->told);
+	if (t->parasite.mem >= 0)
+		close(t->parasite.mem);
 	if (t->proc >= 0)
 		close(t->proc);
 	if (t->pidfd >= 0)
@@ -195,7 +198,7 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 	t->parent = parent;
 	t->state = TASK_ALIVE;
 	t->pidfd = -1;
-	t->parasite.socket = -1;
+	t->parasite.socket = t->parasite.mem = -1;
 	t->proc = proc_open(pid);
 	if (t->proc >= 0)
 		t->pidfd = pidfd_open(pid, 0);

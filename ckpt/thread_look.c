@@ -1,6 +1,6 @@
 /*
- * What the kernel keeps of threads, by one BPF iterator (bpf_iter.h): what is slow to read in /proc, or only the thread
- * itself could tell by calls that it makes for us.
+ * What the kernel keeps of threads, by one BPF iterator: what is slow to read in /proc, or only the thread itself could
+ * tell by calls that it makes for us.
  *
  * Most values are what the images want. Those from which /proc/TID/status, the namespaces and the dispatch of system
  * calls follow are not understood here: a thread that has the same as one of which all that was read has the same
@@ -12,10 +12,9 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
-#include "bpf_iter.h"
 #include "cleanup.h"
 #include "compat.h"
-#include "dump.h"
+#include "kernel_look.h"
 #include "log.h"
 
 #define WORTH 100 /* threads, below which loading the kernel's types takes longer than it saves */
@@ -167,7 +166,7 @@ static void take_own(struct dump_thread *th, const uint64_t *values)
 	th->told = true;
 }
 
-static int take(void *arg, const uint64_t *values)
+static int take_record(void *arg, const uint64_t *values)
 {
 	struct look *l = arg;
 	struct dump_thread key = { .tid = values[TID] }, *wanted = &key;
@@ -196,17 +195,18 @@ static int take(void *arg, const uint64_t *values)
 	return 0;
 }
 
-/* Reads of all threads of the system, or of one process after the other. */
-static int read_threads(struct look *l, const struct bpf_iter *it)
+/* Of all threads of the system, or of one process after the other. */
+int look_read(const struct dump *d, const struct bpf_iter *it, int (*take)(void *arg, const uint64_t *values),
+	      void *arg)
 {
 	struct sysinfo info;
 	int err = 0;
 
-	if (l->d->n_tasks > 1 && !sysinfo(&info) && info.procs / EACH_ALONE < l->d->n_tasks)
-		return bpf_iter_read(it, 0, take, l);
-	for (size_t i = 0; i < l->d->n_tasks && !err; i++)
-		if (l->d->tasks[i]->n_threads)
-			err = bpf_iter_read(it, l->d->tasks[i]->pid, take, l);
+	if (d->n_tasks > 1 && !sysinfo(&info) && info.procs / EACH_ALONE < d->n_tasks)
+		return bpf_iter_read(it, 0, take, arg);
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		if (d->tasks[i]->n_threads)
+			err = bpf_iter_read(it, d->tasks[i]->pid, take, arg);
 	return err;
 }
 
@@ -220,9 +220,11 @@ static int load_and_read(struct look *l)
 		return 0;
 	int err = bpf_iter_load(&it, types, "task", paths);
 	if (!err) {
-		err = read_threads(l, &it);
+		err = look_read(l->d, &it, take_record, l);
 		bpf_iter_close(&it);
 	}
+	if (!err)
+		err = tasks_look(l->d, types);
 	if (!err || err == -ENOMEM || err == -ESRCH)
 		return err;
 	log_info("BPF iterators do not tell of threads: %s", strerror(-err));

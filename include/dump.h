@@ -134,8 +134,10 @@ struct dump_task {
 	struct dump_file **vma_files; /* the file behind vmas.v[i], or NULL */
 	struct gadgets gadgets;
 	struct remote_slots slots; /* of threads whose way home cannot lie on their own stack */
-	struct parasite parasite;
+	struct parasite parasite; /* none, when another one's tells what this one's would; mem is there nevertheless */
 	struct parasite_task inside;
+	struct task_told *told; /* by the kernel (task_look.c); NULL: nothing. Owned */
+	struct dump_task *asked_of; /* whose parasite tells: its own, or that of another one that is like it */
 	struct proc_limit limits[PROC_LIMITS];
 	struct signal_queue shared_pending;
 	struct posix_timer *timers; /* ascending by id; owned */
