@@ -281,6 +281,9 @@ int dump_finish_images(struct dump *d, struct page_xfer *xfer, int err)
 static void forget_collected(struct dump *d)
 {
 	areas_forget(d);
+	if (d->tree_iter)
+		bpf_iter_close(d->tree_iter);
+	free(take_ptr(d->tree_iter));
 	bpf_types_free(take_ptr(d->bpf_types));
 	vma_list_free(&d->ahead);
 	link_remaps_free(d, d->committed);

@@ -116,6 +116,7 @@ struct dump_task {
 	struct proc_stat main_stat; /* then: of the main thread */
 	struct dump_task *parent; /* NULL: the root */
 	bool complete; /* stopped, and all its threads and children are known */
+	bool closed; /* its threads are known; its children are about to be read */
 	bool untouchable; /* it would be harmed if its threads worked for us; there is a blocker that says why */
 	uint32_t state; /* TASK_* */
 	int stop_signal; /* of a stopped task */
@@ -203,6 +204,7 @@ struct dump {
 	struct bpf_types *bpf_types; /* NULL: not loaded, or there are none; owned */
 	bool bpf_tried;
 	struct areas *areas; /* how their flags are asked for by BPF; NULL: nobody did */
+	struct bpf_iter *tree_iter; /* NULL: not needed yet (tree_look.c); owned */
 	struct vma_list ahead; /* areas of the root before it stood, without flags; owned */
 	bool ahead_cut; /* it has more of them */
 	struct cpuinfo cpu; /* asked before the tree stands: that takes long on virtual machines */

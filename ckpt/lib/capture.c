@@ -56,7 +56,8 @@ static int capture_rseq(struct remote *r)
 	r->rseq_area = conf.area;
 	r->rseq_size = conf.size;
 	r->rseq_signature = conf.signature;
-	return conf.area ? leave_critical_section(r) : 0;
+	/* there are no system calls in critical sections */
+	return conf.area && (long)r->regs.orig_rax < 0 ? leave_critical_section(r) : 0;
 }
 
 /* Whether a signal that the thread does not block waits for it. */
