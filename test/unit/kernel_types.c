@@ -1,8 +1,8 @@
 /* Descriptions of types: what libbpf writes is found again, and what is broken is noticed or leads nowhere. */
 #include "kernel_types.h"
+#include "suite.h"
 
 #include <bpf/btf.h>
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,10 +121,7 @@ int main(void)
 	tcase_add_test(t, broken);
 	tcase_add_test(t, of_this_kernel);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
+	int status = suite_run(s);
 	btf__free(btf);
-	return failed ? 1 : 0;
+	return status;
 }
