@@ -160,8 +160,7 @@ static int seize_new_threads(struct dump_task *t)
 			known++;
 			continue;
 		}
-		if (has_thread(t, tids[i]) ||
-		    (tids[i] == t->pid ? t->main_exited : workers && is_worker(t, tids[i])))
+		if (has_thread(t, tids[i]) || (tids[i] == t->pid ? t->main_exited : workers && is_worker(t, tids[i])))
 			continue;
 		err = seize_thread(t, tids[i]);
 		if (err > 0) {
@@ -406,7 +405,8 @@ static int close_task(struct dump_task *t)
 	return 0;
 }
 
-/* Adds the children of those tasks that were closed. None of them is complete, if one of the children ends right now. */
+/* Adds the children of those tasks that were closed. None of them is complete, if one of the children ends right now.
+ */
 static int add_families(struct dump *d, size_t closed)
 {
 	struct families f = {};

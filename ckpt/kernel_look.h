@@ -1,7 +1,7 @@
 /*
- * What the kernel tells of threads and tasks by BPF iterators (thread_look.c, task_look.c): what /proc tells slowly, and
- * what they would have to be asked themselves. Some of it is not understood, but compared: who has the same values as
- * one that was asked would answer the same.
+ * What the kernel tells of threads and tasks by BPF iterators (thread_look.c, task_look.c): what /proc tells slowly,
+ * and what they would have to be asked themselves. Some of it is not understood, but compared: who has the same values
+ * as one that was asked would answer the same.
  */
 #ifndef CKPT_KERNEL_LOOK_H
 #define CKPT_KERNEL_LOOK_H

@@ -1,7 +1,8 @@
 /*
  * Objects that clone(2) makes tasks share and a fork gives to each: their addresses in the kernel, where it tells
- * (thread_look.c), or kcmp(2) put them in an order, in which equal ones are neighbours. Tables of descriptors (CLONE_FILES) and the directories and umask (CLONE_FS) are written once.
- * Does not handle (judged): memory (CLONE_VM) and what can only be shared with it, signal actions.
+ * (thread_look.c), or kcmp(2) put them in an order, in which equal ones are neighbours. Tables of descriptors
+ * (CLONE_FILES) and the directories and umask (CLONE_FS) are written once. Does not handle (judged): memory (CLONE_VM)
+ * and what can only be shared with it, signal actions.
  */
 #include <errno.h>
 #include <linux/kcmp.h>

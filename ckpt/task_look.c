@@ -1,7 +1,7 @@
 /*
- * What a parasite would tell of a task, by a BPF iterator. Of most of it (what prctl(2) knows) the kernel's bits have no
- * names outside of it: so one task of those that have the same bits, and the same credentials, is asked by a parasite,
- * and the others would answer the same. What differs from one to the other is read from the kernel.
+ * What a parasite would tell of a task, by a BPF iterator. Of most of it (what prctl(2) knows) the kernel's bits have
+ * no names outside of it: so one task of those that have the same bits, and the same credentials, is asked by a
+ * parasite, and the others would answer the same. What differs from one to the other is read from the kernel.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -152,10 +152,10 @@ static void take_own(struct dump_thread *th, const uint64_t *values)
 	th->status.umask = values[UMASK];
 	th->securebits = values[SECUREBITS];
 	th->securebits_known = true;
-	th->altstack = (stack_t){ .ss_sp = (void *)values[STACK],
-				  .ss_size = values[STACK_SIZE],
-				  .ss_flags = (values[STACK_FLAGS] & SS_AUTODISARM) |
-					      (values[STACK_SIZE] ? 0 : SS_DISABLE) };
+	th->altstack =
+		(stack_t){ .ss_sp = (void *)values[STACK],
+			   .ss_size = values[STACK_SIZE],
+			   .ss_flags = (values[STACK_FLAGS] & SS_AUTODISARM) | (values[STACK_SIZE] ? 0 : SS_DISABLE) };
 	th->clear_child_tid = values[CLEAR_TID];
 	th->pdeath_signal = values[PARENT_DEATH];
 	th->timer_slack = values[SLACK];
@@ -170,8 +170,7 @@ static int take_record(void *arg, const uint64_t *values)
 {
 	struct look *l = arg;
 	struct dump_thread key = { .tid = values[TID] }, *wanted = &key;
-	struct dump_thread **found =
-		bsearch(&wanted, l->by_tid, l->d->n_threads, sizeof(*l->by_tid), compare_tids);
+	struct dump_thread **found = bsearch(&wanted, l->by_tid, l->d->n_threads, sizeof(*l->by_tid), compare_tids);
 
 	if (!found)
 		return 0;

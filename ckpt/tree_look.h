@@ -17,7 +17,7 @@ int tree_threads(struct dump_task *t, int **tids, size_t *n, bool *workers);
 struct families {
 	struct family {
 		pid_t parent, child;
-	} *list; /* ascending by parent, then by child; owned */
+	} * list; /* ascending by parent, then by child; owned */
 	size_t n;
 	bool known; /* false: /proc is to be asked */
 };

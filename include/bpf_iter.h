@@ -2,7 +2,8 @@
  * What the kernel keeps of tasks, read by a BPF iterator (Documentation/bpf/bpf_iterators.rst, Linux 6.1 for one of a
  * single process): many values of many threads, areas or descriptors in one read, where /proc needs several calls for
  * each, and formats text. Where values lie is taken from the kernel's own description of its types (BTF), which costs
- * a millisecond or two to load, and the program another one: worth it for a hundred things. It is never needed: whoever asks has another way.
+ * a millisecond or two to load, and the program another one: worth it for a hundred things. It is never needed: whoever
+ * asks has another way.
  */
 #ifndef CKPT_BPF_ITER_H
 #define CKPT_BPF_ITER_H

@@ -19,12 +19,14 @@
 static size_t description_size(const struct btf_type *t)
 {
 	static const uint8_t fixed[] = {
-		[BTF_KIND_INT] = sizeof(uint32_t),	  [BTF_KIND_ARRAY] = sizeof(struct btf_array),
-		[BTF_KIND_VAR] = sizeof(struct btf_var),  [BTF_KIND_DECL_TAG] = sizeof(struct btf_decl_tag),
+		[BTF_KIND_INT] = sizeof(uint32_t),
+		[BTF_KIND_ARRAY] = sizeof(struct btf_array),
+		[BTF_KIND_VAR] = sizeof(struct btf_var),
+		[BTF_KIND_DECL_TAG] = sizeof(struct btf_decl_tag),
 	};
 	static const uint8_t each[] = {
-		[BTF_KIND_STRUCT] = sizeof(struct btf_member),	   [BTF_KIND_UNION] = sizeof(struct btf_member),
-		[BTF_KIND_ENUM] = sizeof(struct btf_enum),	   [BTF_KIND_ENUM64] = sizeof(struct btf_enum64),
+		[BTF_KIND_STRUCT] = sizeof(struct btf_member),	  [BTF_KIND_UNION] = sizeof(struct btf_member),
+		[BTF_KIND_ENUM] = sizeof(struct btf_enum),	  [BTF_KIND_ENUM64] = sizeof(struct btf_enum64),
 		[BTF_KIND_FUNC_PROTO] = sizeof(struct btf_param), [BTF_KIND_DATASEC] = sizeof(struct btf_var_secinfo),
 	};
 	unsigned int kind = btf_kind(t);

@@ -51,8 +51,8 @@ START_TEST(thread)
 	ck_assert(!sigaltstack(&ss, NULL) && !sigprocmask(SIG_BLOCK, &set, NULL));
 	look("task",
 	     (const char *[]){ "task.pid", "task.sas_ss_sp", "task.sas_ss_size", "task.blocked", "task.real_cred.uid",
-			       "task.comm", "task.comm@0", "task.comm@8", "?task.no_such.x",
-			       "task.real_parent.tgid", "task.group_leader.real_parent.tgid", NULL },
+			       "task.comm", "task.comm@0", "task.comm@8", "?task.no_such.x", "task.real_parent.tgid",
+			       "task.group_leader.real_parent.tgid", NULL },
 	     getpid(), gettid());
 	ck_assert_uint_eq(records, 1);
 	ck_assert_uint_eq(seen[0], gettid());
@@ -74,16 +74,17 @@ START_TEST(block)
 	struct bpf_iter it;
 
 	ck_assert(!sigaction(SIGUSR1, &action, NULL) && !sigaction(SIGRTMAX, &action, NULL));
-	look("task", (const char *[]){ "task.pid", "=task.tgid", "task.sighand.action#2048", NULL }, getpid(), getpid());
+	look("task", (const char *[]){ "task.pid", "=task.tgid", "task.sighand.action#2048", NULL }, getpid(),
+	     getpid());
 	ck_assert_uint_eq(seen[2 + 4 * (SIGUSR1 - 1)], 0x1234567);
 	ck_assert_uint_eq(seen[2 + 4 * (SIGUSR1 - 1) + 1] & SA_RESTART, SA_RESTART);
 	ck_assert_uint_eq(seen[2 + 4 * (SIGUSR2 - 1)], 0);
 	ck_assert_uint_eq(seen[2 + 4 * (SIGRTMAX - 1)], 0x1234567);
 	look("task", (const char *[]){ "task.pid", "=task.exit_state", NULL }, getpid(), getpid());
 	ck_assert_uint_eq(records, 0);
-	ck_assert_int_eq(bpf_iter_load(&it, types, "task",
-				       (const char *[]){ "task.pid", "task.sighand.action#2040", NULL }),
-			 -ENOENT);
+	ck_assert_int_eq(
+		bpf_iter_load(&it, types, "task", (const char *[]){ "task.pid", "task.sighand.action#2040", NULL }),
+		-ENOENT);
 }
 END_TEST
 
