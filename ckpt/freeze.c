@@ -405,42 +405,43 @@ static int close_task(struct dump_task *t)
 	return 0;
 }
 
-/* Adds the children of those tasks that were closed. None of them is complete, if one of the children ends right now.
- */
-static int add_families(struct dump *d, size_t closed)
+/* Adds the children of a task that was closed. No task is complete, if one of the children ends right now. */
+static int add_family(struct dump *d, struct dump_task *t, const struct families *f)
 {
-	struct families f = {};
-	int err = closed ? families_look(d, closed, &f) : 0;
+	int found = t->closed ? add_new_children(d, t, f) : 0;
 
-	for (size_t i = 0, n = d->n_tasks; i < n && err >= 0; i++) {
-		if (d->tasks[i]->closed)
-			err = add_new_children(d, d->tasks[i], &f);
-		d->tasks[i]->closed = false;
-	}
-	families_free(&f);
-	return err < 0 ? err : 0;
+	t->closed = false;
+	return found < 0 ? found : 0;
 }
 
 /* One pass over the tree: all tasks stand. Returns how many tasks were not complete before, or -errno. */
 static int freeze_pass(struct dump *d, uint64_t deadline)
 {
-	int open = 0, closed = 0, err = settle_all(d, deadline);
+	struct families f = {};
+	size_t n = d->n_tasks;
+	int open = 0, err = settle_all(d, deadline);
 
 	if (!err && time_us() > deadline) {
 		log_err("the tree makes new tasks faster than they can be stopped; try again with a larger --timeout");
 		return -ETIMEDOUT;
 	}
-	for (size_t i = 0, n = d->n_tasks; i < n && !err; i++) {
+	for (size_t i = 0; i < n; i++)
+		open += d->tasks[i]->state != TASK_DEAD && !d->tasks[i]->complete;
+	bool together = families_wanted(d, open);
+	for (size_t i = 0; i < n && !err; i++) {
 		struct dump_task *t = d->tasks[i];
 
 		if (t->state == TASK_DEAD || t->complete)
 			continue;
-		open++;
 		err = close_task(t);
-		closed += t->closed;
+		if (!err && !together)
+			err = add_family(d, t, &f);
 	}
-	if (!err)
-		err = add_families(d, closed);
+	if (!err && together)
+		err = families_look(d, &f);
+	for (size_t i = 0; i < n && !err && together; i++)
+		err = add_family(d, d->tasks[i], &f);
+	families_free(&f);
 	return err ? err : open;
 }
 

@@ -11,6 +11,13 @@
 #include "bpf_iter.h"
 #include "dump.h"
 
+/* Ids and capabilities: thirteen values. */
+#define CREDENTIALS                                                                                                    \
+	"task.real_cred.uid", "task.real_cred.gid", "task.real_cred.euid", "task.real_cred.egid",                      \
+		"task.real_cred.suid", "task.real_cred.sgid", "task.real_cred.fsuid", "task.real_cred.fsgid",          \
+		"task.real_cred.cap_inheritable", "task.real_cred.cap_permitted", "task.real_cred.cap_effective",      \
+		"task.real_cred.cap_bset", "task.real_cred.cap_ambient"
+
 /* Records of all threads of the tree, and maybe of others. Returns 0, what take() returned, or -errno (not logged). */
 int look_read(const struct dump *d, const struct bpf_iter *it, int (*take)(void *arg, const uint64_t *values),
 	      void *arg);

@@ -30,19 +30,7 @@ enum {
 };
 
 static const char *const paths[] = {
-	"task.real_cred.uid",
-	"task.real_cred.gid",
-	"task.real_cred.euid",
-	"task.real_cred.egid",
-	"task.real_cred.suid",
-	"task.real_cred.sgid",
-	"task.real_cred.fsuid",
-	"task.real_cred.fsgid",
-	"task.real_cred.cap_inheritable",
-	"task.real_cred.cap_permitted",
-	"task.real_cred.cap_effective",
-	"task.real_cred.cap_bset",
-	"task.real_cred.cap_ambient",
+	CREDENTIALS,
 	"task.real_cred.securebits",
 	"task.flags", /* what it is for the memory of others, and more */
 	"task.thread_info.flags", /* the time stamp counter, and more */

@@ -18,7 +18,8 @@
 #include "log.h"
 
 #define WORTH 100 /* threads, below which loading the kernel's types takes longer than it saves */
-#define EACH_ALONE 32 /* threads of the system that are looked at in the time that it takes to ask for one process */
+#define TASK_WORTH 4 /* threads: so much more it saves of a task */
+#define EACH_ALONE 20 /* threads of the system that are looked at in the time that it takes to ask for one process */
 #define LIKES 16
 
 #ifndef SS_AUTODISARM
@@ -49,19 +50,7 @@ enum {
 };
 
 static const char *const paths[] = {
-	"task.real_cred.uid",
-	"task.real_cred.gid",
-	"task.real_cred.euid",
-	"task.real_cred.egid",
-	"task.real_cred.suid",
-	"task.real_cred.sgid",
-	"task.real_cred.fsuid",
-	"task.real_cred.fsgid",
-	"task.real_cred.cap_inheritable",
-	"task.real_cred.cap_permitted",
-	"task.real_cred.cap_effective",
-	"task.real_cred.cap_bset",
-	"task.real_cred.cap_ambient",
+	CREDENTIALS,
 	[NSPROXY] = "task.nsproxy",
 	"task.real_cred.group_info",
 	"task.real_cred.user_ns",
@@ -211,7 +200,7 @@ int look_read(const struct dump *d, const struct bpf_iter *it, int (*take)(void 
 
 static int load_and_read(struct look *l)
 {
-	const struct bpf_types *types = dump_bpf_types(l->d, l->d->n_threads, WORTH);
+	const struct bpf_types *types = dump_bpf_types(l->d, l->d->n_threads + TASK_WORTH * l->d->n_tasks, WORTH);
 	struct bpf_iter it;
 
 	/* numbers of threads are those of the first PID namespace */

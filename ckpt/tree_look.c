@@ -109,9 +109,14 @@ static int compare_families(const void *a, const void *b)
 	return x->child < y->child ? -1 : x->child > y->child;
 }
 
-int families_look(struct dump *d, size_t tasks, struct families *f)
+bool families_wanted(struct dump *d, size_t tasks)
 {
-	const struct bpf_iter *it = look_with(d, tasks, WORTH_TASKS);
+	return look_with(d, tasks, WORTH_TASKS);
+}
+
+int families_look(struct dump *d, struct families *f)
+{
+	const struct bpf_iter *it = d->tree_iter;
 
 	*f = (struct families){};
 	int err = it ? bpf_iter_read(it, 0, take_family, f) : 0;

@@ -22,8 +22,10 @@ struct families {
 	bool known; /* false: /proc is to be asked */
 };
 
-/* Learns all families of the system where that is worth it for so many tasks. Returns 0 or -errno (logged). */
-int families_look(struct dump *d, size_t tasks, struct families *f);
+/* Whether it is worth it for so many tasks to learn all families of the system. */
+bool families_wanted(struct dump *d, size_t tasks);
+/* Learns them, if it can. Tasks whose children are wanted stand still already. Returns 0 or -ENOMEM (logged). */
+int families_look(struct dump *d, struct families *f);
 void families_free(struct families *f);
 
 /*

@@ -42,8 +42,8 @@ int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char
 void bpf_iter_close(struct bpf_iter *it);
 
 /*
- * Calls take() for each record: it->n values. pid: a process, as we see it. A task that is not there has no records.
- * What take() returns other than 0 ends it and is returned. Returns 0 or -errno (not logged).
+ * Calls take() for each record: it->n values. pid: a process, as we see it; 0: all of them. A task that is not there
+ * has no records. What take() returns other than 0 ends it and is returned. Returns 0 or -errno (not logged).
  */
 int bpf_iter_read(const struct bpf_iter *it, pid_t pid, int (*take)(void *arg, const uint64_t *values), void *arg);
 
