@@ -31,6 +31,8 @@ int tasks_look(struct dump *d, const struct bpf_types *types);
 void tasks_choose(struct dump *d, bool all);
 /* What the parasite of t would have answered, when that of t->asked_of has. */
 void task_conclude(struct dump_task *t);
+/* What a link in /proc/PID ("exe", "cwd", "root") leads to, if it is what its parent has there; NULL: not known. */
+struct dump_file *task_link_of_parent(const struct dump_task *t, const char *link);
 /* Whether it has no POSIX timers at all. */
 bool task_has_no_timers(const struct dump_task *t);
 

@@ -16,7 +16,7 @@
 #define ACTION_FLAGS 0xdc000807ul
 
 enum {
-	SAME = 20,
+	SAME = 22,
 	PID = SAME,
 	TGID,
 	PERSONALITY,
@@ -26,7 +26,10 @@ enum {
 	PENDING,
 	SHARED_PENDING,
 	ITIMERS,
-	ACTIONS = ITIMERS + 6,
+	CWD = ITIMERS + 6,
+	ROOT = CWD + 2,
+	EXE = ROOT + 2,
+	ACTIONS,
 };
 
 static const char *const paths[] = {
@@ -38,6 +41,8 @@ static const char *const paths[] = {
 	"task.mm.def_flags", /* locks on memory to come */
 	"task.mm.membarrier_state",
 	"task.signal.is_child_subreaper",
+	"task.signal.oom_score_adj",
+	"?task.loginuid",
 	[PID] = "task.pid",
 	[TGID] = "=task.tgid", /* the main thread */
 	[PERSONALITY] = "task.personality",
@@ -52,6 +57,11 @@ static const char *const paths[] = {
 	"task.signal.it@8",
 	"task.signal.it@16",
 	"task.signal.it@24",
+	[CWD] = "task.fs.pwd.mnt",
+	"task.fs.pwd.dentry",
+	[ROOT] = "task.fs.root.mnt",
+	"task.fs.root.dentry",
+	[EXE] = "task.mm.exe_file",
 	[ACTIONS] = "task.sighand.action#2048",
 	NULL,
 };
@@ -99,6 +109,24 @@ bool task_has_no_timers(const struct dump_task *t)
 	return t->told && !t->told->values[TIMERS];
 }
 
+/* Whether both values at that place are the same, and what they lead to is known to be there. */
+static bool same_place(const struct dump_task *a, const struct dump_task *b, int at, int n)
+{
+	return a && a->told && b->told && a->told->values[at] &&
+	       !memcmp(&a->told->values[at], &b->told->values[at], n * sizeof(a->told->values[0]));
+}
+
+struct dump_file *task_link_of_parent(const struct dump_task *t, const char *link)
+{
+	const struct dump_task *p = t->parent;
+
+	if (!strcmp(link, "exe"))
+		return same_place(p, t, EXE, 1) ? p->exe : NULL;
+	if (!strcmp(link, "cwd"))
+		return same_place(p, t, CWD, 2) ? p->cwd : NULL;
+	return same_place(p, t, ROOT, 2) ? p->root : NULL;
+}
+
 /* Whether nothing is to be asked of it that another one cannot answer for it. */
 static bool is_plain(const struct dump_task *t)
 {
@@ -107,7 +135,7 @@ static bool is_plain(const struct dump_task *t)
 	for (size_t i = 0; i < t->n_threads; i++)
 		if (!t->threads[i].told)
 			return false;
-	for (size_t i = ITIMERS; i < ACTIONS; i++)
+	for (size_t i = ITIMERS; i < CWD; i++)
 		if (t->told->values[i])
 			return false;
 	return true;

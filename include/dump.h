@@ -140,6 +140,7 @@ struct dump_task {
 	struct task_told *told; /* by the kernel (task_look.c); NULL: nothing. Owned */
 	struct dump_task *asked_of; /* whose parasite tells: its own, or that of another one that is like it */
 	struct proc_limit limits[PROC_LIMITS];
+	long coredump_filter, loginuid, oom_score_adj; /* of t->asked_of: it has the same */
 	struct signal_queue shared_pending;
 	struct posix_timer *timers; /* ascending by id; owned */
 	size_t n_timers;
