@@ -1,9 +1,9 @@
 /*
  * Credentials of each thread: ids, groups and capabilities as /proc/PID/task/TID/status shows them from
  * outside, where the task cannot forge them; securebits with the keep-capabilities flag from BPF iterators, else from
- * prctl(2) (by the parasite, but where that would matter by a remote call). A thread that differs from its main thread
- * in securebits alone, with all power, is taken to have those of the main thread. Does not handle: system call user
- * dispatch, security labels (SELinux, AppArmor).
+ * prctl(2) (by the parasite, but where that would matter by a remote call; there, a thread that differs from its main
+ * thread in securebits alone, with all power, is taken to have those of the main thread).
+ * Does not handle: system call user dispatch, security labels (SELinux, AppArmor).
  */
 #include <errno.h>
 #include <linux/capability.h>

@@ -1,6 +1,6 @@
 /*
  * Robust futex lists (get_robust_list(2), from outside) and the address that is cleared and woken when a
- * thread ends (PR_GET_TID_ADDRESS, asked inside each thread).
+ * thread ends (PR_GET_TID_ADDRESS, asked inside each thread). Where BPF iterators tell, nobody is asked.
  */
 #include <errno.h>
 #include <sys/mman.h>

@@ -21,7 +21,7 @@
 #define MASK_BYTES 1024 /* for 8192 CPUs, the most that the kernel can be built for */
 /*
  * Reading the timer slack of a thread takes as long as all else that is read of it. Where there are more, they are
- * taken to have the main thread's, which they inherit unless they set their own.
+ * taken to have the main thread's, which they inherit unless they set their own. BPF iterators tell those of all.
  */
 #define SLACK_THREADS 64
 

@@ -1,6 +1,6 @@
 /*
  * Signals: actions (asked inside), masks (ptrace), alternate stacks (asked inside each thread), the queues of
- * pending signals (PTRACE_PEEKSIGINFO).
+ * pending signals (PTRACE_PEEKSIGINFO). Where BPF iterators tell, nobody is asked inside.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -205,6 +205,7 @@ struct dump {
 	struct bpf_types *bpf_types; /* NULL: not loaded, or there are none; owned */
 	bool bpf_tried;
 	struct areas *areas; /* how their flags are asked for by BPF; NULL: nobody did */
+	bool restless; /* tasks end while others are being stopped */
 	struct bpf_iter *tree_iter; /* NULL: not needed yet (tree_look.c); owned */
 	struct vma_list ahead; /* areas of the root before it stood, without flags; owned */
 	bool ahead_cut; /* it has more of them */
