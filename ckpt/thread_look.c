@@ -126,7 +126,8 @@ static int copy_status(struct dump_thread *th, const struct dump_thread *from)
 	th->status.groups = malloc(from->status.n_groups * sizeof(*th->status.groups) + 1);
 	if (!th->status.groups)
 		return log_errno(ENOMEM, "status of thread %d", th->tid);
-	memcpy(th->status.groups, from->status.groups, from->status.n_groups * sizeof(*th->status.groups));
+	if (from->status.n_groups)
+		memcpy(th->status.groups, from->status.groups, from->status.n_groups * sizeof(*th->status.groups));
 	th->dispatched = from->dispatched;
 	return 0;
 }

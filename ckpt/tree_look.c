@@ -76,7 +76,8 @@ int tree_threads(struct dump_task *t, int **tids, size_t *n, bool *workers)
 		free(numbers.list);
 		return proc_list(t->proc, "task", tids, n);
 	}
-	qsort(numbers.list, numbers.n, sizeof(*numbers.list), compare_ints);
+	if (numbers.n)
+		qsort(numbers.list, numbers.n, sizeof(*numbers.list), compare_ints);
 	*tids = numbers.list;
 	*n = numbers.n;
 	*workers = false;
@@ -123,7 +124,8 @@ int families_look(struct dump *d, struct families *f)
 	if (err == -ENOMEM)
 		return log_errno(ENOMEM, "list of processes");
 	f->known = it && !err;
-	qsort(f->list, f->n, sizeof(*f->list), compare_families);
+	if (f->n)
+		qsort(f->list, f->n, sizeof(*f->list), compare_families);
 	return 0;
 }
 
@@ -199,7 +201,8 @@ static int read_children(struct dump_task *t, int **pids, size_t *n)
 			return err ? err : log_errno(ENOMEM, "children of process %d", t->pid);
 		}
 		all.list = bigger;
-		memcpy(all.list + all.n, list, found * sizeof(*list));
+		if (found)
+			memcpy(all.list + all.n, list, found * sizeof(*list));
 		all.n += found;
 	}
 	*pids = all.list;

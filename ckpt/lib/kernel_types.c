@@ -4,6 +4,7 @@
 #include <bpf/btf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -172,13 +173,13 @@ long kernel_type_size(const struct kernel_types *k, uint32_t number)
 	for (int i = 0; i < DEPTH; i++) {
 		const struct btf_type *t = kernel_type(k, kernel_type_resolve(k, number));
 
-		if (btf_is_ptr(t))
-			return n * (long)sizeof(void *);
-		if (btf_is_int(t) || btf_is_composite(t) || btf_is_any_enum(t))
-			return n * t->size;
-		if (!btf_is_array(t))
+		bool array = btf_is_array(t), sized = btf_is_int(t) || btf_is_composite(t) || btf_is_any_enum(t);
+		long by = btf_is_ptr(t) ? (long)sizeof(void *) : array ? btf_array(t)->nelems : t->size;
+
+		if ((!array && !sized && !btf_is_ptr(t)) || __builtin_mul_overflow(n, by, &n))
 			break;
-		n *= btf_array(t)->nelems;
+		if (!array)
+			return n;
 		number = btf_array(t)->type;
 	}
 	return -ENOENT;
