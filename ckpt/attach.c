@@ -26,7 +26,6 @@
 /* Survives PTRACE_DETACH of a stopped thread: what a thread was doing is told by its own state alone. */
 #define SEIZE_OPTIONS PTRACE_O_TRACESYSGOOD
 #define KERNEL_THREAD 0x00200000 /* PF_KTHREAD of flags in /proc/PID/stat */
-#define WORKER_THREAD 0x00004010 /* PF_USER_WORKER (6.4), PF_IO_WORKER */
 #define ATTACH_TRIES 50 /* a millisecond apart */
 #define EXEC_TRIES 5 /* until one that executes a program has taken the place of its dead main thread */
 

@@ -4,6 +4,8 @@
 
 #include "dump.h"
 
+#define WORKER_THREAD 0x00004010 /* PF_USER_WORKER (6.4), PF_IO_WORKER of flags in /proc/PID/stat */
+
 /*
  * Says why a process must not even be touched: ckpt would freeze itself; kernel threads and single threads are no
  * processes. Returns 0 or -errno (logged).

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "areas.h"
+#include "bpf_iter.h"
 #include "chain.h"
 #include "checksums.h"
 #include "cleanup.h"
@@ -281,6 +282,9 @@ static void forget_collected(struct dump *d)
 {
 	areas_forget(d);
 	dump_bpf_end(d);
+	if (d->tree_iter)
+		bpf_iter_close(d->tree_iter);
+	free(take_ptr(d->tree_iter));
 	vma_list_free(&d->ahead);
 	link_remaps_free(d, d->committed);
 	files_free(d);

@@ -3,7 +3,9 @@
  * a parasite in each task, what only the inside shows. Changes to the target are on the undo stack.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +18,12 @@
 #include "compat.h"
 #include "dump.h"
 #include "fault.h"
+#include "io_uring.h"
+#include "kernel_look.h"
 #include "log.h"
 #include "opts.h"
 #include "precopy.h"
+#include "snapshot.h"
 
 #define QUERIES 3 /* at most: REMOTE_CALLS - 1 */
 #define ANSWER 32 /* bytes for the answer to each */
@@ -64,15 +69,19 @@ static int collect_task(struct dump_task *t)
 	return err;
 }
 
-/* Two threads look at different tasks and threads: each takes what is next until nothing is left. */
+/*
+ * Two threads look at different tasks and threads: each takes what is next until nothing is left. What the kernel tells
+ * of all threads is asked for meanwhile, and known before any is looked at.
+ */
 struct reading {
 	struct dump *d;
+	sem_t told;
 	atomic_bool sharing; /* somebody looks at what tasks share */
 	atomic_size_t next_task, next_thread; /* the latter counts all threads of the tree */
 	atomic_int err;
 };
 
-static int read_status(struct dump_thread *th)
+int thread_read_status(struct dump_thread *th)
 {
 	char name[48];
 
@@ -80,10 +89,23 @@ static int read_status(struct dump_thread *th)
 	return proc_status(th->task->proc, name, &th->status);
 }
 
+static int read_parts(struct dump_task *t)
+{
+	int err = 0;
+
+	for (size_t i = 0; dump_parts[i] && !err; i++)
+		err = dump_parts[i]->read ? dump_parts[i]->read(t) : 0;
+	return err;
+}
+
 static int read_thread(struct dump_thread *th)
 {
-	int err = read_status(th);
+	int err = th->told ? 0 : thread_read_status(th);
 
+	if (!err && th == th->task->threads) {
+		namespaces_collect(th->task);
+		err = read_parts(th->task);
+	}
 	for (size_t i = 0; dump_parts[i] && !err; i++)
 		err = dump_parts[i]->read_thread ? dump_parts[i]->read_thread(th->task, th) : 0;
 	return err;
@@ -116,27 +138,18 @@ static int read_many_areas(struct dump *d)
 	return err;
 }
 
-static int read_task(struct dump_task *t)
-{
-	if (t->state == TASK_DEAD)
-		return 0;
-	int err = read_areas(t);
-	namespaces_collect(t);
-	for (size_t i = 0; dump_parts[i] && !err; i++)
-		err = dump_parts[i]->read ? dump_parts[i]->read(t) : 0;
-	return err;
-}
-
 static int read_next(struct reading *r)
 {
 	struct dump *d = r->d;
 	size_t i;
 
-	if (!atomic_exchange(&r->sharing, true))
-		return sharing_collect(d);
 	i = atomic_fetch_add(&r->next_task, 1);
 	if (i < d->n_tasks)
-		return read_task(d->tasks[i]);
+		return d->tasks[i]->state == TASK_DEAD ? 0 : read_areas(d->tasks[i]);
+	sem_wait(&r->told);
+	sem_post(&r->told); /* for the next one, too */
+	if (!atomic_exchange(&r->sharing, true))
+		return sharing_collect(d);
 	i = atomic_fetch_add(&r->next_thread, 1);
 	return i < d->n_threads ? read_thread(d->threads[i]) : 1;
 }
@@ -158,11 +171,18 @@ static int read_proc(struct dump *d)
 {
 	struct reading r = { .d = d };
 	pthread_t helper;
-	bool helped = d->n_threads > 16 && !pthread_create(&helper, NULL, read_all, &r);
 
+	sem_init(&r.told, 0, 0);
+	bool helped = d->n_threads > 16 && !pthread_create(&helper, NULL, read_all, &r);
+	int err = threads_look(d);
+
+	if (err)
+		atomic_store(&r.err, err);
+	sem_post(&r.told);
 	read_all(&r);
 	if (helped)
 		pthread_join(helper, NULL);
+	sem_destroy(&r.told);
 	return r.err ? r.err : read_many_areas(d);
 }
 
@@ -228,6 +248,8 @@ static size_t list_queries(const struct dump_query *queries[QUERIES])
 /* Sets a thread to work on all its queries; where that cannot be, has them answered one by one. */
 static int begin_queries(struct dump_thread *th)
 {
+	if (th->told)
+		return 0;
 	const struct dump_query *queries[QUERIES];
 	struct chain_call calls[QUERIES];
 	size_t n = list_queries(queries);
@@ -253,6 +275,8 @@ static int end_queries(struct dump_thread *th)
 	uint8_t answers[QUERIES][ANSWER];
 	size_t n = list_queries(queries);
 
+	if (th->told)
+		return 0;
 	int err = th->answering ? remote_chain_end(&th->remote) : 0;
 	if (!err)
 		err = tracee_read(th->tid, scratch_of(th, 0), answers, sizeof(answers));
@@ -301,7 +325,8 @@ static int prepare_thread(struct dump_task *t, size_t i)
 			   "thread %d, stack pointer %#llx", th->tid, th->remote.regs.rsp);
 }
 
-static int prepare_task(struct dump_task *t)
+/* threads: also those of which all is known. */
+static int prepare_task(struct dump_task *t, bool threads)
 {
 	int err = remote_find_gadgets(t->member, regs_compat(&t->threads[0].remote.regs), &t->vmas,
 				      &t->dump->gadget_cache, &t->gadgets);
@@ -313,7 +338,8 @@ static int prepare_task(struct dump_task *t)
 	for (size_t i = 1; i < t->n_threads; i++)
 		remote_slots_spare(&t->slots, &t->vmas, t->threads[i].remote.regs.rsp);
 	for (size_t i = 0; i < t->n_threads && !err; i++)
-		err = prepare_thread(t, i);
+		if (!i || threads || !t->threads[i].told)
+			err = prepare_thread(t, i);
 	if (!err && t->threads[0].remote.home)
 		err = parasite_open(&t->parasite, &t->threads[0].remote, t->proc, t->pid, t->pidfd, &t->vmas);
 	t->parasite.must_not = seccomp_forbids(&t->threads[0]);
@@ -329,6 +355,13 @@ static int each_parasite(struct dump *d, int (*fn)(struct parasite *p))
 		if (d->tasks[i]->parasite.thread)
 			err = fn(&d->tasks[i]->parasite);
 	return err;
+}
+
+/* The memory of a task that needs no parasite is to be read all the same. */
+static int open_memory(struct dump_task *t)
+{
+	t->parasite.mem = openat(t->proc, "mem", O_RDWR | O_CLOEXEC);
+	return t->parasite.mem < 0 ? log_errno(errno, "can't open the memory of task %d", t->pid) : 0;
 }
 
 static int collect_parts_inside(struct dump_task *t)
@@ -351,6 +384,9 @@ static int enter_tasks(struct dump *d)
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		if (d->tasks[i]->parasite.thread)
 			err = collect_parts_inside(d->tasks[i]);
+	for (size_t i = 0; i < d->n_tasks && !err; i++)
+		if (d->tasks[i]->asked_of != d->tasks[i])
+			task_conclude(d->tasks[i]);
 	return err;
 }
 
@@ -393,12 +429,22 @@ int enter_some_tasks(struct dump *d, bool (*wanted)(const struct dump_task *t))
 			continue;
 		err = look_at_areas(t);
 		if (!err)
-			err = prepare_task(t);
+			err = prepare_task(t, true);
 		touch_stacks(t);
 	}
 	for (size_t i = 0; parasite_steps[i] && !err && !d->n_blockers; i++)
 		err = each_parasite(d, parasite_steps[i]);
 	return err;
+}
+
+/* Whether threads may have to work for us, of which all is known: before a fork, and where there are rings. */
+static bool threads_may_work(const struct dump *d)
+{
+	bool may = snapshots_possible(d);
+
+	for (size_t i = 0; i < d->n_tasks && !may; i++)
+		may = d->tasks[i]->state != TASK_DEAD && io_uring_has(d->tasks[i]);
+	return may;
 }
 
 /*
@@ -407,14 +453,19 @@ int enter_some_tasks(struct dump *d, bool (*wanted)(const struct dump_task *t))
  */
 int collect_tree_inside(struct dump *d)
 {
+	bool threads = threads_may_work(d);
 	int err = undo_reserve(&d->undo);
 
 	if (err)
 		return err;
 	undo_push(&d->undo, undo_inside, d);
-	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		if (d->tasks[i]->state != TASK_DEAD && !d->tasks[i]->untouchable)
-			err = prepare_task(d->tasks[i]);
+	tasks_choose(d, threads || d->opts->leave_running); /* those that stay may be told to fork, or be tracked */
+	for (size_t i = 0; i < d->n_tasks && !err; i++) {
+		struct dump_task *t = d->tasks[i];
+
+		if (t->state != TASK_DEAD && !t->untouchable)
+			err = t->asked_of == t ? prepare_task(t, threads) : open_memory(t);
+	}
 	err = err ? err : each_thread(d, begin_queries);
 	err = err ? err : each_thread(d, end_queries);
 	err = err ? err : each_thread(d, ask_thread);

@@ -25,9 +25,9 @@
 #include "log.h"
 #include "opts.h"
 #include "time_us.h"
+#include "tree_look.h"
 #include "vdso.h"
 
-#define MANY_THREADS 100
 #define RUNNING_LOOKED_AT 8
 
 int interrupted(void)
@@ -62,6 +62,9 @@ static void task_free(struct dump_task *t)
 	vma_list_free(&t->vmas);
 	free(t->guards.r);
 	free(t->rings);
+	free(t->told);
+	if (t->parasite.mem >= 0)
+		close(t->parasite.mem);
 	if (t->proc >= 0)
 		close(t->proc);
 	if (t->pidfd >= 0)
@@ -148,7 +151,8 @@ static int seize_new_threads(struct dump_task *t)
 
 	if (has_no_other_threads(t))
 		return 0;
-	int found = 0, err = proc_list(t->proc, "task", &tids, &n);
+	bool workers;
+	int found = 0, err = tree_threads(t, &tids, &n, &workers);
 	if (err == -ESRCH)
 		return 0;
 	for (size_t i = 0, known = 0; i < n && err >= 0; i++) {
@@ -156,7 +160,7 @@ static int seize_new_threads(struct dump_task *t)
 			known++;
 			continue;
 		}
-		if (has_thread(t, tids[i]) || (tids[i] == t->pid ? t->main_exited : is_worker(t, tids[i])))
+		if (has_thread(t, tids[i]) || (tids[i] == t->pid ? t->main_exited : workers && is_worker(t, tids[i])))
 			continue;
 		err = seize_thread(t, tids[i]);
 		if (err > 0) {
@@ -170,6 +174,7 @@ static int seize_new_threads(struct dump_task *t)
 /* A task that ended leaves its children to others, whose children may have been read before. */
 static void look_for_children(struct dump *d)
 {
+	d->restless = true;
 	for (size_t i = 0; i < d->n_tasks; i++)
 		d->tasks[i]->complete = false;
 }
@@ -195,7 +200,7 @@ static int add_task(struct dump *d, pid_t pid, struct dump_task *parent)
 	t->parent = parent;
 	t->state = TASK_ALIVE;
 	t->pidfd = -1;
-	t->parasite.socket = -1;
+	t->parasite.socket = t->parasite.mem = -1;
 	t->proc = proc_open(pid);
 	if (t->proc >= 0)
 		t->pidfd = pidfd_open(pid, 0);
@@ -237,51 +242,16 @@ static int add_new_tasks(struct dump *d, struct dump_task *parent, const int *pi
 	return found;
 }
 
-/* The children of a task of many threads: cheaper to find among all processes than by asking each thread. */
-static int add_children_of_many(struct dump *d, struct dump_task *t)
-{
-	_cleanup_close_ int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_free_ int *pids = NULL;
-	size_t n, kept = 0;
-	char name[32];
-
-	if (proc < 0)
-		return log_errno(errno, "can't open /proc");
-	int err = proc_list(proc, ".", &pids, &n);
-	if (err)
-		return err;
-	for (size_t i = 0; i < n; i++) {
-		struct proc_stat st;
-
-		snprintf(name, sizeof(name), "%d/stat", pids[i]);
-		if (!proc_stat(proc, name, &st) && st.ppid == t->pid)
-			pids[kept++] = pids[i];
-	}
-	return add_new_tasks(d, t, pids, kept);
-}
-
 /* Adds the children of a task that are new. Returns how many, or -errno. */
-static int add_new_children(struct dump *d, struct dump_task *t)
+static int add_new_children(struct dump *d, struct dump_task *t, const struct families *f)
 {
-	int found = 0;
+	_cleanup_free_ int *pids = NULL;
+	size_t n;
+	int err = tree_children(t, f, &pids, &n);
 
-	if (t->n_threads > MANY_THREADS)
-		return add_children_of_many(d, t);
-	for (size_t i = 0; i < t->n_threads; i++) {
-		_cleanup_free_ int *pids = NULL;
-		char name[48];
-		size_t n;
-
-		snprintf(name, sizeof(name), "task/%d/children", t->threads[i].tid);
-		int err = proc_numbers(t->proc, name, &pids, &n);
-		if (err == -ESRCH)
-			continue;
-		int added = err ? err : add_new_tasks(d, t, pids, n);
-		if (added < 0)
-			return added;
-		found += added;
-	}
-	return found;
+	if (err)
+		return err == -ESRCH ? 0 : err;
+	return add_new_tasks(d, t, pids, n);
 }
 
 /* What is known of the threads may not be true any more: they are looked at again. */
@@ -416,10 +386,10 @@ static int settle_all(struct dump *d, uint64_t deadline)
 }
 
 /*
- * A stopped task makes no more threads and children: once it shows no new thread, its children are read, and
- * it is complete. Returns 0 or -errno.
+ * A stopped task makes no more threads and children: once it shows no new thread, it is complete but for its children,
+ * which are to be read then. Returns 0 or -errno.
  */
-static int complete_task(struct dump *d, struct dump_task *t)
+static int close_task(struct dump_task *t)
 {
 	int found = seize_new_threads(t);
 
@@ -429,32 +399,51 @@ static int complete_task(struct dump *d, struct dump_task *t)
 	if (t->main_exited && (!t->n_threads || !main_is_dead(t)))
 		return find_main_thread(t);
 	int stop = tracee_poll(t->main_exited ? t->threads[0].tid : t->pid, false, NULL);
-	if (stop != STOP_EVENT && stop != STOP_GROUP) {
+	if (stop != STOP_EVENT && stop != STOP_GROUP)
 		look_again(t);
-		return 0;
-	}
-	t->complete = true; /* not, if one of the children ends right now */
-	found = add_new_children(d, t);
+	else
+		t->complete = t->closed = true;
+	return 0;
+}
+
+/* Adds the children of a task that was closed. No task is complete, if one of the children ends right now. */
+static int add_family(struct dump *d, struct dump_task *t, const struct families *f)
+{
+	int found = t->closed ? add_new_children(d, t, f) : 0;
+
+	t->closed = false;
 	return found < 0 ? found : 0;
 }
 
 /* One pass over the tree: all tasks stand. Returns how many tasks were not complete before, or -errno. */
 static int freeze_pass(struct dump *d, uint64_t deadline)
 {
+	struct families f = {};
+	size_t n = d->n_tasks;
 	int open = 0, err = settle_all(d, deadline);
 
 	if (!err && time_us() > deadline) {
 		log_err("the tree makes new tasks faster than they can be stopped; try again with a larger --timeout");
 		return -ETIMEDOUT;
 	}
-	for (size_t i = 0, n = d->n_tasks; i < n && !err; i++) {
+	for (size_t i = 0; i < n; i++)
+		open += d->tasks[i]->state != TASK_DEAD && !d->tasks[i]->complete;
+	/* all at once takes less time, but longer for each: not where the next one is made, and the last one ends */
+	bool together = !d->restless && families_wanted(d, open);
+	for (size_t i = 0; i < n && !err; i++) {
 		struct dump_task *t = d->tasks[i];
 
 		if (t->state == TASK_DEAD || t->complete)
 			continue;
-		open++;
-		err = complete_task(d, t);
+		err = close_task(t);
+		if (!err && !together)
+			err = add_family(d, t, &f);
 	}
+	if (!err && together)
+		err = families_look(d, &f);
+	for (size_t i = 0; i < n && !err && together; i++)
+		err = add_family(d, d->tasks[i], &f);
+	families_free(&f);
 	return err ? err : open;
 }
 
@@ -546,6 +535,7 @@ int freeze_tree(struct dump *d)
 	undo_push(&d->undo, release_tree, d);
 	d->freeze_start = time_us();
 	uint64_t deadline = d->freeze_start + (d->opts->timeout ?: 10) * 1000000ull;
+	d->restless = false;
 	found = add_task(d, d->opts->tree, NULL);
 	if (found == 0)
 		return log_errno(ESRCH, "there is no process %d", d->opts->tree);

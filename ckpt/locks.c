@@ -24,7 +24,6 @@
 #include "opts.h"
 #include "proc_fdinfo.h"
 
-#define INIT_PID_NS 0xEFFFFFFCu /* the inode of the first PID namespace */
 #define AT_ONCE 16384 /* bytes: more than the kernel tells at once, which is a page */
 
 /* Inodes that anybody has locked. */
@@ -129,12 +128,10 @@ static void *read_list(void *list)
 
 bool locks_list_begin(struct dump *d)
 {
-	struct stat ns;
-
 	if (d->lock_list)
 		return true;
 	/* Elsewhere those of processes that have ended are not listed. */
-	if (stat("/proc/self/ns/pid", &ns) || ns.st_ino != INIT_PID_NS)
+	if (!in_first_pid_namespace())
 		return false;
 	d->lock_list = calloc(1, sizeof(*d->lock_list));
 	if (d->lock_list && !pthread_create(&d->lock_list->reader, NULL, read_list, d->lock_list))

@@ -14,6 +14,7 @@
 #include "dump.h"
 #include "io_uring.h"
 #include "kernel_abi.h"
+#include "kernel_look.h"
 #include "log.h"
 #include "mm.pb-c.h"
 #include "precopy.h"
@@ -69,7 +70,8 @@ static uint32_t file_flags(const struct vma *v)
 
 int memory_collect(struct dump_task *t)
 {
-	int err = files_add_link(t, "exe", O_RDONLY, &t->exe);
+	t->exe = task_link_of_parent(t, "exe");
+	int err = t->exe ? 0 : files_add_link(t, "exe", O_RDONLY, &t->exe);
 
 	t->vma_files = calloc(t->vmas.n + 1, sizeof(*t->vma_files));
 	if (!t->vma_files)

@@ -11,6 +11,8 @@
 #include "cleanup.h"
 #include "dump.h"
 
+#define INIT_PID_NS 0xEFFFFFFCu /* the inode of the first PID namespace */
+
 static const char *const names[NAMESPACES] = { "pid", "net", "ipc", "uts", "mnt", "user", "cgroup", "time" };
 
 /* Where the links /proc/PID/ns lead; "" for kinds that the kernel does not have. */
@@ -34,9 +36,18 @@ void namespaces_own(struct dump *d)
 	d->namespaces_known = true;
 }
 
+bool in_first_pid_namespace(void)
+{
+	struct stat ns;
+
+	return !stat("/proc/self/ns/pid", &ns) && ns.st_ino == INIT_PID_NS;
+}
+
 void namespaces_collect(struct dump_task *t)
 {
-	read_links(t->proc, t->namespaces);
+	if (!t->namespaces_known)
+		read_links(t->proc, t->namespaces);
+	t->namespaces_known = true;
 }
 
 int namespaces_judge(struct dump_task *t)

@@ -55,7 +55,7 @@ static void fill_own(const struct dump_task *t, TaskCoreEntry *tc)
 	tc->has_memory_merge = tc->memory_merge = t->inside.memory_merge > 0;
 	tc->has_tsc_forbidden = tc->tsc_forbidden = t->inside.tsc == PR_TSC_SIGSEGV;
 	tc->has_coredump_filter = true;
-	tc->coredump_filter = number(t, "coredump_filter", 16);
+	tc->coredump_filter = t->asked_of->coredump_filter;
 	tc->has_io_flusher = tc->io_flusher = t->inside.io_flusher > 0;
 	tc->has_mdwe = t->inside.mdwe > 0;
 	tc->mdwe = t->inside.mdwe;
@@ -69,9 +69,9 @@ static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
 	tc->personality = t->inside.personality;
 	tc->flags = t->stat.flags;
 	tc->has_loginuid = true;
-	tc->loginuid = number(t, "loginuid", 10);
+	tc->loginuid = t->asked_of->loginuid;
 	tc->has_oom_score_adj = true;
-	tc->oom_score_adj = number(t, "oom_score_adj", 10);
+	tc->oom_score_adj = t->asked_of->oom_score_adj;
 	tc->has_child_subreaper = true;
 	tc->child_subreaper = t->inside.child_subreaper;
 	if (t->inside.membarrier > 0) {
@@ -79,6 +79,15 @@ static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
 		tc->membarrier_registration_mask = t->inside.membarrier;
 	}
 	fill_own(t, tc);
+	return 0;
+}
+
+/* Of those that are asked for others, too. */
+static int collect_inside(struct dump_task *t)
+{
+	t->coredump_filter = number(t, "coredump_filter", 16);
+	t->loginuid = number(t, "loginuid", 10);
+	t->oom_score_adj = number(t, "oom_score_adj", 10);
 	return 0;
 }
 
@@ -96,6 +105,7 @@ const struct dump_part dump_part_attrs = {
 	.name = "attrs",
 	.queries = &query,
 	.n_queries = 1,
+	.collect_inside = collect_inside,
 	.fill = fill,
 	.fill_thread = fill_thread,
 };

@@ -1,8 +1,8 @@
 /*
  * Credentials of each thread: ids, groups and capabilities as /proc/PID/task/TID/status shows them from
- * outside, where the task cannot forge them; securebits with the keep-capabilities flag, which only prctl(2) tells
- * (from the parasite, but where that would matter from a remote call). A thread that differs from its main thread in
- * securebits alone, with all power, is taken to have those of the main thread.
+ * outside, where the task cannot forge them; securebits with the keep-capabilities flag from BPF iterators, else from
+ * prctl(2) (by the parasite, but where that would matter by a remote call; there, a thread that differs from its main
+ * thread in securebits alone, with all power, is taken to have those of the main thread).
  * Does not handle: system call user dispatch, security labels (SELinux, AppArmor).
  */
 #include <errno.h>
@@ -22,7 +22,7 @@
 #endif
 
 /* Before 6.4 it cannot be seen from outside. */
-static int collect_thread(struct dump_task *t, struct dump_thread *th)
+void creds_read_dispatch(struct dump_thread *th)
 {
 	struct {
 		uint64_t mode, selector, offset, len;
@@ -30,6 +30,12 @@ static int collect_thread(struct dump_task *t, struct dump_thread *th)
 
 	if (!ptrace((enum __ptrace_request)PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, th->tid, sizeof(conf), &conf))
 		th->dispatched = conf.mode;
+}
+
+static int collect_thread(struct dump_task *t, struct dump_thread *th)
+{
+	if (!th->told)
+		creds_read_dispatch(th);
 	return 0;
 }
 
@@ -76,7 +82,7 @@ static int ask_thread(struct dump_thread *th)
 	const struct proc_status *leader = &th->task->threads[0].status;
 	int64_t bits = 0;
 
-	if (is_powerful(&th->status) && !differs(&th->status, leader))
+	if (th->securebits_known || (is_powerful(&th->status) && !differs(&th->status, leader)))
 		return 0;
 	int err = remote_do(&th->remote, &bits, SYS_prctl, PR_GET_SECUREBITS);
 	if (err)

@@ -2,14 +2,16 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include "dump.h"
+#include "kernel_look.h"
 #include "fs.pb-c.h"
 
 static int collect(struct dump_task *t)
 {
-	int err = files_add_link(t, "cwd", O_DIRECTORY, &t->cwd);
+	t->cwd = task_link_of_parent(t, "cwd");
+	t->root = task_link_of_parent(t, "root");
+	int err = t->cwd ? 0 : files_add_link(t, "cwd", O_DIRECTORY, &t->cwd);
 
-	return err ? err : files_add_link(t, "root", O_DIRECTORY, &t->root);
+	return err || t->root ? err : files_add_link(t, "root", O_DIRECTORY, &t->root);
 }
 
 static int write_fs(struct dump_task *t)

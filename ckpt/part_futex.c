@@ -1,6 +1,6 @@
 /*
  * Robust futex lists (get_robust_list(2), from outside) and the address that is cleared and woken when a
- * thread ends (PR_GET_TID_ADDRESS, asked inside each thread).
+ * thread ends (PR_GET_TID_ADDRESS, asked inside each thread). Where BPF iterators tell, nobody is asked.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -36,6 +36,8 @@ static int read_thread(struct dump_task *t, struct dump_thread *th)
 {
 	if (regs_compat(&th->remote.regs))
 		return collect_compat(th);
+	if (th->told)
+		return 0;
 	if (syscall(SYS_get_robust_list, th->tid, &th->robust_list, &th->robust_len))
 		return log_errno(errno, "can't read the robust futex list of thread %d", th->tid);
 	if (!th->robust_list)

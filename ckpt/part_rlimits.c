@@ -1,11 +1,19 @@
-/* Resource limits, from /proc/PID/limits: prlimit(2) on a task of another user needs CAP_SYS_RESOURCE. */
+/* Resource limits: prlimit(2), or /proc/PID/limits: of a task of another user the former needs CAP_SYS_RESOURCE. */
 #include <errno.h>
+#include <sys/resource.h>
 
 #include "dump.h"
 
-static int read_proc(struct dump_task *t)
+static int read_limits(struct dump_task *t)
 {
-	return proc_limits(t->proc, t->limits);
+	struct rlimit limit;
+
+	for (int i = 0; i < PROC_LIMITS; i++) {
+		if (prlimit(t->member, i, NULL, &limit))
+			return proc_limits(t->proc, t->limits);
+		t->limits[i] = (struct proc_limit){ limit.rlim_cur, limit.rlim_max };
+	}
+	return 0;
 }
 
 static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
@@ -31,6 +39,6 @@ static int fill(const struct dump_task *t, CoreEntry *core, struct arena *arena)
 
 const struct dump_part dump_part_rlimits = {
 	.name = "rlimits",
-	.read = read_proc,
+	.read = read_limits,
 	.fill = fill,
 };

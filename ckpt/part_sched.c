@@ -21,7 +21,7 @@
 #define MASK_BYTES 1024 /* for 8192 CPUs, the most that the kernel can be built for */
 /*
  * Reading the timer slack of a thread takes as long as all else that is read of it. Where there are more, they are
- * taken to have the main thread's, which they inherit unless they set their own.
+ * taken to have the main thread's, which they inherit unless they set their own. BPF iterators tell those of all.
  */
 #define SLACK_THREADS 64
 
@@ -108,7 +108,7 @@ static int read_thread(struct dump_task *t, struct dump_thread *th)
 	th->period = attr.period;
 	th->io_priority = syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, th->tid);
 	int err = read_affinity(th);
-	return !err && th != t->threads && t->n_threads <= SLACK_THREADS ? read_slack(th) : err;
+	return !err && !th->told && th != t->threads && t->n_threads <= SLACK_THREADS ? read_slack(th) : err;
 }
 
 static void fill_own(const struct dump_task *t, const struct dump_thread *th, ThreadCoreEntry *e)

@@ -1,6 +1,6 @@
 /*
  * Signals: actions (asked inside), masks (ptrace), alternate stacks (asked inside each thread), the queues of
- * pending signals (PTRACE_PEEKSIGINFO).
+ * pending signals (PTRACE_PEEKSIGINFO). Where BPF iterators tell, nobody is asked inside.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -74,7 +74,7 @@ static int collect_inside(struct dump_task *t)
 			uint32_t size;
 		} own;
 
-		if (!regs_compat(&th->remote.regs))
+		if (!regs_compat(&th->remote.regs) || th->told)
 			continue;
 		memcpy(&own, &th->altstack, sizeof(own));
 		th->altstack =
@@ -144,7 +144,7 @@ static int fill_thread(const struct dump_task *t, const struct dump_thread *th, 
 	thread_sas_entry__init(sas);
 	sas->ss_sp = (uint64_t)th->altstack.ss_sp;
 	sas->ss_size = th->altstack.ss_size;
-	sas->ss_flags = th->altstack.ss_flags;
+	sas->ss_flags = th->altstack.ss_flags & ~SS_ONSTACK; /* that depends on where it ran when it was asked */
 	core->thread_core->sas = sas;
 	core->thread_core->has_blk_sigset = true;
 	core->thread_core->blk_sigset = th->remote.mask;

@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "cleanup.h"
-#include "dump.h"
+#include "kernel_look.h"
 #include "log.h"
 #include "timer_clock.h"
 
@@ -68,7 +68,7 @@ static int read_proc(struct dump_task *t)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0, room = 0;
-	int err = proc_read(t->proc, "timers", &text, &len);
+	int err = task_has_no_timers(t) ? 0 : proc_read(t->proc, "timers", &text, &len);
 
 	if (err || !len) /* without CONFIG_CHECKPOINT_RESTORE there is no such file */
 		return err == -ESRCH ? 0 : err;

@@ -1,7 +1,8 @@
 /*
- * Objects that clone(2) makes tasks share and a fork gives to each: kcmp(2) puts them in an order, in which equal ones
- * are neighbours. Tables of descriptors (CLONE_FILES) and the directories and umask (CLONE_FS) are written once.
- * Does not handle (judged): memory (CLONE_VM) and what can only be shared with it, signal actions.
+ * Objects that clone(2) makes tasks share and a fork gives to each: their addresses in the kernel, where it tells
+ * (thread_look.c), or kcmp(2) put them in an order, in which equal ones are neighbours. Tables of descriptors
+ * (CLONE_FILES) and the directories and umask (CLONE_FS) are written once. Does not handle (judged): memory (CLONE_VM)
+ * and what can only be shared with it, signal actions.
  */
 #include <errno.h>
 #include <linux/kcmp.h>
@@ -28,12 +29,23 @@ static int compare_stats(const struct proc_stat *x, const struct proc_stat *y)
 	return x->arg_start < y->arg_start ? -1 : x->arg_start > y->arg_start;
 }
 
+/* What the kernel's own address of it would be, if it told. */
+static uint64_t object_of(const struct sharer *x)
+{
+	const struct dump_task *t = x->task;
+
+	return x->type == KCMP_FILES ? t->files_at : x->type == KCMP_FS ? t->fs_at : t->mm_at;
+}
+
 static int compare_objects(const struct sharer *x, const struct sharer *y)
 {
+	uint64_t here = object_of(x), there = object_of(y);
 	int order = x->type == KCMP_VM ? compare_stats(&x->task->stat, &y->task->stat) : 0;
 
 	if (order)
 		return order;
+	if (here && there)
+		return here < there ? -1 : here > there;
 	long said = syscall(SYS_kcmp, x->task->member, y->task->member, x->type, 0, 0);
 	return said == 1 ? -1 : said == 2;
 }

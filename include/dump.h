@@ -61,6 +61,7 @@ struct dump_thread {
 	struct remote remote; /* registers, mask, rseq */
 	struct user_desc tls[TLS_ENTRIES];
 	bool answering; /* at work on its queries */
+	bool told; /* the kernel told of it what else it would be asked itself, and its status (thread_look.c) */
 	unsigned int vdso_tries; /* how often it was let out of the vDSO */
 	struct proc_status status; /* credentials */
 	struct signal_queue pending;
@@ -120,6 +121,7 @@ struct dump_task {
 	struct proc_stat main_stat; /* then: of the main thread */
 	struct dump_task *parent; /* NULL: the root */
 	bool complete; /* stopped, and all its threads and children are known */
+	bool closed; /* its threads are known; its children are about to be read */
 	bool untouchable; /* it would be harmed if its threads worked for us; there is a blocker that says why */
 	uint32_t state; /* TASK_* */
 	int stop_signal; /* of a stopped task */
@@ -138,9 +140,12 @@ struct dump_task {
 	struct dump_file **vma_files; /* the file behind vmas.v[i], or NULL */
 	struct gadgets gadgets;
 	struct remote_slots slots; /* of threads whose way home cannot lie on their own stack */
-	struct parasite parasite;
+	struct parasite parasite; /* none, when another one's tells what this one's would; mem is there nevertheless */
 	struct parasite_task inside;
+	struct task_told *told; /* by the kernel (task_look.c); NULL: nothing. Owned */
+	struct dump_task *asked_of; /* whose parasite tells: its own, or that of another one that is like it */
 	struct proc_limit limits[PROC_LIMITS];
+	long coredump_filter, loginuid, oom_score_adj; /* of t->asked_of: it has the same */
 	struct signal_queue shared_pending;
 	struct posix_timer *timers; /* ascending by id; owned */
 	size_t n_timers;
@@ -155,6 +160,8 @@ struct dump_task {
 	 * same memory (CLONE_VM).
 	 */
 	struct dump_task *files_of, *fs_of, *vm_of;
+	uint64_t files_at, fs_at, mm_at; /* what tells whether two share it; 0: not known */
+	bool namespaces_known;
 	char namespaces[NAMESPACES][NAMESPACE_LINK]; /* "": the kernel does not have it */
 };
 
@@ -208,6 +215,8 @@ struct dump {
 	struct sk_alike *sk_alike;
 	struct known_dirs *known_dirs;
 	struct areas *areas; /* how their flags are asked for by BPF; NULL: nobody did */
+	bool restless; /* tasks end while others are being stopped */
+	struct bpf_iter *tree_iter; /* NULL: not needed yet (tree_look.c); owned */
 	struct vma_list ahead; /* areas of the root before it stood, without flags; owned */
 	bool ahead_cut; /* it has more of them */
 	struct cpuinfo cpu; /* asked before the tree stands: that takes long on virtual machines */
@@ -344,7 +353,7 @@ int open_pidfd(pid_t pid);
 struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
 /*
  * The kernel's types for BPF iterators over so many things: NULL where that may not be, or where there are fewer than
- * are worth it. Loaded by the first call that needs them (some milliseconds); only one thread at a time may ask.
+ * are worth it. Loaded by the first call that needs them (a millisecond or two); only one thread at a time may ask.
  */
 const struct bpf_types *dump_bpf_types(struct dump *d, size_t things, size_t worth);
 /*
@@ -354,6 +363,13 @@ const struct bpf_types *dump_bpf_types(struct dump *d, size_t things, size_t wor
 void dump_bpf_begin(struct dump *d, size_t fds);
 struct fd_programs *dump_bpf_fds(struct dump *d, size_t fds);
 void dump_bpf_end(struct dump *d);
+/*
+ * What the kernel tells of all threads of a tree that stands (thread_look.c); where it does not, th->told stays false.
+ * Only the main thread may ask. Returns 0 or -errno (logged).
+ */
+int threads_look(struct dump *d);
+/* Reads what /proc tells of a thread. Returns 0 or -errno (logged unless -ESRCH). */
+int thread_read_status(struct dump_thread *th);
 /* The same, when no other dumper's parasite is left in it: waits for those of one that was killed. */
 int freeze_without_parasites(struct dump *d);
 /* Stops the whole tree. Whatever was stopped is on the undo stack. Returns 0 or -errno (logged). */
@@ -383,6 +399,8 @@ int cure_tree(struct dump *d);
  */
 long signals_look_again(struct dump_task *t, struct dump_thread *th);
 
+/* Whether system calls of a thread come back as signals (part_creds.c). Only its tracer may ask. */
+void creds_read_dispatch(struct dump_thread *th);
 /* What PR_GET_DUMPABLE says, as far as the task cannot lie about it (part_creds.c). */
 int creds_dumpable(const struct dump_task *t);
 
@@ -466,7 +484,9 @@ void locks_free(struct dump *d);
 
 /* Learns the namespaces of ckpt itself, once. */
 void namespaces_own(struct dump *d);
-/* Those of a task, and blockers by them (namespaces.c). */
+/* Whether our PID namespace is the first one, whose numbers the kernel itself uses. */
+bool in_first_pid_namespace(void);
+/* Those of a task, unless they are known, and blockers by them (namespaces.c). */
 void namespaces_collect(struct dump_task *t);
 int namespaces_judge(struct dump_task *t);
 /* Which objects clone(2) made tasks share (sharing.c): sets files_of, fs_of, vm_of. Returns 0 or -errno (logged). */

@@ -31,6 +31,7 @@ struct remote {
 	size_t xstate_len; /* bytes */
 	uint64_t rseq_area; /* address of struct rseq; 0: not registered */
 	uint32_t rseq_size, rseq_signature;
+	bool section_left; /* no critical section is pending */
 	const struct gadgets *gadgets;
 	uint64_t home; /* where the way home is to lie; 0: no place yet */
 	uint64_t slot,
@@ -59,6 +60,11 @@ int remote_find_gadgets(pid_t pid, bool compat, const struct vma_list *vmas, str
  * -errno.
  */
 int remote_capture(struct remote *r, pid_t tid);
+/*
+ * Aborts a critical section of rseq, and sees to it that none is pending, unless that was done. Before the thread works
+ * it is, whatever it was doing: a section may cover any code. Returns 0 or -errno.
+ */
+int remote_leave_section(struct remote *r);
 
 /* What of a task's main stack is taken for threads that cannot lend their own. Zeroed at first. */
 struct remote_slots {

@@ -1,9 +1,11 @@
 /*
  * BPF iterators (bpf(2): BPF_PROG_LOAD, BPF_LINK_CREATE, BPF_ITER_CREATE), with a program that is put together here:
  * for each thing that the kernel comes by, it loads the values one by one and hands them over with bpf_seq_write().
- * A load through a pointer that is not valid gives zero, as the kernel has it for programs of that kind.
+ * What the iterator shows itself is loaded directly, whose type the kernel knows; what lies behind further pointers by
+ * bpf_probe_read_kernel(), for each pointer whose type it must keep costs half a millisecond when the program is
+ * loaded. A load through a pointer that is not valid gives zero.
  *
- * Registers of the program: 6 the iterator's context, 7 the socket, 1 to 5 for what is at hand.
+ * Registers of the program: 6 the iterator's context, 7 the socket, 8 the struct with a block, 1 to 5 what is at hand.
  */
 #include "bpf_iter.h"
 
@@ -79,7 +81,7 @@ static int find_member(const struct kernel_types *types, int type, const char *n
 		const char *its = kernel_type_name(types, m->name_off);
 		uint32_t bit = btf_member_bit_offset(t, i);
 		struct place at = { place->offset + bit / 8, btf_member_bitfield_size(t, i), bit % 8 };
-		int inner = kernel_type_bare(types, m->type);
+		int inner = kernel_type_resolve(types, m->type);
 
 		if (!*its) {
 			int found = find_member(types, inner, name, len, &at);
@@ -100,14 +102,14 @@ static int find_member(const struct kernel_types *types, int type, const char *n
 static int value_size(const struct kernel_types *types, uint32_t type)
 {
 	for (;;) {
-		size_t size = kernel_type_size(types, type);
+		long size = kernel_type_size(types, type);
 		const struct btf_type *t = kernel_type(types, type);
 
 		if (size == 1 || size == 2 || size == 4 || size == 8)
 			return size;
 		if (!btf_is_array(t))
 			return -ENOENT;
-		type = kernel_type_bare(types, btf_array(t)->type);
+		type = kernel_type_resolve(types, btf_array(t)->type);
 	}
 }
 
@@ -152,9 +154,12 @@ struct walk {
 	int slot;
 };
 
+/* Loads what the path has come to into register 1. */
 static void emit_step(struct program *p, const struct walk *w, int size)
 {
-	if (w->probed)
+	bool pointer = btf_is_ptr(kernel_type(p->types, w->type));
+
+	if (w->probed || (pointer && w->base != BPF_REG_6))
 		emit_probe(p, size, BPF_REG_1, w->base, w->place.offset, w->slot);
 	else
 		emit_load(p, size, BPF_REG_1, w->base, w->place.offset);
@@ -198,44 +203,60 @@ static int follow(struct program *p, struct walk *w, const char **path)
 {
 	const struct btf_type *t = kernel_type(p->types, w->type);
 	bool cast = **path == '(';
-	int to = cast ? parse_cast(p->types, path) : (int)kernel_type_bare(p->types, t->type);
+	int to = cast ? parse_cast(p->types, path) : (int)kernel_type_resolve(p->types, t->type);
 
 	if (to < 0)
 		return -ENOENT;
 	emit_step(p, w, 8);
 	if (w->base == BPF_REG_6) /* what the context shows is null when the kernel is through with all of them */
 		emit_end_unless(p, BPF_REG_1);
-	*w = (struct walk){ to, BPF_REG_1, w->probed || cast, {}, w->slot };
+	*w = (struct walk){ to, BPF_REG_1, w->base != BPF_REG_6 || cast, {}, w->slot };
 	return 0;
 }
 
-/* Code that leaves the value of the path in register 1, or in it the zero of a pointer on the way. */
-static int emit_path(struct program *p, int context, const char *path, int slot)
+/* Code that goes along a path up to its last pointer. *end: what follows its last member. Returns 0 or -ENOENT. */
+static int emit_way(struct program *p, int context, const char *path, struct walk *w, const char **end)
 {
-	struct walk w = { context, BPF_REG_6, false, {}, slot };
-
 	if (p->socket && !strncmp(path, "socket.", 7)) {
-		w.type = p->socket;
-		w.base = BPF_REG_7;
+		w->type = p->socket;
+		w->base = BPF_REG_7;
 		path += 7;
+	} else {
+		w->type = context;
+		w->base = BPF_REG_6;
 	}
 	for (;;) {
-		size_t len = strcspn(path, ".([");
+		size_t len = strcspn(path, ".([@#");
 
-		w.type = w.type < 0 ? w.type : find_member(p->types, w.type, path, len, &w.place);
-		if (w.type < 0 || w.place.offset > INT16_MAX)
+		w->type = find_member(p->types, w->type, path, len, &w->place);
+		if (w->type < 0 || w->place.offset > INT16_MAX)
 			return -ENOENT;
 		path += len;
-		if (!*path)
-			break;
-		if (!strcmp(path, "[fd]"))
-			return emit_bit(p, context, &w);
-		if ((*path == '(' || btf_is_ptr(kernel_type(p->types, w.type))) && follow(p, &w, &path))
+		*end = path;
+		if (!*path || strchr("[@#", *path))
+			return 0;
+		if ((*path == '(' || btf_is_ptr(kernel_type(p->types, w->type))) && follow(p, w, &path))
 			return -ENOENT;
 		if (*path++ != '.')
 			return -ENOENT;
 	}
-	int size = w.place.bits ? 1 : value_size(p->types, w.type);
+}
+
+static int emit_value(struct program *p, int context, const char *path, int slot)
+{
+	struct walk w = { .slot = slot };
+	const char *end;
+
+	if (emit_way(p, context, path, &w, &end))
+		return -ENOENT;
+	if (!strcmp(end, "[fd]"))
+		return emit_bit(p, context, &w);
+	if (*end == '@') {
+		w.place.offset += strtoul(end + 1, NULL, 10);
+		emit_probe(p, 8, BPF_REG_1, w.base, w.place.offset, slot);
+		return 0;
+	}
+	int size = *end ? -ENOENT : w.place.bits ? 1 : value_size(p->types, w.type);
 	if (size < 0)
 		return size;
 	emit_step(p, &w, size);
@@ -246,11 +267,24 @@ static int emit_path(struct program *p, int context, const char *path, int slot)
 	return 0;
 }
 
+/* Code that leaves the value of the path in register 1, or in it the zero of a pointer on the way. */
+static int emit_path(struct program *p, int context, const char *path, int slot)
+{
+	size_t before = p->n;
+	int err = emit_value(p, context, path + (*path == '?'), slot);
+
+	if (err != -ENOENT || *path != '?')
+		return err;
+	p->n = before;
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 0);
+	return 0;
+}
+
 /* Jumps that lead nowhere yet lead to the end, which follows. */
 static void emit_end(struct program *p)
 {
 	for (size_t i = 0; i < p->n; i++)
-		if (p->code[i].code == (BPF_JMP | BPF_JEQ | BPF_K))
+		if (p->code[i].code == (BPF_JMP | BPF_JEQ | BPF_K) || p->code[i].code == (BPF_JMP | BPF_JNE | BPF_X))
 			p->code[i].off = p->n - i - 1;
 	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0);
 	emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
@@ -277,10 +311,10 @@ static void emit_name_room(struct program *p, uint8_t dst)
 }
 
 /* The name of a regular file into its room; its length, with the zero at its end, into register 1. */
-static int emit_name(struct program *p, int context)
+static int emit_name(struct program *p, int context, int slot)
 {
 	struct place place = {};
-	int err = emit_path(p, context, "file.f_inode.i_mode", 0);
+	int err = emit_path(p, context, "file.f_inode.i_mode", slot);
 	int file = kernel_type_find(p->types, "file", BTF_KIND_STRUCT);
 
 	emit(p, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_1, 0, 0, S_IFMT);
@@ -303,12 +337,43 @@ static int emit_name(struct program *p, int context)
 	return 0;
 }
 
-/* bpf_seq_write(context->meta->seq, ...): registers 2 and 3 say what */
+/* bpf_seq_write(context->meta->seq, ...): registers 2 and 3 say what. The kernel must know the type of all of that. */
 static int emit_write(struct program *p, int context)
 {
-	int err = emit_path(p, context, "meta.seq", 0);
+	struct walk w = {};
+	const char *end;
+	int err = emit_way(p, context, "meta.seq", &w, &end);
 
+	emit_load(p, 8, BPF_REG_1, w.base, w.place.offset);
 	emit_call(p, BPF_FUNC_seq_write);
+	return err;
+}
+
+#define PIECE (8 * BPF_ITER_FIELDS) /* bytes: the room of the values, which are written already */
+#define BLOCK_MAX (8 * PIECE)
+
+/* Copies a large member. */
+static int emit_block(struct program *p, int context, const char *path)
+{
+	struct walk w = { .slot = -PIECE };
+	const char *end;
+	int err = emit_way(p, context, path, &w, &end);
+	long size = err ? 0 : atol(end + 1);
+
+	if (err || w.base != BPF_REG_1 || size > BLOCK_MAX || kernel_type_size(p->types, w.type) != size)
+		return -ENOENT;
+	emit_move(p, BPF_REG_8, BPF_REG_1, 0);
+	for (long done = 0; done < size && !err; done += PIECE) {
+		long len = size - done < PIECE ? size - done : PIECE;
+
+		emit_move(p, BPF_REG_1, BPF_REG_10, -PIECE);
+		emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, len);
+		emit_move(p, BPF_REG_3, BPF_REG_8, w.place.offset + done);
+		emit_call(p, BPF_FUNC_probe_read_kernel);
+		emit_move(p, BPF_REG_2, BPF_REG_10, -PIECE);
+		emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, len);
+		err = emit_write(p, context);
+	}
 	return err;
 }
 
@@ -325,6 +390,14 @@ static int emit_write_name(struct program *p, int context, int length)
 	return emit_write(p, context);
 }
 
+/* With "=", only where the value in register 1 is the one before: see emit_end(). */
+static void emit_end_unless_equal(struct program *p, int slot)
+{
+	emit_load(p, 8, BPF_REG_2, BPF_REG_10, slot - 8);
+	emit(p, BPF_JMP | BPF_JNE | BPF_X, BPF_REG_1, BPF_REG_2, 0, 0);
+}
+
+/* paths: so many values, and behind them maybe a block. */
 static int make_program(struct program *p, int context, const char *const *paths, size_t n)
 {
 	int err = 0, name = 0, last = -8 * (int)n;
@@ -335,15 +408,20 @@ static int make_program(struct program *p, int context, const char *const *paths
 			err = emit_socket(p, context);
 	for (size_t i = 0; i < n && !err; i++) {
 		int slot = last + 8 * (int)i;
+		bool equal = i && *paths[i] == '=';
 
 		name = strcmp(paths[i], BPF_ITER_NAME) ? name : slot;
-		err = name == slot ? emit_name(p, context) : emit_path(p, context, paths[i], slot);
+		err = name == slot ? emit_name(p, context, slot) : emit_path(p, context, paths[i] + equal, slot);
+		if (equal)
+			emit_end_unless_equal(p, slot);
 		emit(p, BPF_STX | BPF_DW | BPF_MEM, BPF_REG_10, BPF_REG_1, slot, 0);
 	}
 	emit_move(p, BPF_REG_2, BPF_REG_10, last);
 	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, 8 * n);
 	if (!err)
 		err = emit_write(p, context);
+	if (!err && paths[n])
+		err = emit_block(p, context, paths[n]);
 	if (!err && name)
 		err = emit_write_name(p, context, name);
 	emit_end(p);
@@ -369,7 +447,7 @@ int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char
 	char name[64];
 
 	*it = (struct bpf_iter){ .prog = -1 };
-	while (paths[it->n])
+	while (paths[it->n] && !strchr(paths[it->n], '#'))
 		it->n++;
 	snprintf(name, sizeof(name), "bpf_iter__%s", iterator);
 	int context = kernel_type_find(p.types, name, BTF_KIND_STRUCT);
@@ -383,6 +461,8 @@ int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char
 		err = make_program(&p, context, paths, it->n);
 	if (err)
 		return err;
+	if (paths[it->n])
+		it->n += atol(strchr(paths[it->n], '#') + 1) / 8;
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .attach_btf_id = function, .expected_attach_type = BPF_TRACE_ITER);
 	/* Only programs that say so may use what is below; ours is under both licenses. */
 	it->prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "ckpt", "Dual MIT/GPL", p.code, p.n, &opts);

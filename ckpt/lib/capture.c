@@ -25,11 +25,14 @@ struct critical_section {
  * what the kernel does on preemption, go to the abort handler. Then nothing of the section may be pending
  * while the thread works for us.
  */
-static int leave_critical_section(struct remote *r)
+int remote_leave_section(struct remote *r)
 {
 	uint64_t pointer = r->rseq_area + 8, section = 0, zero = 0; /* offset of rseq_cs in struct rseq */
 	struct critical_section cs;
 
+	if (!r->rseq_area || r->section_left)
+		return 0;
+	r->section_left = true;
 	if (tracee_read(r->tid, pointer, &section, 8) || !section)
 		return 0;
 	if (!tracee_read(r->tid, section, &cs, sizeof(cs)) && r->regs.rip - cs.start < cs.length) {
@@ -56,7 +59,8 @@ static int capture_rseq(struct remote *r)
 	r->rseq_area = conf.area;
 	r->rseq_size = conf.size;
 	r->rseq_signature = conf.signature;
-	return conf.area ? leave_critical_section(r) : 0;
+	/* no system calls are in critical sections: then it is looked at only if the thread is to work */
+	return (long)r->regs.orig_rax < 0 ? remote_leave_section(r) : 0;
 }
 
 /* Whether a signal that the thread does not block waits for it. */

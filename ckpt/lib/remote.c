@@ -140,15 +140,18 @@ int remote_prepare(struct remote *r, const struct remote_space *space, size_t be
 static int write_home(struct remote *r, const uint64_t *chain, size_t chain_len)
 {
 	_Alignas(64) uint8_t buf[REMOTE_CHAIN + SIGFRAME_MAX];
-	struct user_regs_struct home_regs = r->regs;
 	uint8_t *frame = buf + REMOTE_CHAIN;
+	int err = remote_leave_section(r);
 
+	if (err)
+		return err;
+	struct user_regs_struct home_regs = r->regs;
 	home_regs.orig_rax = r->call_nr;
 	regs_restart_call(&home_regs, SIGNAL_NONE);
 	if (chain_len)
 		memcpy(frame - chain_len, chain, chain_len);
 	size_t len = sigframe_build(frame, r->home, r->gadgets, &home_regs, r->mask, r->xstate, r->xstate_len);
-	int err = r->slot_size ? remote_mark_slot(r) : 0;
+	err = r->slot_size ? remote_mark_slot(r) : 0;
 	if (!err)
 		err = tracee_write(r->tid, r->home - chain_len, frame - chain_len, chain_len + len);
 	if (!err)

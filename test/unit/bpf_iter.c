@@ -12,11 +12,12 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 static struct bpf_types *types;
-static uint64_t seen[BPF_ITER_FIELDS], wanted;
+static uint64_t seen[BPF_ITER_FIELDS + 256], wanted;
 static size_t records;
 
 /* Keeps the record that begins with the wanted value. */
@@ -50,10 +51,12 @@ START_TEST(thread)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR2);
+	ck_assert(!prctl(PR_SET_NAME, "bpf_iter_is_it?"));
 	ck_assert(!sigaltstack(&ss, NULL) && !sigprocmask(SIG_BLOCK, &set, NULL));
 	look("task",
 	     (const char *[]){ "task.pid", "task.sas_ss_sp", "task.sas_ss_size", "task.blocked", "task.real_cred.uid",
-			       "task.comm", NULL },
+			       "task.comm", "task.comm@0", "task.comm@8", "?task.no_such.x", "task.real_parent.tgid",
+			       "task.group_leader.real_parent.tgid", NULL },
 	     getpid(), gettid());
 	ck_assert_uint_eq(records, 1);
 	ck_assert_uint_eq(seen[0], gettid());
@@ -62,6 +65,41 @@ START_TEST(thread)
 	ck_assert_uint_eq(seen[3] & 1ull << (SIGUSR2 - 1), 1ull << (SIGUSR2 - 1));
 	ck_assert_uint_eq(seen[4], getuid());
 	ck_assert_uint_eq(seen[5], 'b'); /* the first of sixteen letters */
+	ck_assert_mem_eq(&seen[6], "bpf_iter_is_it?", 16);
+	ck_assert_uint_eq(seen[8], 0);
+	ck_assert_uint_eq(seen[9], getppid());
+	ck_assert_uint_eq(seen[10], getppid());
+}
+END_TEST
+
+START_TEST(block)
+{
+	struct sigaction action = { .sa_handler = (void (*)(int))0x1234567, .sa_flags = SA_RESTART };
+	struct bpf_iter it;
+
+	ck_assert(!sigaction(SIGUSR1, &action, NULL) && !sigaction(SIGRTMAX, &action, NULL));
+	look("task", (const char *[]){ "task.pid", "=task.tgid", "task.sighand.action#2048", NULL }, getpid(),
+	     getpid());
+	ck_assert_uint_eq(seen[2 + 4 * (SIGUSR1 - 1)], 0x1234567);
+	ck_assert_uint_eq(seen[2 + 4 * (SIGUSR1 - 1) + 1] & SA_RESTART, SA_RESTART);
+	ck_assert_uint_eq(seen[2 + 4 * (SIGUSR2 - 1)], 0);
+	ck_assert_uint_eq(seen[2 + 4 * (SIGRTMAX - 1)], 0x1234567);
+	look("task", (const char *[]){ "task.pid", "=task.exit_state", NULL }, getpid(), getpid());
+	ck_assert_uint_eq(records, 0);
+	ck_assert_int_eq(
+		bpf_iter_load(&it, types, "task", (const char *[]){ "task.pid", "task.sighand.action#2040", NULL }),
+		-ENOENT);
+}
+END_TEST
+
+START_TEST(bits)
+{
+	ck_assert(!prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+	look("task", (const char *[]){ "task.pid", "task.signal.is_child_subreaper", NULL }, getpid(), gettid());
+	ck_assert_uint_eq(seen[1], 1);
+	ck_assert(!prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0));
+	look("task", (const char *[]){ "task.pid", "task.signal.is_child_subreaper", NULL }, getpid(), gettid());
+	ck_assert_uint_eq(seen[1], 0);
 }
 END_TEST
 
@@ -210,6 +248,8 @@ int main(void)
 		printf("skipped: this kernel, or these permissions, do not let BPF iterators run\n");
 	} else {
 		tcase_add_test(t, thread);
+		tcase_add_test(t, block);
+		tcase_add_test(t, bits);
 		tcase_add_test(t, areas);
 		tcase_add_test(t, descriptors);
 		tcase_add_test(t, names);

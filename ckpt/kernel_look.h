@@ -1,0 +1,39 @@
+/*
+ * What the kernel tells of threads and tasks by BPF iterators (thread_look.c, task_look.c): what /proc tells slowly,
+ * and what they would have to be asked themselves. Some of it is not understood, but compared: who has the same values
+ * as one that was asked would answer the same.
+ */
+#ifndef CKPT_KERNEL_LOOK_H
+#define CKPT_KERNEL_LOOK_H
+
+#include <stdint.h>
+
+#include "bpf_iter.h"
+#include "dump.h"
+
+/* Ids and capabilities: thirteen values. */
+#define CREDENTIALS                                                                                                    \
+	"task.real_cred.uid", "task.real_cred.gid", "task.real_cred.euid", "task.real_cred.egid",                      \
+		"task.real_cred.suid", "task.real_cred.sgid", "task.real_cred.fsuid", "task.real_cred.fsgid",          \
+		"task.real_cred.cap_inheritable", "task.real_cred.cap_permitted", "task.real_cred.cap_effective",      \
+		"task.real_cred.cap_bset", "task.real_cred.cap_ambient"
+
+/* Records of all threads of the tree, and maybe of others. Returns 0, what take() returned, or -errno (not logged). */
+int look_read(const struct dump *d, const struct bpf_iter *it, int (*take)(void *arg, const uint64_t *values),
+	      void *arg);
+
+/* Asks about all tasks: sets t->told where there is an answer. Returns 0 or -ENOMEM (logged). */
+int tasks_look(struct dump *d, const struct bpf_types *types);
+/*
+ * Decides whose parasite tells what is to be known of each task: its own, or that of another one, from whose answer its
+ * own follows; all: each has its own. To be called when all that is seen from outside is known.
+ */
+void tasks_choose(struct dump *d, bool all);
+/* What the parasite of t would have answered, when that of t->asked_of has. */
+void task_conclude(struct dump_task *t);
+/* What a link in /proc/PID ("exe", "cwd", "root") leads to, if it is what its parent has there; NULL: not known. */
+struct dump_file *task_link_of_parent(const struct dump_task *t, const char *link);
+/* Whether it has no POSIX timers at all. */
+bool task_has_no_timers(const struct dump_task *t);
+
+#endif
