@@ -18,12 +18,25 @@
 		"task.real_cred.cap_inheritable", "task.real_cred.cap_permitted", "task.real_cred.cap_effective",      \
 		"task.real_cred.cap_bset", "task.real_cred.cap_ambient"
 
+/*
+ * Paths to the numbers that a thread ("task.pid"), its process and the parent of that have in our PID namespace, and to
+ * the level of the parent's own: one above ours has no such number. What lies behind 32 bits of a number is no part of
+ * it.
+ */
+struct number_paths {
+	char thread[48], process[64], parent[80];
+	unsigned int level; /* of our PID namespace, from 0; values of deeper ones are higher */
+};
+#define PARENT_LEVEL "task.real_parent.thread_pid.level"
+
+/* Returns 0 or -errno (not logged). */
+int look_numbers(const struct bpf_types *types, struct number_paths *paths);
 /* Records of all threads of the tree, and maybe of others. Returns 0, what take() returned, or -errno (not logged). */
 int look_read(const struct dump *d, const struct bpf_iter *it, int (*take)(void *arg, const uint64_t *values),
 	      void *arg);
 
 /* Asks about all tasks: sets t->told where there is an answer. Returns 0 or -ENOMEM (logged). */
-int tasks_look(struct dump *d, const struct bpf_types *types);
+int tasks_look(struct dump *d, const struct bpf_types *types, const struct number_paths *numbers);
 /*
  * Decides whose parasite tells what is to be known of each task: its own, or that of another one, from whose answer its
  * own follows; all: each has its own. To be called when all that is seen from outside is known.

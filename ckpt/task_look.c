@@ -4,6 +4,7 @@
  * parasite, and the others would answer the same. What differs from one to the other is read from the kernel.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,8 +44,8 @@ static const char *const paths[] = {
 	"task.signal.is_child_subreaper",
 	"task.signal.oom_score_adj",
 	"?task.loginuid",
-	[PID] = "task.pid",
-	[TGID] = "=task.tgid", /* the main thread */
+	[PID] = "", /* struct number_paths */
+	[TGID] = "", /* the main thread, where it equals that */
 	[PERSONALITY] = "task.personality",
 	[BRK] = "task.mm.brk",
 	[SLACK] = "task.timer_slack_ns",
@@ -75,7 +76,7 @@ _Static_assert(sizeof(((struct task_told *)0)->actions) == 2048, "as the kernel 
 
 static int take(void *dump, const uint64_t *values)
 {
-	struct dump_task *t = dump_task_by_pid(dump, values[PID]);
+	struct dump_task *t = dump_task_by_pid(dump, (uint32_t)values[PID]);
 
 	if (!t || t->told || t->main_exited || !t->n_threads)
 		return 0;
@@ -89,10 +90,17 @@ static int take(void *dump, const uint64_t *values)
 	return 0;
 }
 
-int tasks_look(struct dump *d, const struct bpf_types *types)
+int tasks_look(struct dump *d, const struct bpf_types *types, const struct number_paths *numbers)
 {
+	const char *all[sizeof(paths) / sizeof(paths[0])];
+	char process[sizeof(numbers->process) + 1];
 	struct bpf_iter it;
-	int err = bpf_iter_load(&it, types, "task", paths);
+
+	memcpy(all, paths, sizeof(paths));
+	snprintf(process, sizeof(process), "=%s", numbers->process);
+	all[PID] = numbers->thread;
+	all[TGID] = process;
+	int err = bpf_iter_load(&it, types, "task", all);
 
 	if (!err) {
 		err = look_read(d, &it, take, d);

@@ -8,9 +8,11 @@
  */
 #include <errno.h>
 #include <linux/futex.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "compat.h"
@@ -59,7 +61,7 @@ static const char *const paths[] = {
 	"task.seccomp.mode",
 	"task.thread_info.syscall_work", /* the dispatch of system calls, and more */
 	"?task.thread.features", /* shadow stacks */
-	[TID] = "task.pid",
+	[TID] = "", /* struct number_paths */
 	[NAME] = "task.comm@0",
 	"task.comm@8",
 	[PENDING] = "task.pending.signal",
@@ -87,6 +89,7 @@ struct like {
 
 struct look {
 	struct dump *d;
+	unsigned int level; /* of our PID namespace */
 	struct dump_thread **by_tid; /* ascending */
 	struct like likes[LIKES]; /* the last ones */
 	size_t n_likes; /* of all */
@@ -159,7 +162,7 @@ static void take_own(struct dump_thread *th, const uint64_t *values)
 static int take_record(void *arg, const uint64_t *values)
 {
 	struct look *l = arg;
-	struct dump_thread key = { .tid = values[TID] }, *wanted = &key;
+	struct dump_thread key = { .tid = (uint32_t)values[TID] }, *wanted = &key;
 	struct dump_thread **found = bsearch(&wanted, l->by_tid, l->d->n_threads, sizeof(*l->by_tid), compare_tids);
 
 	if (!found)
@@ -173,8 +176,8 @@ static int take_record(void *arg, const uint64_t *values)
 	take_own(th, values);
 	if (th != t->threads)
 		return 0;
-	/* in another PID namespace, which is not among the values, it may be in any */
-	if (like && !values[LEVEL] && like->th->task != t) {
+	/* in a deeper PID namespace than ours, which is not among the values, it may be in any */
+	if (like && values[LEVEL] == l->level && like->th->task != t) {
 		memcpy(t->namespaces, like->th->task->namespaces, sizeof(t->namespaces));
 		t->namespaces_known = true;
 	}
@@ -182,6 +185,41 @@ static int take_record(void *arg, const uint64_t *values)
 	t->fs_at = values[FS];
 	t->mm_at = values[MM];
 	return 0;
+}
+
+static int take_level(void *level, const uint64_t *values)
+{
+	*(uint64_t *)level = values[0];
+	return 0;
+}
+
+/* The PID namespace that we are in counts from the first one, which is 0. */
+static int find_level(const struct bpf_types *types, uint64_t *level)
+{
+	struct bpf_iter it;
+
+	*level = 0;
+	if (in_first_pid_namespace())
+		return 0;
+	int err = bpf_iter_load(&it, types, "task", (const char *[]){ "task.thread_pid.level", NULL });
+	if (!err)
+		err = bpf_iter_read_thread(&it, gettid(), take_level, level);
+	bpf_iter_close(&it);
+	return err ? err : *level ? 0 : -ENOENT;
+}
+
+int look_numbers(const struct bpf_types *types, struct number_paths *p)
+{
+	uint64_t level;
+	int err = find_level(types, &level), at = 16 * level; /* struct upid has 16 bytes */
+
+	*p = (struct number_paths){ "task.pid", "task.tgid", "task.real_parent.tgid", level };
+	if (!level)
+		return err;
+	snprintf(p->thread, sizeof(p->thread), "task.thread_pid.numbers@%d", at);
+	snprintf(p->process, sizeof(p->process), "task.group_leader.thread_pid.numbers@%d", at);
+	snprintf(p->parent, sizeof(p->parent), "task.real_parent.group_leader.thread_pid.numbers@%d", at);
+	return err;
 }
 
 /* Of all threads of the system, or of one process after the other. */
@@ -202,18 +240,24 @@ int look_read(const struct dump *d, const struct bpf_iter *it, int (*take)(void 
 static int load_and_read(struct look *l)
 {
 	const struct bpf_types *types = dump_bpf_types(l->d, l->d->n_threads + TASK_WORTH * l->d->n_tasks, WORTH);
+	const char *all[sizeof(paths) / sizeof(paths[0])];
+	struct number_paths numbers;
 	struct bpf_iter it;
 
-	/* numbers of threads are those of the first PID namespace */
-	if (!types || !in_first_pid_namespace())
+	if (!types)
 		return 0;
-	int err = bpf_iter_load(&it, types, "task", paths);
+	int err = look_numbers(types, &numbers);
+	memcpy(all, paths, sizeof(paths));
+	all[TID] = numbers.thread;
+	l->level = numbers.level;
+	if (!err)
+		err = bpf_iter_load(&it, types, "task", all);
 	if (!err) {
 		err = look_read(l->d, &it, take_record, l);
 		bpf_iter_close(&it);
 	}
 	if (!err)
-		err = tasks_look(l->d, types);
+		err = tasks_look(l->d, types, &numbers);
 	if (!err || err == -ENOMEM || err == -ESRCH)
 		return err;
 	log_info("BPF iterators do not tell of threads: %s", strerror(-err));

@@ -1,4 +1,4 @@
-/* Threads and children of tasks. Does not handle: PID namespaces other than the first one, by BPF iterators. */
+/* Threads and children of tasks. */
 #include "tree_look.h"
 
 #include <errno.h>
@@ -12,15 +12,31 @@
 #include "attach.h"
 #include "bpf_iter.h"
 #include "cleanup.h"
+#include "kernel_look.h"
 #include "log.h"
 
 #define MANY_THREADS 100
 #define WORTH_THREADS 200 /* from so many on it pays to load the kernel's types */
 #define WORTH_TASKS 100
 
-enum { TID, TGID, PARENT, FLAGS };
+enum { TID, TGID, PARENT, LEVEL, FLAGS };
 
-static const char *const paths[] = { "task.pid", "task.tgid", "task.real_parent.tgid", "task.flags", NULL };
+/* Loads the program that reads them. Returns 0 or -errno (not logged). */
+static int load(struct bpf_iter *it, const struct bpf_types *types, unsigned int *level)
+{
+	struct number_paths numbers;
+	int err = look_numbers(types, &numbers);
+
+	*level = numbers.level;
+	return err ? err
+		   : bpf_iter_load(it, types, "task",
+				   (const char *[]){ [TID] = numbers.thread,
+						     [TGID] = numbers.process,
+						     [PARENT] = numbers.parent,
+						     [LEVEL] = PARENT_LEVEL,
+						     [FLAGS] = "task.flags",
+						     NULL });
+}
 
 /* The program that reads them, loaded for the first who needs it; NULL: there is another way only. */
 static const struct bpf_iter *look_with(struct dump *d, size_t things, size_t worth)
@@ -31,7 +47,7 @@ static const struct bpf_iter *look_with(struct dump *d, size_t things, size_t wo
 		d->tree_iter = malloc(sizeof(*d->tree_iter));
 		if (!d->tree_iter)
 			return NULL;
-		if (!in_first_pid_namespace() || bpf_iter_load(d->tree_iter, types, "task", paths))
+		if (load(d->tree_iter, types, &d->pid_level))
 			d->tree_iter->prog = -1;
 	}
 	return types && d->tree_iter && d->tree_iter->prog >= 0 ? d->tree_iter : NULL;
@@ -55,7 +71,7 @@ static int take_thread(void *arg, const uint64_t *values)
 			return -ENOMEM;
 		numbers->list = list;
 	}
-	numbers->list[numbers->n++] = values[TID];
+	numbers->list[numbers->n++] = (uint32_t)values[TID];
 	return 0;
 }
 
@@ -88,7 +104,7 @@ static int take_family(void *arg, const uint64_t *values)
 {
 	struct families *f = arg;
 
-	if (values[TID] != values[TGID])
+	if ((uint32_t)values[TID] != (uint32_t)values[TGID])
 		return 0;
 	if (!(f->n & (f->n - 1))) {
 		struct family *list = realloc(f->list, (f->n ? 2 * f->n : 1) * sizeof(*list));
@@ -97,7 +113,8 @@ static int take_family(void *arg, const uint64_t *values)
 			return -ENOMEM;
 		f->list = list;
 	}
-	f->list[f->n++] = (struct family){ values[PARENT], values[TID] };
+	/* the parent of the first process of our PID namespace is in none that we see */
+	f->list[f->n++] = (struct family){ values[LEVEL] < f->level ? 0 : (uint32_t)values[PARENT], values[TID] };
 	return 0;
 }
 
@@ -119,7 +136,7 @@ int families_look(struct dump *d, struct families *f)
 {
 	const struct bpf_iter *it = d->tree_iter;
 
-	*f = (struct families){};
+	*f = (struct families){ .level = d->pid_level };
 	int err = it ? bpf_iter_read(it, 0, take_family, f) : 0;
 	if (err == -ENOMEM)
 		return log_errno(ENOMEM, "list of processes");

@@ -19,6 +19,7 @@ struct families {
 		pid_t parent, child;
 	} * list; /* ascending by parent, then by child; owned */
 	size_t n;
+	unsigned int level; /* of our PID namespace */
 	bool known; /* false: /proc is to be asked */
 };
 
