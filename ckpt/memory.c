@@ -111,7 +111,8 @@ static int judge_area(struct dump_task *t, const struct vma *v, struct dump_file
 		kind = "address above 47 bits";
 	if (!kind && sysv_is_shm(v))
 		return sysv_judge(t, v);
-	if (v->protection_key)
+	/* memory that can be executed only has one, which the kernel gives to it itself at mprotect(2): pkeys(7) */
+	if (v->protection_key && v->prot != PROT_EXEC)
 		kind = "memory with a protection key";
 	if (!kind)
 		return 0;
