@@ -12,6 +12,7 @@ static int grandchild(void *arg)
 {
 	char c;
 
+	must(write(opened[1], "!", 1) == 1);
 	while (read(pipe_of_both[0], &c, 1) < 0 && errno == EINTR)
 		;
 	must(fcntl(LATER, F_GETFD) == FD_CLOEXEC && !close(opened[0]));
@@ -39,12 +40,12 @@ int main(int argc, char **argv)
 	pid_t pid = clone(child, stack[0] + sizeof(stack[0]), CLONE_FILES | SIGCHLD, NULL);
 	must(opened[0] > 0 && pid > 0);
 	opened[1] = opened[0] + 1;
-	while (fcntl(opened[1], F_GETFD) < 0 || lseek(opened[1], 0, SEEK_CUR) != 6)
+	while (fcntl(opened[1], F_GETFD) < 0 || lseek(opened[1], 0, SEEK_CUR) != 7)
 		e2e_sleep_ms(1);
 
 	e2e_wait();
 
-	same(lseek(opened[1], 0, SEEK_CUR), 6);
+	same(lseek(opened[1], 0, SEEK_CUR), 7);
 	must(dup3(opened[1], LATER, O_CLOEXEC) == LATER && write(pipe_of_both[1], "x", 1) == 1);
 	must(waitpid(pid, &status, 0) == pid && !status);
 	must(fcntl(opened[0], F_GETFD) < 0);
