@@ -190,13 +190,20 @@ static int read_by_bpf(struct dump *d, int proc, pid_t pid, struct vma_list *lis
 /* With soft-dirty bits, smaps is to tell what is empty, too: looking at all page tables takes longer. */
 static enum bpf_use use(const struct dump *d)
 {
-	return !d || (d->areas && !d->areas->usable) || tracking_by_soft_dirty() ? BPF_NEVER : d->opts->bpf;
+	if (!d || (d->areas && !d->areas->usable) || tracking_by_soft_dirty())
+		return BPF_NEVER;
+	return d->opts->bpf == BPF_AUTO && d->much_memory ? BPF_ALWAYS : d->opts->bpf;
 }
 
 void areas_get_ready(struct dump *d)
 {
 	if (use(d) != BPF_NEVER)
 		begin(d);
+}
+
+bool areas_are_ready(const struct dump *d)
+{
+	return d->areas && use(d) == BPF_ALWAYS;
 }
 
 int areas_read_few(const struct dump *d, int proc, pid_t pid, struct vma_list *list)

@@ -5,6 +5,7 @@
 #ifndef CKPT_AREAS_H
 #define CKPT_AREAS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "proc.h"
@@ -22,6 +23,8 @@ int areas_read(struct dump *d, int proc, pid_t pid, struct vma_list *list);
 int areas_read_few(const struct dump *d, int proc, pid_t pid, struct vma_list *list);
 /* Does what takes a while and needs no task, before the tree stands: of use where some task has very many. */
 void areas_get_ready(struct dump *d);
+/* Whether that has succeeded: areas are read in no time while the tree stands. */
+bool areas_are_ready(const struct dump *d);
 void areas_forget(struct dump *d);
 
 #endif

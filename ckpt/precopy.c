@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "areas.h"
 #include "chain.h"
 #include "cleanup.h"
 #include "fault.h"
@@ -30,6 +31,7 @@
 #define SPARSE 5000 /* bytes of addresses, hardly in use, whose page tables are walked while one byte is copied */
 #define TASKS_LOOKED_AT 64
 #define MANY_PAGES (64ul << 20) /* bytes */
+#define MUCH_MEMORY (256ul << 20) /* bytes: smaps takes as long as to load a BPF iterator */
 #define LITTLE (1ul << 20) /* bytes that a round is not worth */
 #define SHORT 20000 /* us: what is written in that time is copied as soon when the tree stands still */
 #define ROUNDS 5
@@ -255,7 +257,14 @@ static int copy(struct dump *d)
 /* Looks at the areas of a task that take long to look at when it stands. */
 static void read_areas(struct dump *d, struct tracker *tr)
 {
-	if (early_areas_wanted(d) && (d->opts->precopy_rounds || anonymous_bytes(tr->proc) >= MANY_PAGES))
+	uint64_t bytes = anonymous_bytes(tr->proc);
+
+	if (!d->opts->precopy_rounds && bytes < MANY_PAGES)
+		return;
+	d->much_memory |= bytes >= MUCH_MEMORY;
+	if (d->much_memory || d->opts->bpf == BPF_ALWAYS)
+		areas_get_ready(d);
+	if (early_areas_wanted(d) && !areas_are_ready(d))
 		early_areas_read(&tr->early, d, tr->proc, tr->pid);
 }
 

@@ -207,6 +207,7 @@ struct dump {
 	struct undo undo;
 	struct dump_stats stats;
 	struct progress progress;
+	bool much_memory; /* has a task at which smaps looks for longer than a BPF iterator takes to load (areas.h) */
 	struct bpf_types *bpf_types; /* NULL: not loaded, or there are none; owned */
 	bool bpf_tried, fd_programs_tried;
 	bool bpf_loading; /* by a thread of its own: */
