@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "cleanup.h"
 #include "kernel_abi.h"
 
@@ -24,13 +25,8 @@ int area_record_add(void *records, const uint64_t *values)
 {
 	struct area_records *l = records;
 
-	if (!(l->n & (l->n - 1))) {
-		struct area_record *r = realloc(l->r, (l->n ? l->n * 2 : 1) * sizeof(*r));
-
-		if (!r)
-			return -ENOMEM;
-		l->r = r;
-	}
+	if (array_grow(&l->r, l->n, sizeof(*l->r)))
+		return -ENOMEM;
 	l->r[l->n++] = (struct area_record){
 		.start = values[0],
 		.end = values[1],

@@ -12,6 +12,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "cleanup.h"
 #include "sk_seen.h"
 
@@ -159,15 +160,8 @@ static int take(void *arg, const uint64_t *values)
 {
 	struct fd_seen_list *seen = arg;
 
-	if (seen->n == seen->room) {
-		size_t room = seen->room ? 2 * seen->room : MANY;
-		struct fd_seen *larger = realloc(seen->list, room * sizeof(*larger));
-
-		if (!larger)
-			return -ENOMEM;
-		seen->list = larger;
-		seen->room = room;
-	}
+	if (array_grow(&seen->list, seen->n, sizeof(*seen->list)))
+		return -ENOMEM;
 	struct fd_seen *s = &seen->list[seen->n++];
 	*s = (struct fd_seen){ .number = values[FD],
 			       .locked = values[LOCKS],

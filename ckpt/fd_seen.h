@@ -65,9 +65,9 @@ struct fd_seen {
 /* Zeros are an empty one. */
 struct fd_seen_list {
 	struct fd_seen *list; /* ascending by numbers; owned */
-	size_t n, room;
+	size_t n;
 	struct sk_seen *sockets; /* the same; owned */
-	size_t n_sockets, sockets_room;
+	size_t n_sockets;
 	uint64_t eventfds; /* see struct fd_programs */
 	struct arena names;
 };

@@ -25,12 +25,14 @@
  */
 struct number_paths {
 	char thread[48], process[64], parent[80];
-	unsigned int level; /* of our PID namespace, from 0; values of deeper ones are higher */
 };
 #define PARENT_LEVEL "task.real_parent.thread_pid.level"
 
-/* Returns 0 or -errno (not logged). */
-int look_numbers(const struct bpf_types *types, struct number_paths *paths);
+/*
+ * Fills them in, and d->pid_level: that of our PID namespace, from 0; those of deeper ones are higher. Returns 0 or
+ * -errno (not logged).
+ */
+int look_numbers(struct dump *d, const struct bpf_types *types, struct number_paths *paths);
 /* Records of all threads of the tree, and maybe of others. Returns 0, what take() returned, or -errno (not logged). */
 int look_read(const struct dump *d, const struct bpf_iter *it, int (*take)(void *arg, const uint64_t *values),
 	      void *arg);

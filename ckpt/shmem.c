@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "cleanup.h"
 #include "dump.h"
 #include "log.h"
@@ -71,13 +72,8 @@ static int add(struct dump *d, struct segment *s)
 {
 	struct shmem *all = d->shmem;
 
-	if (!(all->n & (all->n - 1))) {
-		struct segment **list = realloc(all->list, (all->n ? all->n * 2 : 1) * sizeof(*list));
-
-		if (!list)
-			return -ENOMEM;
-		all->list = list;
-	}
+	if (array_grow(&all->list, all->n, sizeof(*all->list)))
+		return -ENOMEM;
 	/*
 	 * Inodes of two file systems (memfd of huge pages have their own) may have the same number. System V segments,
 	 * which come without a device, may be number 0.

@@ -9,13 +9,13 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "bpf_iter.h"
 #include "cleanup.h"
 #include "fd_seen.h"
 #include "image_consts.h"
 #include "kernel_abi.h"
 
-#define MANY 256
 #define NEAR 64 /* sockets that are seldom alike are not worth a long search */
 
 enum value {
@@ -79,15 +79,8 @@ static int take(void *arg, const uint64_t *values)
 {
 	struct fd_seen_list *seen = arg;
 
-	if (seen->n_sockets == seen->sockets_room) {
-		size_t room = seen->sockets_room ? 2 * seen->sockets_room : MANY;
-		struct sk_seen *larger = realloc(seen->sockets, room * sizeof(*larger));
-
-		if (!larger)
-			return -ENOMEM;
-		seen->sockets = larger;
-		seen->sockets_room = room;
-	}
+	if (array_grow(&seen->sockets, seen->n_sockets, sizeof(*seen->sockets)))
+		return -ENOMEM;
 	struct sk_seen *s = &seen->sockets[seen->n_sockets++];
 	*s = (struct sk_seen){ .number = values[FD], .family = values[FAMILY], .type = values[TYPE] };
 	s->peer = values[PEER];

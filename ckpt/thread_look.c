@@ -89,7 +89,6 @@ struct like {
 
 struct look {
 	struct dump *d;
-	unsigned int level; /* of our PID namespace */
 	struct dump_thread **by_tid; /* ascending */
 	struct like likes[LIKES]; /* the last ones */
 	size_t n_likes; /* of all */
@@ -177,7 +176,7 @@ static int take_record(void *arg, const uint64_t *values)
 	if (th != t->threads)
 		return 0;
 	/* in a deeper PID namespace than ours, which is not among the values, it may be in any */
-	if (like && values[LEVEL] == l->level && like->th->task != t) {
+	if (like && values[LEVEL] == l->d->pid_level && like->th->task != t) {
 		memcpy(t->namespaces, like->th->task->namespaces, sizeof(t->namespaces));
 		t->namespaces_known = true;
 	}
@@ -208,12 +207,14 @@ static int find_level(const struct bpf_types *types, uint64_t *level)
 	return err ? err : *level ? 0 : -ENOENT;
 }
 
-int look_numbers(const struct bpf_types *types, struct number_paths *p)
+int look_numbers(struct dump *d, const struct bpf_types *types, struct number_paths *p)
 {
-	uint64_t level;
-	int err = find_level(types, &level), at = 16 * level; /* struct upid has 16 bytes */
+	uint64_t level = d->pid_level;
+	int err = d->pid_level_known ? 0 : find_level(types, &level), at = 16 * level; /* struct upid has 16 bytes */
 
-	*p = (struct number_paths){ "task.pid", "task.tgid", "task.real_parent.tgid", level };
+	d->pid_level = level;
+	d->pid_level_known |= !err;
+	*p = (struct number_paths){ "task.pid", "task.tgid", "task.real_parent.tgid" };
 	if (!level)
 		return err;
 	snprintf(p->thread, sizeof(p->thread), "task.thread_pid.numbers@%d", at);
@@ -246,10 +247,9 @@ static int load_and_read(struct look *l)
 
 	if (!types)
 		return 0;
-	int err = look_numbers(types, &numbers);
+	int err = look_numbers(l->d, types, &numbers);
 	memcpy(all, paths, sizeof(paths));
 	all[TID] = numbers.thread;
-	l->level = numbers.level;
 	if (!err)
 		err = bpf_iter_load(&it, types, "task", all);
 	if (!err) {

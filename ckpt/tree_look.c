@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "attach.h"
 #include "bpf_iter.h"
 #include "cleanup.h"
@@ -22,12 +23,11 @@
 enum { TID, TGID, PARENT, LEVEL, FLAGS };
 
 /* Loads the program that reads them. Returns 0 or -errno (not logged). */
-static int load(struct bpf_iter *it, const struct bpf_types *types, unsigned int *level)
+static int load(struct bpf_iter *it, struct dump *d, const struct bpf_types *types)
 {
 	struct number_paths numbers;
-	int err = look_numbers(types, &numbers);
+	int err = look_numbers(d, types, &numbers);
 
-	*level = numbers.level;
 	return err ? err
 		   : bpf_iter_load(it, types, "task",
 				   (const char *[]){ [TID] = numbers.thread,
@@ -47,7 +47,7 @@ static const struct bpf_iter *look_with(struct dump *d, size_t things, size_t wo
 		d->tree_iter = malloc(sizeof(*d->tree_iter));
 		if (!d->tree_iter)
 			return NULL;
-		if (load(d->tree_iter, types, &d->pid_level))
+		if (load(d->tree_iter, d, types))
 			d->tree_iter->prog = -1;
 	}
 	return types && d->tree_iter && d->tree_iter->prog >= 0 ? d->tree_iter : NULL;
@@ -64,13 +64,8 @@ static int take_thread(void *arg, const uint64_t *values)
 
 	if (values[FLAGS] & WORKER_THREAD)
 		return 0;
-	if (!(numbers->n & (numbers->n - 1))) {
-		int *list = realloc(numbers->list, (numbers->n ? 2 * numbers->n : 1) * sizeof(*list));
-
-		if (!list)
-			return -ENOMEM;
-		numbers->list = list;
-	}
+	if (array_grow(&numbers->list, numbers->n, sizeof(*numbers->list)))
+		return -ENOMEM;
 	numbers->list[numbers->n++] = (uint32_t)values[TID];
 	return 0;
 }
@@ -106,13 +101,8 @@ static int take_family(void *arg, const uint64_t *values)
 
 	if ((uint32_t)values[TID] != (uint32_t)values[TGID])
 		return 0;
-	if (!(f->n & (f->n - 1))) {
-		struct family *list = realloc(f->list, (f->n ? 2 * f->n : 1) * sizeof(*list));
-
-		if (!list)
-			return -ENOMEM;
-		f->list = list;
-	}
+	if (array_grow(&f->list, f->n, sizeof(*f->list)))
+		return -ENOMEM;
 	/* the parent of the first process of our PID namespace is in none that we see */
 	f->list[f->n++] = (struct family){ values[LEVEL] < f->level ? 0 : (uint32_t)values[PARENT], values[TID] };
 	return 0;

@@ -217,7 +217,8 @@ struct dump {
 	struct known_dirs *known_dirs;
 	struct areas *areas; /* how their flags are asked for by BPF; NULL: nobody did */
 	bool restless; /* tasks end while others are being stopped */
-	unsigned int pid_level; /* of our PID namespace, for it */
+	bool pid_level_known;
+	unsigned int pid_level; /* of our PID namespace (kernel_look.h) */
 	struct bpf_iter *tree_iter; /* NULL: not needed yet (tree_look.c); owned */
 	struct vma_list ahead; /* areas of the root before it stood, without flags; owned */
 	bool ahead_cut; /* it has more of them */
