@@ -1,6 +1,7 @@
 /*
  * Are the numbers free that the tree needs? Looks at /proc and at process groups. A zombie that holds one is
- * waited for: its parent is usually about to reap it.
+ * waited for: its parent is usually about to reap it. One that lives is waited for a moment: it may be as short-lived
+ * as the helpers that the restore of a neighbour chooses numbers for (tree_fork_anonymous()).
  */
 #include "plan.h"
 
@@ -18,6 +19,7 @@
 #include "log.h"
 
 #define WAIT_MS 5000
+#define MOMENT_MS 200 /* of these, for holders that live */
 #define POLL_MS 10
 
 struct holder {
@@ -78,19 +80,17 @@ static bool find_holder(pid_t pid, struct holder *h)
 	return is_group && find_member(pid, h);
 }
 
-/* Waits for zombies to go. Returns whether the number became free; *left is what remains of the patience. */
-static bool wait_for_zombies(pid_t pid, struct holder *h, int *left)
+/* Waits until the number is free. Returns whether it is; *left is what remains of the patience, in milliseconds. */
+static bool wait_for_end(pid_t pid, struct holder *h, int *left)
 {
-	log_print(LOG_MSG, LOG_WHERE, "waiting for pid %d: %s (%d) is dead, but its parent %d has not reaped it yet",
-		  pid, h->comm, h->pid, h->ppid);
-	for (; *left > 0; *left -= POLL_MS) {
+	for (int stop = h->state == 'Z' ? 0 : WAIT_MS - MOMENT_MS; *left > stop; *left -= POLL_MS) {
 		struct timespec nap = { .tv_nsec = POLL_MS * 1000000 };
 
 		nanosleep(&nap, NULL);
 		if (!find_holder(pid, h))
 			return true;
-		if (h->state != 'Z')
-			return false;
+		if (stop && h->state == 'Z')
+			return wait_for_end(pid, h, left);
 	}
 	return false;
 }
@@ -101,7 +101,11 @@ static void check_pid(struct plan *plan, pid_t pid, const char *role, pid_t of, 
 
 	if (!find_holder(pid, &h))
 		return;
-	if (h.state == 'Z' && !plan->problems && wait_for_zombies(pid, &h, left))
+	if (h.state == 'Z' && !plan->problems)
+		log_print(LOG_MSG, LOG_WHERE,
+			  "waiting for pid %d: %s (%d) is dead, but its parent %d has not reaped it yet", pid, h.comm,
+			  h.pid, h.ppid);
+	if (!plan->problems && wait_for_end(pid, &h, left))
 		return;
 	const char *as = h.pid == pid ? "" : " as its group or session";
 	if (h.state == 'Z')

@@ -1,8 +1,15 @@
 /* The ways in which a program is run. */
 #include "runner.h"
 
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* Takes the picture to compare with, unless the program changes all the time. */
 static void picture(struct run *r, struct lines *lines)
@@ -258,6 +265,43 @@ static void way_five(struct run *r)
 	finish_program(r);
 }
 
+/* Has a number for some milliseconds, in a child of its own, which it reaps. Ends by itself. */
+static void hold_number(pid_t number, long ms)
+{
+	struct clone_args how = { .exit_signal = SIGCHLD, .set_tid = (uint64_t)&number, .set_tid_size = 1 };
+	int held[2];
+	char byte;
+
+	if (pipe2(held, O_CLOEXEC))
+		return;
+	if (fork() == 0) {
+		pid_t pid = syscall(SYS_clone3, &how, sizeof(how));
+		close(held[0]);
+		close(held[1]); /* taken */
+		if (pid == 0) {
+			sleep_ms(ms);
+			_exit(0);
+		}
+		_exit(pid > 0 && waitpid(pid, NULL, 0) == pid ? 0 : 1);
+	}
+	close(held[1]);
+	while (read(held[0], &byte, 1) > 0)
+		;
+	close(held[0]);
+}
+
+/* As by a helper of a neighbour's restore: who has the number now is gone in a moment. */
+static void way_busy_pid(struct run *r)
+{
+	start_program(r);
+	dump_ok(r, NULL, false);
+	hold_number(r->root, 60);
+	if (!process_exists(r->root))
+		skip_case(r, "the number could not be taken");
+	restore_ok(r, NULL);
+	finish_program(r);
+}
+
 /* Images of incremental dumps. */
 static void way_chain(struct run *r)
 {
@@ -317,6 +361,7 @@ const struct way ways[] = {
 	{ "incremental-on", way_incremental_on, "dump, restore --track-mem, dump -R, dump, in a chain, twice" },
 	{ "twice", way_twice, "dump, restore, dump by BPF iterators, restore" },
 	{ "again", way_again, "dump, restore, kill, restore the same images, kill, restore" },
+	{ "busy-pid", way_busy_pid, "dump, restore while the number is taken for a moment" },
 	{ "faults-dump", way_faults_dump, "a fault at every fault point of a dump" },
 	{ "faults-restore", way_faults_restore, "a fault at every fault point of a restore" },
 	{ "five", way_five, "dump, restore, five times with the work going on in between" },
