@@ -208,17 +208,14 @@ bool areas_are_ready(const struct dump *d)
 
 int areas_read_few(const struct dump *d, int proc, pid_t pid, struct vma_list *list)
 {
-	enum bpf_use how = use(d);
+	bool usual = d && d->opts->bpf == BPF_AUTO && !d->much_memory && !(pid == d->opts->tree && d->ahead_cut);
 
-	if (how == BPF_NEVER)
-		return proc_vmas(proc, true, list);
 	*list = (struct vma_list){};
-	if (how == BPF_ALWAYS || (pid == d->opts->tree && d->ahead_cut))
-		return -E2BIG;
-	int err = proc_vmas_few(proc, true, AREAS_MANY, list);
-	if (err == -E2BIG)
-		vma_list_free(list);
-	return err;
+	int err = usual ? proc_vmas_few(proc, true, AREAS_MANY, list) : -E2BIG;
+	if (err != -E2BIG)
+		return err;
+	vma_list_free(list);
+	return use(d) == BPF_NEVER ? proc_vmas(proc, true, list) : -E2BIG;
 }
 
 int areas_read(struct dump *d, int proc, pid_t pid, struct vma_list *list)

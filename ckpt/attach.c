@@ -263,25 +263,48 @@ int take_other_member(struct dump_task *t)
 			   t->pid);
 }
 
+/* Nobody descends from a process of one thread that has no children: to see that is quicker than to go through ours. */
+static bool has_children(int proc, pid_t pid, const struct proc_stat *st)
+{
+	_cleanup_free_ char *text = NULL;
+	char name[48];
+	size_t len = 0;
+
+	snprintf(name, sizeof(name), "%d/task/%d/children", pid, pid);
+	return st->threads != 1 || proc_read(proc, name, &text, &len) || len;
+}
+
+static bool is_ancestor(int proc, pid_t root)
+{
+	struct proc_stat st;
+	char name[32];
+
+	for (pid_t pid = getpid(); pid > 0; pid = st.ppid) {
+		if (pid == root)
+			return true;
+		snprintf(name, sizeof(name), "%d/stat", pid);
+		if (proc_stat(proc, name, &st))
+			return false;
+	}
+	return false;
+}
+
 int refuse_root(pid_t root)
 {
 	_cleanup_close_ int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct proc_stat st;
 	char name[32];
 
-	for (pid_t pid = getpid(); proc >= 0 && pid > 0; pid = st.ppid) {
-		if (pid == root) {
-			log_err("process %d is ckpt itself or an ancestor of it: a tree that ckpt is part of can't be "
-				"dumped. Start ckpt from outside of it (another terminal, a service)",
-				root);
-			return -EINVAL;
-		}
-		snprintf(name, sizeof(name), "%d/stat", pid);
-		if (proc_stat(proc, name, &st))
-			break;
-	}
 	snprintf(name, sizeof(name), "%d/stat", root);
-	if (proc < 0 || proc_stat(proc, name, &st) || !(st.flags & KERNEL_THREAD))
+	if (proc < 0 || proc_stat(proc, name, &st))
+		return 0;
+	if (root == getpid() || (has_children(proc, root, &st) && is_ancestor(proc, root))) {
+		log_err("process %d is ckpt itself or an ancestor of it: a tree that ckpt is part of can't be dumped. "
+			"Start ckpt from outside of it (another terminal, a service)",
+			root);
+		return -EINVAL;
+	}
+	if (!(st.flags & KERNEL_THREAD))
 		return 0;
 	log_err("process %d (%s) is a kernel thread: only programs can be dumped", root, st.comm);
 	return -EINVAL;

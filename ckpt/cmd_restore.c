@@ -135,6 +135,7 @@ int cmd_restore(const struct opts *opts)
 {
 	pid_t root;
 
+	log_share(); /* all that are made log */
 	if (opts->track_mem ? restore_tracked(opts, &root) : restore_tree(opts, NULL, &root))
 		return 1;
 	log_info("restored, the root is task %d", root);

@@ -37,7 +37,6 @@ void collect_ahead(struct dump *d)
 
 	if (proc >= 0 && !fstatat(proc, "fd", &fds, 0))
 		dump_bpf_begin(d, fds.st_size);
-	cpuinfo_own(&d->cpu, true);
 	d->online_cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	namespaces_own(d);
 	int err = proc < 0 ? proc : proc_vmas_few(proc, false, AREAS_MANY, &d->ahead);
@@ -381,6 +380,7 @@ static int enter_tasks(struct dump *d)
 		err = each_parasite(d, parasite_steps[i]);
 	if (!err)
 		err = each_parasite(d, parasite_ask_task);
+	cpuinfo_own(&d->cpu, true); /* takes as long as their answers, on a virtual machine */
 	for (size_t i = 0; i < d->n_tasks && !err; i++)
 		if (d->tasks[i]->parasite.thread)
 			err = collect_parts_inside(d->tasks[i]);

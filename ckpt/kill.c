@@ -51,7 +51,7 @@ static void free_memory(const struct dump *d)
 	}
 }
 
-/* Runs in a process of its own, which shares our memory. Returns its exit status: 0 or an errno. */
+/* Also runs in a process of its own, which shares our memory. Returns its exit status: 0 or an errno. */
 static int kill_all(void *arg)
 {
 	struct dump *d = arg;
@@ -64,21 +64,32 @@ static int kill_all(void *arg)
 	return failed;
 }
 
-int kill_tree(struct dump *d, void (*meanwhile)(struct dump *d))
+/*
+ * Should we be killed between two of many, half a tree would go on: another process does it, which nobody knows. At the
+ * limit of processes we do it ourselves, for the images are there. Returns 0 or an errno.
+ */
+static int kill_all_or_none(struct dump *d)
 {
 	_Alignas(16) char stack[16384];
-	int status = 0;
+	size_t alive = 0;
+	int status;
 
+	for (size_t i = 0; i < d->n_tasks; i++)
+		alive += d->tasks[i]->state != TASK_DEAD;
+	pid_t killer = alive < 2 ? -1 : clone(kill_all, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, d);
+	if (killer < 0)
+		return kill_all(d);
+	while (waitpid(killer, &status, 0) < 0)
+		if (errno != EINTR)
+			return 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
+int kill_tree(struct dump *d, void (*meanwhile)(struct dump *d))
+{
 	collect_ends_often(false);
-	/* Should we be killed now, half a tree would go on: another process does it, which nobody knows. */
-	pid_t killer = clone(kill_all, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, d);
+	int failed = kill_all_or_none(d);
 
-	int failed = killer < 0 ? kill_all(d) : 0; /* at the limit of processes we do it ourselves: images are there */
-
-	while (killer > 0 && waitpid(killer, &status, 0) < 0 && errno == EINTR)
-		;
-	if (killer > 0 && status)
-		failed = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
 	if (failed)
 		return log_errno(failed, "can't kill the tree");
 	free_memory(d);

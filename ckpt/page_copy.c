@@ -20,6 +20,7 @@
 #include "time_us.h"
 
 #define CHUNK (256ul << 10) /* bytes */
+#define SMALL_CHUNK (32ul << 10) /* bytes; where little is copied, to get fresh memory for the buffer takes longer */
 #define PIECES 64 /* of a chunk */
 #define SHORT (16ul << 10) /* bytes of a piece that a call of its own is too much for */
 #define WORTH_A_THREAD (1ul << 20) /* bytes */
@@ -42,6 +43,7 @@ struct copying {
 	const struct page_job *jobs;
 	size_t n, job, run; /* what is next: a run of a job, */
 	uint64_t done, offset; /* behind so many bytes of it, at this place in the image */
+	uint64_t chunk; /* bytes, at most */
 	struct progress *progress;
 	atomic_int err;
 };
@@ -49,7 +51,7 @@ struct copying {
 /* Adds what comes next to a chunk. Returns false when the chunk ends before that. */
 static bool add_piece(struct copying *c, struct chunk *chunk, const struct run *r)
 {
-	uint64_t left = r->end - r->start - c->done, room = CHUNK - chunk->len;
+	uint64_t left = r->end - r->start - c->done, room = c->chunk - chunk->len;
 
 	if (r->parent) {
 		c->run++;
@@ -186,7 +188,7 @@ static int copy_chunk(struct copying *c, const struct chunk *chunk, uint8_t *buf
 /* watch: this thread looks for interruptions, too. */
 static void work(struct copying *c, bool watch)
 {
-	uint8_t *buf = malloc(CHUNK);
+	uint8_t *buf = malloc(c->chunk);
 	struct chunk chunk;
 	int err = buf ? 0 : log_errno(ENOMEM, "buffer for pages");
 
@@ -229,10 +231,11 @@ int pages_copy(const struct page_job *jobs, size_t n, struct progress *progress)
 	struct copying c = { .lock = PTHREAD_MUTEX_INITIALIZER, .jobs = jobs, .n = n, .progress = progress };
 	uint64_t bytes = bytes_to_copy(jobs, n);
 	pthread_t helper;
+
+	c.chunk = bytes < WORTH_A_THREAD ? SMALL_CHUNK : CHUNK;
 	bool helped = bytes >= WORTH_A_THREAD && !pthread_create(&helper, NULL, help, &c);
 
 	progress_more(progress, bytes);
-
 	work(&c, true);
 	if (helped)
 		pthread_join(helper, NULL);

@@ -115,7 +115,9 @@ int image_dir_begin_as(struct image_dir *dir, const char *partial)
 
 int image_dir_begin(struct image_dir *dir)
 {
-	if (mkdirat(dir->fd, partial_name(dir), 0700) && errno != EEXIST)
+	bool is_new = !mkdirat(dir->fd, partial_name(dir), 0700);
+
+	if (!is_new && errno != EEXIST)
 		return log_errno(errno, "can't make %s/%s", dir->path, partial_name(dir));
 	dir->partial_fd = openat(dir->fd, partial_name(dir), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir->partial_fd < 0)
@@ -128,7 +130,7 @@ int image_dir_begin(struct image_dir *dir)
 	}
 	/* Killed in the middle of a commit, the dump before this one left the older inventory here. Its set is mixed.
 	 */
-	return remove_all(dir);
+	return is_new ? 0 : remove_all(dir);
 }
 
 /*
@@ -249,9 +251,12 @@ void image_dir_abort(struct image_dir *dir)
 {
 	if (dir->partial_fd < 0)
 		return;
-	remove_all(dir);
+	bool gone = !unlinkat(dir->fd, partial_name(dir), AT_REMOVEDIR); /* as after most commits: nothing is in it */
+
+	if (!gone)
+		remove_all(dir);
 	close(dir->partial_fd);
 	dir->partial_fd = -1;
-	if (unlinkat(dir->fd, partial_name(dir), AT_REMOVEDIR))
+	if (!gone && unlinkat(dir->fd, partial_name(dir), AT_REMOVEDIR))
 		log_warn("can't remove %s/%s: %s", dir->path, partial_name(dir), strerror(errno));
 }

@@ -29,7 +29,10 @@ int log_init(int dir_fd, const char *path, enum log_level level);
 /* Errors are logged as "Error (where): text", warnings as "Warn  (where): text". */
 void log_print(enum log_level level, const char *where, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* The first error of this process and those that it forked after log_init, or NULL. Owned by the logger. */
+/* From now on the first error of any process that is forked is that of all. Call it after log_init. */
+void log_share(void);
+/* The first error of this process, and after log_share() of those that it forked since, or NULL. Owned by the logger.
+ */
 const char *log_first_error(void);
 /* For tests, which fail more than once. */
 void log_forget_error(void);

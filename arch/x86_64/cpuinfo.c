@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/platform/x86.h>
 
 #include "xstate.h"
 
@@ -124,25 +125,46 @@ static const struct {
 	{ 18, 25, "amx_int8" },
 };
 
+/* What libc asked the CPU when the program started, or NULL. */
+static const struct cpuid_feature *asked_by_libc(uint32_t leaf, uint32_t subleaf)
+{
+	static const struct {
+		uint32_t leaf, subleaf;
+		unsigned int index;
+	} leaves[] = {
+		{ 1, 0, CPUID_INDEX_1 },
+		{ 7, 0, CPUID_INDEX_7 },
+		{ 7, 1, CPUID_INDEX_7_ECX_1 },
+		{ 0xd, 1, CPUID_INDEX_D_ECX_1 },
+		{ 0x80000001, 0, CPUID_INDEX_80000001 },
+		{ 0x80000008, 0, CPUID_INDEX_80000008 },
+	};
+
+	for (size_t i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++)
+		if (leaves[i].leaf == leaf && leaves[i].subleaf == subleaf)
+			return __x86_get_cpuid_feature_leaf(leaves[i].index);
+	return NULL;
+}
+
 /*
- * What the CPU answers; zeros for a leaf that it does not know. Each question takes microseconds on a virtual machine,
- * so that the last answers are kept.
+ * What the CPU answers; zeros for a leaf that it does not know. On a virtual machine each question takes microseconds:
+ * what libc knows is not asked again.
  */
 static void ask(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
-	static _Thread_local uint32_t known, known_sub, answer[4], highest[2];
+	static _Thread_local uint32_t highest[2];
+	const struct cpuid_feature *known = asked_by_libc(leaf, subleaf);
 	uint32_t range = leaf & 0x80000000u, *most = &highest[range != 0], unused;
 
+	if (known) {
+		memcpy(regs, known->cpuid_array, sizeof(known->cpuid_array));
+		return;
+	}
 	if (!*most)
 		__cpuid(range, *most, unused, unused, unused);
-	if (leaf != known || subleaf != known_sub) {
-		memset(answer, 0, sizeof(answer));
-		if (leaf <= *most)
-			__cpuid_count(leaf, subleaf, answer[EAX], answer[EBX], answer[ECX], answer[EDX]);
-		known = leaf;
-		known_sub = subleaf;
-	}
-	memcpy(regs, answer, sizeof(answer));
+	memset(regs, 0, 4 * sizeof(regs[0]));
+	if (leaf <= *most)
+		__cpuid_count(leaf, subleaf, regs[EAX], regs[EBX], regs[ECX], regs[EDX]);
 }
 
 static void fill_identity(struct cpuinfo *info)

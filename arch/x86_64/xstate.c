@@ -2,6 +2,7 @@
 #include "xstate.h"
 
 #include <cpuid.h>
+#include <sys/platform/x86.h>
 
 const struct xstate_layout *xstate_layout(void)
 {
@@ -13,8 +14,7 @@ const struct xstate_layout *xstate_layout(void)
 	layout.component[XSTATE_X87].size = 160;
 	layout.component[XSTATE_SSE].offset = 160;
 	layout.component[XSTATE_SSE].size = 256;
-	__cpuid(1, eax, ebx, ecx, edx);
-	if (!(ecx & bit_OSXSAVE)) {
+	if (!CPU_FEATURE_PRESENT(OSXSAVE)) {
 		layout.features = XSTATE_BIT(XSTATE_X87) | XSTATE_BIT(XSTATE_SSE);
 		return &layout;
 	}

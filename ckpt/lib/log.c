@@ -1,6 +1,6 @@
 /*
  * The logger. Writes whole lines with one write(2) each, so that the lines of several processes do not mix.
- * The first error lies in shared memory: a restore logs from all the processes that it makes.
+ * Who forks first has log_share() put the first error into shared memory: a restore logs from all that it makes.
  */
 #include "log.h"
 
@@ -20,18 +20,28 @@ static struct {
 	struct timespec start;
 	bool muted;
 	bool clears; /* a line of progress stands on stderr */
-	char *first_error; /* shared by all processes */
+	char *first_error; /* shared by all processes, or own_error */
 } logger = { .fd = STDERR_FILENO, .level = LOG_WARN };
 
 #define FIRST_ERROR_SIZE 4096
+static char own_error[FIRST_ERROR_SIZE];
+
+void log_share(void)
+{
+	void *shared = MAP_FAILED;
+
+	if (logger.first_error == own_error)
+		shared = mmap(NULL, FIRST_ERROR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		return;
+	memcpy(shared, own_error, FIRST_ERROR_SIZE);
+	logger.first_error = shared;
+}
 
 int log_init(int dir_fd, const char *path, enum log_level level)
 {
 	if (!logger.first_error) {
-		void *shared = mmap(NULL, FIRST_ERROR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-		if (shared != MAP_FAILED)
-			logger.first_error = shared;
+		logger.first_error = own_error;
 		clock_gettime(CLOCK_MONOTONIC, &logger.start);
 	}
 	logger.level = level;
