@@ -19,6 +19,7 @@
 #include "cleanup.h"
 #include "compat.h"
 #include "fault.h"
+#include "fds.h"
 #include "log.h"
 
 #define STACK_GUARD (1ul << 20) /* the kernel keeps this below growing stacks: 256 pages by default */
@@ -306,28 +307,20 @@ int parasite_resume(struct parasite *p)
 int parasite_get_uffd(struct parasite *p)
 {
 	struct parasite_reply reply;
-	struct iovec iov = { &reply, sizeof(reply) };
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr m = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-	};
 	int fd, err = ask(p, (struct parasite_request){ .command = PARASITE_GET_UFFD });
 
 	if (!err)
 		err = await(p);
 	if (err)
 		return err;
-	if (recvmsg(p->socket, &m, MSG_CMSG_CLOEXEC) != sizeof(reply))
-		return log_errno(EBADMSG, "the parasite in thread %d sends no userfaultfd", p->thread->tid);
-	if (reply.result < 0 && reply.result > -4096)
+	ssize_t n = fds_receive(p->socket, &reply, sizeof(reply), &fd, 1);
+	if (n == sizeof(reply) && fd < 0 && reply.result < 0 && reply.result > -4096)
 		return reply.result;
-	if (m.msg_controllen < CMSG_LEN(sizeof(int)) || control.head.cmsg_type != SCM_RIGHTS)
-		return log_errno(EBADMSG, "the parasite in thread %d sends no userfaultfd", p->thread->tid);
-	memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
-	return fd;
+	if (n == sizeof(reply) && fd >= 0)
+		return fd;
+	if (n >= 0 && fd >= 0)
+		close(fd);
+	return log_errno(EBADMSG, "the parasite in thread %d sends no userfaultfd", p->thread->tid);
 }
 
 int parasite_prepare_snapshot(struct parasite *p, const struct parasite_snapshot *s, uint64_t *busy, uint64_t *patience)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "fds.h"
 #include "log.h"
 
 /* One message for each task, then one with pid 0. */
@@ -54,43 +55,19 @@ static bool is_ours(int fd)
 	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) && peer.uid == geteuid();
 }
 
-union fd_space {
-	struct cmsghdr head;
-	char space[CMSG_SPACE(sizeof(int))];
-};
-
 static int send_one(int to, struct kept kept, int fd)
 {
-	struct iovec iov = { &kept, sizeof(kept) };
-	union fd_space control = {};
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (fd >= 0) {
-		m.msg_control = &control;
-		m.msg_controllen = sizeof(control);
-		control.head = (struct cmsghdr){ CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS };
-		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-	}
-	return sendmsg(to, &m, MSG_NOSIGNAL) == sizeof(kept) ? 0 : -errno;
+	return fds_send(to, &kept, sizeof(kept), &fd, fd >= 0);
 }
 
 /* Returns 1 with a descriptor in *fd, 0 at the end, or -errno. */
 static int receive_one(int from, struct kept *kept, int *fd)
 {
-	struct iovec iov = { kept, sizeof(*kept) };
-	union fd_space control = {};
-	struct msghdr m = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-	};
-	ssize_t n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
 	_cleanup_close_ int got = -1;
+	ssize_t n = fds_receive(from, kept, sizeof(*kept), &got, 1);
 
-	if (n < 0)
-		return -errno;
-	if (m.msg_controllen >= CMSG_LEN(sizeof(int)) && control.head.cmsg_type == SCM_RIGHTS)
-		memcpy(&got, CMSG_DATA(&control.head), sizeof(got));
-	if (n != sizeof(*kept) || m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
-		return -EBADMSG;
+	if (n != sizeof(*kept))
+		return n < 0 ? n : -EBADMSG;
 	kept->last[RUN_ID - 1] = 0;
 	if (!kept->pid)
 		return 0;

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fds.h"
 #include "lazy_process.h"
 #include "lazy_protocol.h"
 #include "log.h"
@@ -30,31 +31,29 @@ static int no_memory(void)
 	return log_errno(ENOMEM, "a lazy restore");
 }
 
+/* Whether the descriptors came that such a message has. */
+static bool is_complete(const struct lazy_task *task, const int fds[LAZY_FDS])
+{
+	int wanted = task->what == LAZY_DONE ? 0 : task->n_ranges ? LAZY_FDS : 1;
+
+	for (int i = 0; i < LAZY_FDS; i++)
+		if ((fds[i] >= 0) != (i < wanted))
+			return false;
+	return task->version == LAZY_VERSION && task->n_ranges <= LAZY_RANGES_MAX &&
+	       (task->what == LAZY_DONE || task->what == LAZY_TASK);
+}
+
 /* Takes a message and its descriptors. Returns 1, 0 at the end, or -errno (logged). */
 static int receive(int sock, struct lazy_task *task, int fds[LAZY_FDS])
 {
-	struct iovec iov = { task, sizeof(*task) };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(LAZY_FDS * sizeof(int))];
-	} control = {};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-	};
-	ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+	ssize_t n = fds_receive(sock, task, sizeof(*task), fds, LAZY_FDS);
 
+	if (!n || (n == sizeof(*task) && is_complete(task, fds)))
+		return n > 0;
 	for (int i = 0; i < LAZY_FDS; i++)
-		fds[i] = -1;
-	if (!n)
-		return 0;
-	if (n == sizeof(*task) && task->version == LAZY_VERSION && task->what == LAZY_DONE)
-		return 1;
-	if (n != sizeof(*task) || task->version != LAZY_VERSION || task->what != LAZY_TASK ||
-	    control.header.cmsg_len != CMSG_LEN((task->n_ranges ? LAZY_FDS : 1) * sizeof(int)) ||
-	    control.header.cmsg_type != SCM_RIGHTS || task->n_ranges > LAZY_RANGES_MAX)
-		return log_errno(EPROTO, "the restore is none of this version of ckpt");
-	memcpy(fds, CMSG_DATA(&control.header), control.header.cmsg_len - CMSG_LEN(0));
-	return 1;
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return log_errno(EPROTO, "the restore is none of this version of ckpt");
 }
 
 /* Pages from the page server are asked for by their address at the dump. */

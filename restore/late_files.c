@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "fds.h"
 #include "log.h"
 #include "plan.h"
 
@@ -60,51 +61,25 @@ int late_prepare(struct plan *plan, struct plan_file *file)
 	return file->late_pair[0] < 0 ? file->late_pair[0] : file->late_pair[1] < 0 ? file->late_pair[1] : 0;
 }
 
-/* A message of one byte and one descriptor. */
-struct passing {
-	char byte;
-	struct iovec iov;
-	union {
-		struct cmsghdr header;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr msg;
-};
-
-static void prepare_passing(struct passing *p)
-{
-	memset(p, 0, sizeof(*p));
-	p->iov = (struct iovec){ &p->byte, 1 };
-	p->msg = (struct msghdr){
-		.msg_iov = &p->iov, .msg_iovlen = 1, .msg_control = &p->control, .msg_controllen = sizeof(p->control)
-	};
-}
-
 static int pass(const struct plan_file *file)
 {
-	struct passing p;
+	for (size_t i = 0; i < file->n_late_users; i++) {
+		int err = fds_send(file->late_pair[1], "", 1, &file->fd, 1);
 
-	prepare_passing(&p);
-	p.control.header = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
-	memcpy(CMSG_DATA(&p.control.header), &file->fd, sizeof(int));
-	for (size_t i = 0; i < file->n_late_users; i++)
-		if (sendmsg(file->late_pair[1], &p.msg, MSG_NOSIGNAL) < 0)
-			return log_errno(errno, "can't pass file 0x%x to other tasks", file->id);
+		if (err)
+			return log_errno(-err, "can't pass file 0x%x to other tasks", file->id);
+	}
 	return 0;
 }
 
 static int take(struct plan *plan, struct plan_file *file)
 {
-	struct passing p;
+	char byte;
 	int fd;
+	ssize_t n = fds_receive(file->late_pair[0], &byte, 1, &fd, 1);
 
-	prepare_passing(&p);
-	while (recvmsg(file->late_pair[0], &p.msg, MSG_CMSG_CLOEXEC) < 0)
-		if (errno != EINTR)
-			return log_errno(errno, "can't take file 0x%x from its owner", file->id);
-	if (p.msg.msg_controllen < CMSG_LEN(sizeof(int)) || p.control.header.cmsg_type != SCM_RIGHTS)
-		return log_errno(EMFILE, "can't take file 0x%x from its owner", file->id);
-	memcpy(&fd, CMSG_DATA(&p.control.header), sizeof(int));
+	if (n < 0 || fd < 0)
+		return log_errno(n < 0 ? -n : EMFILE, "can't take file 0x%x from its owner", file->id);
 	file->fd = fd_to_temporary(plan, fd);
 	return file->fd < 0 ? file->fd : 0;
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "fds.h"
 #include "lazy_protocol.h"
 #include "log.h"
 #include "opts.h"
@@ -99,24 +100,9 @@ static int make_list(const struct plan_task *task, const struct restorer_slot *s
 
 static int send_task(struct plan *plan, const struct lazy_task *task, const int *fds, size_t n_fds)
 {
-	struct iovec iov = { (void *)task, sizeof(*task) };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(LAZY_FDS * sizeof(int))];
-	} control = {};
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	int err = fds_send(plan->lazy_sock, task, sizeof(*task), fds, n_fds);
 
-	if (n_fds) {
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-		memcpy(CMSG_DATA(&control.header), fds, n_fds * sizeof(int));
-	}
-	if (sendmsg(plan->lazy_sock, &msg, MSG_NOSIGNAL) < 0)
-		return log_errno(errno, "ckpt lazy-pages is gone");
-	return 0;
+	return err ? log_errno(-err, "ckpt lazy-pages is gone") : 0;
 }
 
 static int hand_over(struct plan *plan, const struct plan_task *task)
