@@ -9,7 +9,9 @@
 
 #include <pthread.h>
 
+#ifndef CALL_MS
 #define CALL_MS 400
+#endif
 
 struct call {
 	const char *name;
@@ -22,7 +24,8 @@ struct call {
 };
 
 static const struct call call;
-static volatile bool woken;
+static volatile bool woken, checking;
+static int entering;
 static pthread_t endless_thread;
 
 static struct timespec E2E_UNUSED call_time(void)
@@ -51,6 +54,7 @@ static void *call_timed(void *arg)
 {
 	struct timespec start, end;
 
+	__atomic_add_fetch(&entering, 1, __ATOMIC_SEQ_CST);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	long result = call_result(call.timed());
 	clock_gettime(CLOCK_MONOTONIC, &end);
@@ -59,11 +63,14 @@ static void *call_timed(void *arg)
 	long ms = (end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000;
 	if (ms < CALL_MS - 1) /* time in ms rounds down */
 		fail("%s returned after %ld of %d ms", call.name, ms, CALL_MS);
+	while (!checking) /* on a slow machine it is over in the middle of a dump; nobody shall miss the thread */
+		e2e_sleep_ms(1);
 	return NULL;
 }
 
 static void *call_endless(void *arg)
 {
+	__atomic_add_fetch(&entering, 1, __ATOMIC_SEQ_CST);
 	long result = call_result(call.endless());
 
 	if (!woken)
@@ -84,10 +91,13 @@ int main(int argc, char **argv)
 		must(!pthread_create(&timed, NULL, call_timed, NULL));
 	if (call.endless)
 		must(!pthread_create(&endless_thread, NULL, call_endless, NULL));
+	while (__atomic_load_n(&entering, __ATOMIC_SEQ_CST) < !!call.timed + !!call.endless)
+		e2e_sleep_ms(1);
 	e2e_sleep_ms(30); /* for both to be inside their calls */
 
 	e2e_wait();
 
+	checking = true;
 	if (call.timed)
 		must(!pthread_join(timed, NULL));
 	e2e_sleep_ms(20); /* for a call to return that should not */
