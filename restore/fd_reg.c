@@ -174,7 +174,9 @@ static int hold_number(const char *path)
 static int open_somewhere(struct plan *plan, struct plan_file *file, int flags, int cloexec)
 {
 	const RegFileEntry *e = file->entry->reg;
+	const char *name = e->name;
 	char link[32];
+	int dir = AT_FDCWD;
 
 	file->stays = file->outside < 0 && !file->dead && !cloexec;
 
@@ -182,6 +184,7 @@ static int open_somewhere(struct plan *plan, struct plan_file *file, int flags, 
 		return outside_take(plan, file);
 	if (file->ghost) {
 		snprintf(link, sizeof(link), "/proc/self/fd/%d", file->ghost->fd);
+		name = link;
 		flags &= ~O_NOFOLLOW;
 		if ((flags & O_TMPFILE) == O_TMPFILE) /* it contains O_DIRECTORY */
 			flags &= ~O_TMPFILE;
@@ -189,8 +192,9 @@ static int open_somewhere(struct plan *plan, struct plan_file *file, int flags, 
 	if (file->dead)
 		return open_dead(plan, file, flags);
 	_cleanup_close_ int held = hold_number(e->name);
-	int fd = open(file->ghost ? link : e->name,
-		      (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | cloexec);
+	if (name == e->name && strncmp(name, "/proc/", 6))
+		dir = near_dir_find(&plan->near, e->name, plan->fd_low, plan->fd_high, &name);
+	int fd = openat(dir, name, (flags & ~NOT_FOR_OPEN) | (flags & O_DIRECTORY) | O_NOCTTY | cloexec);
 	if (fd < 0)
 		return log_errno(errno, "can't open %s", e->name);
 	if (e->pos && !(flags & O_PATH) && lseek(fd, e->pos, SEEK_SET) < 0) {

@@ -26,6 +26,7 @@ struct path_looks {
 	struct path_look *list; /* by index of plan->files */
 	struct path_right rights[RIGHTS]; /* to which files can be opened */
 	size_t n_rights;
+	struct near_dir near[2]; /* of the thread, of who asks */
 };
 
 /* Files of /proc/PID may belong to tasks that are still to come. */
@@ -36,13 +37,16 @@ static bool is_looked_at(const struct plan_file *file)
 	return e && e->name[0] == '/' && strncmp(e->name, "/proc/", 6);
 }
 
-static struct path_look look(const struct plan_file *file)
+/* near: NULL: none. */
+static struct path_look look(const struct plan_file *file, struct near_dir *near)
 {
 	const RegFileEntry *e = file->entry->reg;
 	struct path_look l = {};
 	struct statx st;
+	const char *name = e->name;
+	int dir = near ? near_dir_find(near, e->name, 0, INT_MAX, &name) : AT_FDCWD;
 
-	if (statx(AT_FDCWD, e->name, 0, STATX_BASIC_STATS | STATX_MNT_ID, &st)) {
+	if (statx(dir, name, 0, STATX_BASIC_STATS | STATX_MNT_ID, &st)) {
 		l.error = errno;
 		return l;
 	}
@@ -63,7 +67,7 @@ static void *look_ahead(void *arg)
 
 	for (size_t i = plan->n_files; i-- > 0 && !atomic_load(&looks->stop);) {
 		if (is_looked_at(&plan->files[i]))
-			looks->list[i] = look(&plan->files[i]);
+			looks->list[i] = look(&plan->files[i], &looks->near[0]);
 		atomic_store(&looks->first, i);
 	}
 	return NULL;
@@ -88,11 +92,17 @@ void path_looks_begin(struct plan *plan)
 
 void path_looks_end(struct plan *plan)
 {
-	if (!plan->path_looks || !plan->path_looks->running)
+	struct path_looks *looks = plan->path_looks;
+
+	if (!looks)
 		return;
-	atomic_store(&plan->path_looks->stop, true);
-	pthread_join(plan->path_looks->thread, NULL);
-	plan->path_looks->running = false;
+	if (looks->running) {
+		atomic_store(&looks->stop, true);
+		pthread_join(looks->thread, NULL);
+		looks->running = false;
+	}
+	for (int i = 0; i < 2; i++)
+		near_dir_close(&looks->near[i]);
 }
 
 struct path_look path_look(struct plan *plan, const struct plan_file *file)
@@ -101,7 +111,7 @@ struct path_look path_look(struct plan *plan, const struct plan_file *file)
 
 	if (plan->path_looks && i >= atomic_load(&plan->path_looks->first) && is_looked_at(file))
 		return plan->path_looks->list[i];
-	return look(file);
+	return look(file, plan->path_looks && is_looked_at(file) ? &plan->path_looks->near[1] : NULL);
 }
 
 static bool is_same(const struct path_right *a, const struct path_right *b)

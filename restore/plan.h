@@ -20,6 +20,7 @@
 #include "image_messages.h"
 #include "inherited.h"
 #include "log.h"
+#include "near_dir.h"
 #include "page_chain.h"
 #include "progress.h"
 #include "regs.h"
@@ -297,6 +298,7 @@ struct plan {
 	size_t n_memfds;
 	const MemfdInodeEntry **memfds;
 	struct id_map pipes_by_id, fifos_by_id, sockets_by_ino;
+	struct near_dir near; /* of a task that opens files */
 	struct path_looks *path_looks; /* what paths lead to; NULL: nobody asks yet */
 	struct sk_fresh *fresh_unix; /* of each task that makes sockets; NULL: not asked yet */
 	void *pipes, *fifos, *ttys, *queues, *maps; /* of the kinds */

@@ -182,6 +182,7 @@ int task_open_files(struct plan *plan, struct plan_task *task)
 			if (file->map[writes].owner == task)
 				err = open_mapping(plan, file, writes);
 	}
+	near_dir_close(&plan->near);
 	while (n_holes > 0)
 		close(holes[--n_holes]);
 	for (size_t i = 0; !err && i < plan->n_files; i++) {
