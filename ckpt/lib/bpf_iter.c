@@ -1,9 +1,11 @@
 /*
  * BPF iterators (bpf(2): BPF_PROG_LOAD, BPF_LINK_CREATE, BPF_ITER_CREATE), with a program that is put together here:
  * for each thing that the kernel comes by, it loads the values one by one and hands them over with bpf_seq_write().
- * What the iterator shows itself is loaded directly, whose type the kernel knows; what lies behind further pointers by
- * bpf_probe_read_kernel(), for each pointer whose type it must keep costs half a millisecond when the program is
- * loaded. A load through a pointer that is not valid gives zero.
+ * What the iterator shows is loaded directly, as the kernel knows its type, and what lies behind further pointers, too:
+ * that takes a nanosecond or two. Behind a task it is loaded by bpf_probe_read_kernel() instead, which takes fifty:
+ * tasks are such that the kernel trusts, and for each pointer in them it looks through all its types for the name of
+ * one that says whether that is to be trusted, too, which costs a millisecond when the program is loaded. A load
+ * through a pointer that is not valid gives zero either way.
  *
  * Registers of the program: 6 the iterator's context, 7 the socket, 8 the struct with a block, 1 to 5 what is at hand.
  */
@@ -49,6 +51,7 @@ struct program {
 	const struct kernel_types *types;
 	struct bpf_insn code[BPF_ITER_FIELDS * 32];
 	size_t n;
+	bool numbers; /* all pointers are taken for numbers, as those behind tasks are */
 	int socket; /* its type; 0: register 7 has none */
 	int name_map; /* room for a name; -1: none is asked for */
 };
@@ -150,16 +153,17 @@ struct walk {
 	int type; /* of what base leads to */
 	uint8_t base;
 	bool probed; /* base is a number to the kernel */
+	bool numbers; /* so shall be what it leads to */
 	struct place place; /* behind base */
 	int slot;
 };
 
-/* Loads what the path has come to into register 1. */
+/* Loads what the path has come to into register 1. A pointer is so, too, where what it leads to has a type. */
 static void emit_step(struct program *p, const struct walk *w, int size)
 {
 	bool pointer = btf_is_ptr(kernel_type(p->types, w->type));
 
-	if (w->probed || (pointer && w->base != BPF_REG_6))
+	if (w->probed || (pointer && w->numbers && w->base != BPF_REG_6))
 		emit_probe(p, size, BPF_REG_1, w->base, w->place.offset, w->slot);
 	else
 		emit_load(p, size, BPF_REG_1, w->base, w->place.offset);
@@ -208,15 +212,22 @@ static int follow(struct program *p, struct walk *w, const char **path)
 	if (to < 0)
 		return -ENOENT;
 	emit_step(p, w, 8);
-	if (w->base == BPF_REG_6) /* what the context shows is null when the kernel is through with all of them */
+	bool shown = w->base == BPF_REG_6;
+
+	if (shown) /* what the context shows is null when the kernel is through with all of them */
 		emit_end_unless(p, BPF_REG_1);
-	*w = (struct walk){ to, BPF_REG_1, w->base != BPF_REG_6 || cast, {}, w->slot };
+	*w = (struct walk){ .type = to,
+			    .base = BPF_REG_1,
+			    .probed = w->probed || cast || (w->numbers && !shown),
+			    .numbers = w->numbers,
+			    .slot = w->slot };
 	return 0;
 }
 
 /* Code that goes along a path up to its last pointer. *end: what follows its last member. Returns 0 or -ENOENT. */
 static int emit_way(struct program *p, int context, const char *path, struct walk *w, const char **end)
 {
+	w->numbers = p->numbers || !strncmp(path, "task.", 5);
 	if (p->socket && !strncmp(path, "socket.", 7)) {
 		w->type = p->socket;
 		w->base = BPF_REG_7;
@@ -441,6 +452,19 @@ static int make_name_room(struct bpf_iter *it, struct program *p, const char *co
 	return it->name >= 0 && p->name_map < 0 ? p->name_map : 0;
 }
 
+/* The program itself; the kernel checks it. Returns 0 or -errno. */
+static int load_program(struct bpf_iter *it, struct program *p, int context, int function, const char *const *paths)
+{
+	int err = make_program(p, context, paths, it->n);
+
+	if (err)
+		return err;
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .attach_btf_id = function, .expected_attach_type = BPF_TRACE_ITER);
+	/* Only programs that say so may use what is below; ours is under both licenses. */
+	it->prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "ckpt", "Dual MIT/GPL", p->code, p->n, &opts);
+	return it->prog < 0 ? it->prog : 0;
+}
+
 int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char *iterator, const char *const *paths)
 {
 	struct program p = { .types = &types->k };
@@ -458,15 +482,14 @@ int bpf_iter_load(struct bpf_iter *it, const struct bpf_types *types, const char
 	int err = make_name_room(it, &p, paths);
 	_cleanup_close_ int room = p.name_map; /* the program keeps it */
 	if (!err)
-		err = make_program(&p, context, paths, it->n);
-	if (err)
-		return err;
-	if (paths[it->n])
+		err = load_program(it, &p, context, function, paths);
+	if (err == -EACCES || err == -EINVAL) { /* what a pointer leads to is not to be seen that way in this kernel */
+		p = (struct program){ .types = p.types, .name_map = p.name_map, .numbers = true };
+		err = load_program(it, &p, context, function, paths);
+	}
+	if (!err && paths[it->n])
 		it->n += atol(strchr(paths[it->n], '#') + 1) / 8;
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .attach_btf_id = function, .expected_attach_type = BPF_TRACE_ITER);
-	/* Only programs that say so may use what is below; ours is under both licenses. */
-	it->prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "ckpt", "Dual MIT/GPL", p.code, p.n, &opts);
-	return it->prog < 0 ? it->prog : 0;
+	return err;
 }
 
 void bpf_iter_close(struct bpf_iter *it)
