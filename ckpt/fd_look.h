@@ -16,6 +16,7 @@ struct looker;
 struct fd_look {
 	int number, fd; /* in the task; our duplicate */
 	struct stat st;
+	struct dump_file *known; /* it leads to this one, and there is no duplicate; else NULL */
 	const struct fd_seen
 		*seen; /* it is plain, and this is all (fd_seen.h): then there is no duplicate; else NULL */
 	uint64_t address; /* of its description in the kernel; 0: not known */
