@@ -427,8 +427,6 @@ void seccomp_free(struct dump *d);
 
 /* Descriptors and other references to files (files.c). */
 int files_collect(struct dump *d);
-/* The file behind the description at an address in the kernel, if it is known and addresses tell; else NULL. */
-struct dump_file *files_by_address(const struct dump *d, uint64_t address);
 /* What of descriptors only the task can tell. Returns 0 or -errno (logged). */
 int files_collect_inside(struct dump_task *t);
 int files_judge(struct dump *d);
