@@ -140,8 +140,9 @@ static int read_many_areas(struct dump *d)
 	for (size_t i = 0; i < d->n_tasks && !err; i++) {
 		struct dump_task *t = d->tasks[i];
 
-		if (t->areas_unread && !areas_like_parent(t))
-			err = areas_read(d, t->proc, t->pid, &t->vmas);
+		if (!t->areas_unread)
+			continue;
+		err = areas_like_parent(t) ? 0 : areas_read(d, t->proc, t->pid, &t->vmas);
 		t->areas_known = !err;
 	}
 	areas_forget_told(d);

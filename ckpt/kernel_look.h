@@ -45,6 +45,7 @@ struct look_tasks {
 	struct dump *d;
 	pid_t pid; /* of the last record */
 	struct dump_task *t; /* its task */
+	size_t next; /* in the tree: probably that of the next one */
 };
 /* Records of all tasks of the tree, and maybe of others. l is what take() gets. Returns as look_read(). */
 int look_at_tasks(struct look_tasks *l, const struct bpf_types *types, const struct number_paths *numbers,

@@ -242,9 +242,18 @@ struct dump_task *look_task(struct look_tasks *l, uint64_t number)
 {
 	pid_t pid = (uint32_t)number;
 
-	if (pid != l->pid)
-		l->t = dump_task_by_pid(l->d, pid);
+	if (pid == l->pid)
+		return l->t;
 	l->pid = pid;
+	l->t = NULL;
+	for (size_t i = 0; i < l->d->n_tasks && !l->t; i++) { /* they come in the order of the tree, nearly always */
+		struct dump_task *t = l->d->tasks[(l->next + i) % l->d->n_tasks];
+
+		if (t->pid == pid) {
+			l->t = t;
+			l->next += i + 1;
+		}
+	}
 	return l->t;
 }
 
