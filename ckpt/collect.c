@@ -24,10 +24,12 @@
 #include "opts.h"
 #include "precopy.h"
 #include "snapshot.h"
+#include "track.h"
 
 #define QUERIES 3 /* at most: REMOTE_CALLS - 1 */
 #define ANSWER 32 /* bytes for the answer to each */
 #define SCRATCH (QUERIES * ANSWER)
+#define MANY_TASKS 20 /* so many have so much in common that it pays to ask about all at once */
 
 void collect_ahead(struct dump *d)
 {
@@ -74,6 +76,9 @@ static int collect_task(struct dump_task *t)
  */
 struct reading {
 	struct dump *d;
+	const struct bpf_types *types; /* NULL: there are few tasks; else the second thread begins with asking about */
+	struct number_paths numbers; /* areas and descriptors of all */
+	sem_t looked; /* it has */
 	sem_t told;
 	atomic_bool sharing; /* somebody looks at what tasks share */
 	atomic_size_t next_task, next_thread; /* the latter counts all threads of the tree */
@@ -122,8 +127,9 @@ static int read_areas(struct dump_task *t)
 	t->unconfirmed = tr && early_areas_recall(&tr->early, t->proc, &t->vmas);
 	if (t->unconfirmed)
 		return 0;
-	int err = areas_read_few(t->dump, t->proc, t->pid, &t->vmas);
+	int err = areas_like_parent(t) ? 0 : areas_read_few(t->dump, t->proc, t->pid, &t->vmas);
 	t->areas_unread = err == -E2BIG;
+	t->areas_known = !err;
 	return t->areas_unread ? 0 : err;
 }
 
@@ -131,9 +137,15 @@ static int read_many_areas(struct dump *d)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < d->n_tasks && !err; i++)
-		if (d->tasks[i]->areas_unread)
-			err = areas_read(d, d->tasks[i]->proc, d->tasks[i]->pid, &d->tasks[i]->vmas);
+	for (size_t i = 0; i < d->n_tasks && !err; i++) {
+		struct dump_task *t = d->tasks[i];
+
+		if (!t->areas_unread)
+			continue;
+		err = areas_like_parent(t) ? 0 : areas_read(d, t->proc, t->pid, &t->vmas);
+		t->areas_known = !err;
+	}
+	areas_forget_told(d);
 	return err;
 }
 
@@ -165,22 +177,47 @@ static void *read_all(void *arg)
 	return NULL;
 }
 
+/* With soft-dirty bits, smaps is to tell what is empty, too: see areas.c. */
+static int look_at_many(struct reading *r)
+{
+	int err = tracking_by_soft_dirty() ? 0 : areas_look(r->d, r->types, &r->numbers);
+
+	return err ? err : fds_look(r->d, r->types, &r->numbers);
+}
+
+static void *help_read(void *arg)
+{
+	struct reading *r = arg;
+	int err = r->types ? look_at_many(r) : 0;
+
+	if (err)
+		atomic_store(&r->err, err);
+	sem_post(&r->looked);
+	return read_all(r);
+}
+
 /* Does what takes longest, like reading the areas of all tasks and the status of all threads, on both of two CPUs. */
 static int read_proc(struct dump *d)
 {
-	struct reading r = { .d = d };
+	struct reading r = { .d = d, .types = d->n_tasks > 1 ? dump_bpf_types(d, d->n_tasks, MANY_TASKS) : NULL };
 	pthread_t helper;
 
+	if (r.types && look_numbers(d, r.types, &r.numbers))
+		r.types = NULL;
+	sem_init(&r.looked, 0, 0);
 	sem_init(&r.told, 0, 0);
-	bool helped = d->n_threads > 16 && !pthread_create(&helper, NULL, read_all, &r);
+	bool helped = (r.types || d->n_threads > 16) && !pthread_create(&helper, NULL, help_read, &r);
 	int err = threads_look(d);
 
 	if (err)
 		atomic_store(&r.err, err);
 	sem_post(&r.told);
+	if (helped)
+		sem_wait(&r.looked);
 	read_all(&r);
 	if (helped)
 		pthread_join(helper, NULL);
+	sem_destroy(&r.looked);
 	sem_destroy(&r.told);
 	return r.err ? r.err : read_many_areas(d);
 }

@@ -25,6 +25,7 @@
 #include "cleanup.h"
 #include "dump.h"
 #include "fd_seen.h"
+#include "kernel_look.h"
 #include "log.h"
 #include "opts.h"
 #include "sk_seen.h"
@@ -59,6 +60,7 @@ struct looker {
 	struct batch ring[BATCHES];
 	size_t in, out; /* batches that were put there, and taken */
 	size_t at; /* the next look in the batch ring[out] */
+	bool all_told; /* of all it is known to which description they lead: t->told_fds */
 	bool all_seen; /* what the kernel keeps of them is known: */
 	struct fd_seen_list seen;
 	bool taken; /* that one is ours */
@@ -198,7 +200,7 @@ static int list_rest(struct looker *l)
 /* Neither the end nor an error. */
 static bool is_there(const struct fd_look *k)
 {
-	return k->fd >= 0 || k->seen || k->err;
+	return k->fd >= 0 || k->seen || k->known || k->err;
 }
 
 /* What is seen of one is all that there is to know. */
@@ -238,13 +240,30 @@ static void look_with_seen(struct looker *l, struct fd_look *k)
 	k->err = k->fd < 0 ? -errno : look_at(l, k, seen);
 }
 
+/* The next one of those of which the kernel told: a description that is known needs no look, unless it has locks. */
+static void look_with_told(struct looker *l, struct fd_look *k)
+{
+	const struct fd_told *told = &l->t->told_fds[l->found];
+
+	k->number = told->number;
+	k->address = told->address;
+	k->cloexec = told->cloexec;
+	k->known = told->locked ? NULL : files_by_address(l->t->dump, told->address);
+	if (k->known)
+		return;
+	k->fd = pidfd_getfd(l->t->pidfd, k->number, 0);
+	k->err = k->fd < 0 ? -errno : look_at(l, k, NULL);
+}
+
 /* Looks at the next one. Returns false when there is none. */
 static bool look(struct looker *l, struct fd_look *k)
 {
 	*k = (struct fd_look){ .fd = -1 };
 	if (l->all_seen && l->found < l->count)
 		look_with_seen(l, k);
-	while (!l->all_seen && l->found < l->count && k->fd < 0 && !k->err) {
+	if (l->all_told && l->found < l->count)
+		look_with_told(l, k);
+	while (!l->all_seen && !l->all_told && l->found < l->count && k->fd < 0 && !k->err) {
 		if (!l->list && (size_t)l->number > 2 * l->found + MANY && (k->err = list_rest(l)))
 			break;
 		k->number = l->list ? l->list[l->number + l->found] : l->number++;
@@ -323,7 +342,8 @@ struct looker *looker_begin(struct dump_task *t)
 	if (!err) {
 		l->t = t;
 		l->count = st.st_size; /* since 6.2; before that 0 */
-		if (l->count < MANY)
+		l->all_told = l->count && l->count == t->n_told_fds && l->count < FDS_MANY;
+		if (l->count < MANY && !l->all_told)
 			err = list_rest(l);
 	}
 	if (err) {

@@ -9,6 +9,8 @@
 
 #include "fown.pb-c.h"
 
+struct dump;
+struct dump_file;
 struct dump_task;
 struct looker;
 
@@ -16,6 +18,7 @@ struct looker;
 struct fd_look {
 	int number, fd; /* in the task; our duplicate */
 	struct stat st;
+	struct dump_file *known; /* it leads to this one, and there is no duplicate; else NULL */
 	const struct fd_seen
 		*seen; /* it is plain, and this is all (fd_seen.h): then there is no duplicate; else NULL */
 	uint64_t address; /* of its description in the kernel; 0: not known */
@@ -38,6 +41,9 @@ struct fd_links {
 	int own_fds; /* /proc/self/fd */
 	dev_t pipes; /* the file system of pipes without names; 0: not known yet */
 };
+
+/* The file behind the description at an address in the kernel (files.c); NULL: not known. */
+struct dump_file *files_by_address(const struct dump *d, uint64_t address);
 
 /* Begins to look at the descriptors of a stopped task. Returns NULL without memory or /proc (logged). */
 struct looker *looker_begin(struct dump_task *t);

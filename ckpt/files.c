@@ -21,6 +21,7 @@
 #include "fd_look.h"
 #include "fd_seen.h"
 #include "inode_table.h"
+#include "kernel_look.h"
 #include "log.h"
 #include "unsupported.h"
 
@@ -196,8 +197,10 @@ static int collect_fd(struct dump_task *t, struct fd_look *k, struct dump_fd *en
 				   .address = k->address,
 				   .flags = k->flags,
 				   .pos = k->pos };
-	struct dump_file *known = descriptions_find(&t->dump->files->descriptions, &probe);
+	struct dump_file *known = k->known;
 
+	if (!known)
+		known = descriptions_find(&t->dump->files->descriptions, &probe);
 	if (!known && errno)
 		return log_errno(errno, "fd %d of task %d", k->number, t->pid);
 	entry->fd = k->number;
@@ -206,6 +209,14 @@ static int collect_fd(struct dump_task *t, struct fd_look *k, struct dump_fd *en
 	entry->file = known;
 	int err = known ? 0 : add_fd(t, k, &probe, entry);
 	return err || !k->text ? err : locks_collect(t, entry->file, k->number, k->text, !known);
+}
+
+struct dump_file *files_by_address(const struct dump *d, uint64_t address)
+{
+	const struct descriptions *all = &d->files->descriptions;
+	const struct dump_file probe = { .address = address };
+
+	return all->ordered ? NULL : descriptions_find(&d->files->descriptions, &probe);
 }
 
 static int collect_fds(struct dump_task *t)
@@ -314,6 +325,7 @@ int files_collect(struct dump *d)
 		d->tasks[i]->fds = d->tasks[i]->files_of->fds;
 		d->tasks[i]->n_fds = d->tasks[i]->files_of->n_fds;
 	}
+	fds_forget_told(d);
 	return err ? err : locks_collect_rest(d);
 }
 

@@ -63,6 +63,8 @@ static void task_free(struct dump_task *t)
 	free(t->guards.r);
 	free(t->rings);
 	free(t->told);
+	free(t->told_areas);
+	free(t->told_fds);
 	if (t->parasite.mem >= 0)
 		close(t->parasite.mem);
 	if (t->proc >= 0)

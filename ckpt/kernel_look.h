@@ -37,6 +37,22 @@ int look_numbers(struct dump *d, const struct bpf_types *types, struct number_pa
 int look_read(const struct dump *d, const struct bpf_iter *it, int (*take)(void *arg, const uint64_t *values),
 	      void *arg);
 
+/* Paths that stand for the number of a process, as we see it, and for a condition: records of main threads only. */
+#define LOOK_PID ""
+#define LOOK_TGID "="
+/* Records are of one task after the other. */
+struct look_tasks {
+	struct dump *d;
+	pid_t pid; /* of the last record */
+	struct dump_task *t; /* its task */
+	size_t next; /* in the tree: probably that of the next one */
+};
+/* Records of all tasks of the tree, and maybe of others. l is what take() gets. Returns as look_read(). */
+int look_at_tasks(struct look_tasks *l, const struct bpf_types *types, const struct number_paths *numbers,
+		  const char *iterator, const char *const *wanted, int (*take)(void *look, const uint64_t *values));
+/* The task that a record is of, by its number; NULL: it is not of the tree. */
+struct dump_task *look_task(struct look_tasks *l, uint64_t number);
+
 /* Asks about all tasks: sets t->told where there is an answer. Returns 0 or -ENOMEM (logged). */
 int tasks_look(struct dump *d, const struct bpf_types *types, const struct number_paths *numbers);
 /*
@@ -48,6 +64,28 @@ void tasks_choose(struct dump *d, bool all);
 void task_conclude(struct dump_task *t);
 /* What a link in /proc/PID ("exe", "cwd", "root") leads to, if it is what its parent has there; NULL: not known. */
 struct dump_file *task_link_of_parent(const struct dump_task *t, const char *link);
+
+/* Asks about areas of all tasks, of which areas_like_parent() is to know. Returns 0 or -ENOMEM (logged). */
+int areas_look(struct dump *d, const struct bpf_types *types, const struct number_paths *numbers);
+/*
+ * Fills in the areas of a task from those of its parent, whose areas_known is true; false: it has others. For any
+ * thread.
+ */
+bool areas_like_parent(struct dump_task *t);
+void areas_forget_told(struct dump *d);
+
+/* What of a descriptor of a task is to be known, when its description is. */
+struct fd_told {
+	int number;
+	bool locked; /* somebody has a lock on its inode, or had */
+	bool cloexec;
+	uint64_t address; /* of its open file description */
+};
+#define FDS_MANY 256 /* no task is told to have more */
+/* Asks about descriptors of all tasks: sets t->told_fds, in the order of numbers. Returns 0 or -ENOMEM (logged). */
+int fds_look(struct dump *d, const struct bpf_types *types, const struct number_paths *numbers);
+void fds_forget_told(struct dump *d);
+
 /* Whether it has no POSIX timers at all. */
 bool task_has_no_timers(const struct dump_task *t);
 

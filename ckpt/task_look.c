@@ -4,7 +4,6 @@
  * parasite, and the others would answer the same. What differs from one to the other is read from the kernel.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,8 +43,8 @@ static const char *const paths[] = {
 	"task.signal.is_child_subreaper",
 	"task.signal.oom_score_adj",
 	"?task.loginuid",
-	[PID] = "", /* struct number_paths */
-	[TGID] = "", /* the main thread, where it equals that */
+	[PID] = LOOK_PID,
+	[TGID] = LOOK_TGID,
 	[PERSONALITY] = "task.personality",
 	[BRK] = "task.mm.brk",
 	[SLACK] = "task.timer_slack_ns",
@@ -74,9 +73,9 @@ struct task_told {
 
 _Static_assert(sizeof(((struct task_told *)0)->actions) == 2048, "as the kernel has them");
 
-static int take(void *dump, const uint64_t *values)
+static int take(void *look, const uint64_t *values)
 {
-	struct dump_task *t = dump_task_by_pid(dump, (uint32_t)values[PID]);
+	struct dump_task *t = look_task(look, values[PID]);
 
 	if (!t || t->told || t->main_exited || !t->n_threads)
 		return 0;
@@ -92,20 +91,9 @@ static int take(void *dump, const uint64_t *values)
 
 int tasks_look(struct dump *d, const struct bpf_types *types, const struct number_paths *numbers)
 {
-	const char *all[sizeof(paths) / sizeof(paths[0])];
-	char process[sizeof(numbers->process) + 1];
-	struct bpf_iter it;
+	struct look_tasks l = { .d = d };
+	int err = look_at_tasks(&l, types, numbers, "task", paths, take);
 
-	memcpy(all, paths, sizeof(paths));
-	snprintf(process, sizeof(process), "=%s", numbers->process);
-	all[PID] = numbers->thread;
-	all[TGID] = process;
-	int err = bpf_iter_load(&it, types, "task", all);
-
-	if (!err) {
-		err = look_read(d, &it, take, d);
-		bpf_iter_close(&it);
-	}
 	if (!err || err == -ENOMEM)
 		return err;
 	log_info("BPF iterators do not tell of tasks: %s", strerror(-err));

@@ -238,6 +238,46 @@ int look_read(const struct dump *d, const struct bpf_iter *it, int (*take)(void 
 	return err;
 }
 
+struct dump_task *look_task(struct look_tasks *l, uint64_t number)
+{
+	pid_t pid = (uint32_t)number;
+
+	if (pid == l->pid)
+		return l->t;
+	l->pid = pid;
+	l->t = NULL;
+	for (size_t i = 0; i < l->d->n_tasks && !l->t; i++) { /* they come in the order of the tree, nearly always */
+		struct dump_task *t = l->d->tasks[(l->next + i) % l->d->n_tasks];
+
+		if (t->pid == pid) {
+			l->t = t;
+			l->next += i + 1;
+		}
+	}
+	return l->t;
+}
+
+int look_at_tasks(struct look_tasks *l, const struct bpf_types *types, const struct number_paths *numbers,
+		  const char *iterator, const char *const *wanted, int (*take)(void *look, const uint64_t *values))
+{
+	const char *all[BPF_ITER_FIELDS + 2] = {};
+	char process[sizeof(numbers->process) + 1];
+	struct bpf_iter it;
+
+	snprintf(process, sizeof(process), "=%s", numbers->process);
+	for (size_t i = 0; wanted[i]; i++)
+		all[i] = !strcmp(wanted[i], LOOK_PID)	 ? numbers->thread
+			 : !strcmp(wanted[i], LOOK_TGID) ? process
+							 : wanted[i];
+	int err = bpf_iter_load(&it, types, iterator, all);
+
+	if (!err) {
+		err = look_read(l->d, &it, take, l);
+		bpf_iter_close(&it);
+	}
+	return err;
+}
+
 static int load_and_read(struct look *l)
 {
 	const struct bpf_types *types = dump_bpf_types(l->d, l->d->n_threads + TASK_WORTH * l->d->n_tasks, WORTH);

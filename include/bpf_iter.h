@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The kernel's types. Not shared by threads. */
+/* The kernel's types. Any threads may use them. */
 struct bpf_types;
 
 /* NULL: the kernel has none, or may not be asked (no CAP_BPF and CAP_PERFMON); not logged. */

@@ -132,6 +132,9 @@ struct dump_task {
 	size_t n_threads;
 	struct vma_list vmas;
 	bool areas_unread; /* they are very many */
+	atomic_bool areas_known; /* as they are now, with their flags */
+	struct area_told *told_areas; /* by the kernel (area_told.c), until all areas are read; owned */
+	size_t n_told_areas;
 	bool unconfirmed; /* their flags were read before it stood still (early_areas.h) */
 	struct run_list guards; /* MADV_GUARD_INSTALL; found with the pages */
 	bool guards_known;
@@ -151,6 +154,8 @@ struct dump_task {
 	size_t n_timers;
 	struct dump_fd *fds;
 	size_t n_fds;
+	struct fd_told *told_fds; /* by the kernel (fd_told.c), until all are looked at; owned */
+	size_t n_told_fds;
 	bool rings_known, has_rings; /* of io_uring: see io_uring_has() */
 	bool asked_cloexec; /* they are so many that FD_CLOEXEC is told inside */
 	struct dump_file *exe, *cwd, *root;
