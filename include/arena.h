@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 /*
+ * A large piece gets huge pages of its own, if the kernel gives some.
  * shared: what it gives is shared with processes that are forked afterwards, so that fork does not copy its page
  * tables. Only the process that it was made in may get memory from it, and write there.
  * huge: the same where it grows large, but in huge pages if the kernel gives some: they are made in a tenth of the

@@ -12,7 +12,7 @@ struct plan_file *id_map_get(struct plan *plan, struct id_map *map, uint32_t id,
 
 		while (size < 2 * plan->n_files)
 			size *= 2;
-		map->slots = plan_alloc(plan, size * sizeof(*map->slots));
+		map->slots = plan_alloc_fixed(plan, size * sizeof(*map->slots)); /* tasks only look */
 		if (!map->slots)
 			return NULL;
 		map->size = size;

@@ -301,8 +301,6 @@ static int read_images(struct plan *plan)
 	if (!err)
 		err = plan_read_files(plan);
 	if (!err)
-		path_looks_begin(plan);
-	if (!err)
 		err = plan_read_remaps(plan);
 	if (!err)
 		err = sysv_read(plan);

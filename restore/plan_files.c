@@ -12,6 +12,7 @@
 
 #include "late_files.h"
 #include "log.h"
+#include "path_looks.h"
 
 static const struct restore_fd_kind *find_kind(FdTypes type)
 {
@@ -108,6 +109,7 @@ int plan_read_files(struct plan *plan)
 			return -EBADMSG;
 		}
 	}
+	path_looks_begin(plan);
 	return read_kinds(plan);
 }
 

@@ -12,11 +12,13 @@
 #define BLOCK_SIZE 16384
 #define SHARED_SIZE (1ul << 20) /* of the first block; each mapping makes a fork slower, so the next are larger */
 #define HUGE (2ul << 20)
+#define LARGE (1ul << 20) /* of a piece that gets huge pages of its own */
 #define AHEAD (64ul << 10) /* that many bytes are made at a time, which costs less than a fault for each page */
 
 struct arena_block {
 	struct arena_block *next;
 	size_t used, size, made; /* bytes of data; made: of all, ahead of use; only of shared ones */
+	bool mapped;
 	max_align_t data[];
 };
 
@@ -41,34 +43,48 @@ static struct arena_block *map_huge(size_t size)
 		munmap(at, before);
 	munmap(at + before + size, HUGE - before);
 	madvise(at + before, size, MADV_HUGEPAGE);
+	((struct arena_block *)(at + before))->made = size;
 	return (struct arena_block *)(at + before);
+}
+
+static struct arena_block *new_private_block(size_t size)
+{
+	size_t room = sizeof(struct arena_block) + (size > BLOCK_SIZE ? size : BLOCK_SIZE);
+	struct arena_block *b = NULL;
+
+	if (size >= LARGE && huge_pages_on_request()) {
+		room = (room + HUGE - 1) & ~(HUGE - 1);
+		b = map_huge(room);
+	}
+	if (b)
+		b->mapped = true;
+	else
+		b = calloc(1, room);
+	if (b)
+		b->size = room - sizeof(*b);
+	return b;
 }
 
 /* The header is cleared, too. */
 static struct arena_block *new_block(const struct arena *a, size_t size)
 {
-	size_t room = size > BLOCK_SIZE ? size : BLOCK_SIZE;
 	struct arena_block *b;
 
-	if (!a->shared) {
-		b = calloc(1, sizeof(*b) + room);
-		if (b)
-			b->size = room;
-		return b;
-	}
-	room = a->blocks ? 2 * (a->blocks->size + sizeof(*b)) : SHARED_SIZE;
+	if (!a->shared)
+		return new_private_block(size);
+	size_t room = a->blocks ? 2 * (a->blocks->size + sizeof(*b)) : SHARED_SIZE;
 	while (room < size + sizeof(*b))
 		room *= 2;
 	if (a->huge && room >= HUGE && huge_pages_on_request()) {
 		b = map_huge(room);
-		if (b)
-			b->made = room;
 	} else {
 		b = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		b = b == MAP_FAILED ? NULL : b;
 	}
-	if (b)
-		b->size = room - sizeof(*b);
+	if (!b)
+		return NULL;
+	b->size = room - sizeof(*b);
+	b->mapped = true;
 	return b;
 }
 
@@ -117,7 +133,7 @@ void arena_free(struct arena *a)
 {
 	for (struct arena_block *b = take_ptr(a->blocks), *next; b; b = next) {
 		next = b->next;
-		if (a->shared)
+		if (b->mapped)
 			munmap(b, b->size + sizeof(*b));
 		else
 			free(b);

@@ -215,14 +215,15 @@ END_TEST
 
 START_TEST(arenas)
 {
-	struct arena a = {};
+	struct arena kinds[] = { {}, { .shared = true }, { .shared = true, .huge = true } }, a = kinds[_i];
 
-	for (size_t size = 0; size < 100000; size = size * 3 + 1) {
+	for (size_t size = 0; size < 10000000; size = size * 3 + 1) {
 		uint8_t *p = arena_get(&a, size);
 
 		ck_assert_ptr_nonnull(p);
 		for (size_t i = 0; i < size; i++)
-			ck_assert_int_eq(p[i], 0);
+			if (p[i])
+				ck_abort_msg("byte %zu of %zu is not zero", i, size);
 		memset(p, 0xff, size);
 	}
 	ck_assert_str_eq(arena_strdup(&a, "text"), "text");
@@ -243,7 +244,7 @@ int main(void)
 	tcase_add_test(tc, gadgets_are_found);
 	tcase_add_test(tc, the_way_home_fits);
 	tcase_add_test(tc, undoing_is_in_reverse);
-	tcase_add_test(tc, arenas);
+	tcase_add_loop_test(tc, arenas, 0, 3);
 	suite_add_tcase(s, tc);
 	return suite_run(s);
 }
