@@ -39,14 +39,9 @@ static int take(void *look, const uint64_t *values)
 
 int fds_look(struct dump *d, const struct bpf_types *types, const struct number_paths *numbers)
 {
-	struct look_tasks l = { .d = d };
-	int err = look_at_tasks(&l, types, numbers, "task_file", paths, take);
+	static const struct look_kind kind = { "descriptors", "task_file", paths, take, fds_forget_told };
 
-	if (!err || err == -ENOMEM)
-		return err;
-	fds_forget_told(d);
-	log_info("BPF iterators do not tell of descriptors: %s", strerror(-err));
-	return 0;
+	return look_at_tasks(d, types, numbers, &kind);
 }
 
 void fds_forget_told(struct dump *d)

@@ -47,9 +47,18 @@ struct look_tasks {
 	struct dump_task *t; /* its task */
 	size_t next; /* in the tree: probably that of the next one */
 };
-/* Records of all tasks of the tree, and maybe of others. l is what take() gets. Returns as look_read(). */
-int look_at_tasks(struct look_tasks *l, const struct bpf_types *types, const struct number_paths *numbers,
-		  const char *iterator, const char *const *wanted, int (*take)(void *look, const uint64_t *values));
+/* What is asked of all tasks. */
+struct look_kind {
+	const char *what; /* for the log */
+	const char *iterator;
+	const char *const *paths;
+	int (*take)(void *look, const uint64_t *values); /* look: a struct look_tasks */
+	void (*forget)(struct dump *d); /* what was taken, when not all is told; NULL: it may stay */
+};
+/* Records of all tasks of the tree, and maybe of others. Where the kernel does not tell, /proc does: returns 0 or
+ * -ENOMEM. */
+int look_at_tasks(struct dump *d, const struct bpf_types *types, const struct number_paths *numbers,
+		  const struct look_kind *kind);
 /* The task that a record is of, by its number; NULL: it is not of the tree. */
 struct dump_task *look_task(struct look_tasks *l, uint64_t number);
 

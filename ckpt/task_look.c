@@ -91,13 +91,9 @@ static int take(void *look, const uint64_t *values)
 
 int tasks_look(struct dump *d, const struct bpf_types *types, const struct number_paths *numbers)
 {
-	struct look_tasks l = { .d = d };
-	int err = look_at_tasks(&l, types, numbers, "task", paths, take);
+	static const struct look_kind kind = { "tasks", "task", paths, take, NULL };
 
-	if (!err || err == -ENOMEM)
-		return err;
-	log_info("BPF iterators do not tell of tasks: %s", strerror(-err));
-	return 0;
+	return look_at_tasks(d, types, numbers, &kind);
 }
 
 bool task_has_no_timers(const struct dump_task *t)

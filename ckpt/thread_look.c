@@ -257,25 +257,31 @@ struct dump_task *look_task(struct look_tasks *l, uint64_t number)
 	return l->t;
 }
 
-int look_at_tasks(struct look_tasks *l, const struct bpf_types *types, const struct number_paths *numbers,
-		  const char *iterator, const char *const *wanted, int (*take)(void *look, const uint64_t *values))
+int look_at_tasks(struct dump *d, const struct bpf_types *types, const struct number_paths *numbers,
+		  const struct look_kind *kind)
 {
 	const char *all[BPF_ITER_FIELDS + 2] = {};
 	char process[sizeof(numbers->process) + 1];
+	struct look_tasks l = { .d = d };
 	struct bpf_iter it;
 
 	snprintf(process, sizeof(process), "=%s", numbers->process);
-	for (size_t i = 0; wanted[i]; i++)
-		all[i] = !strcmp(wanted[i], LOOK_PID)	 ? numbers->thread
-			 : !strcmp(wanted[i], LOOK_TGID) ? process
-							 : wanted[i];
-	int err = bpf_iter_load(&it, types, iterator, all);
+	for (size_t i = 0; kind->paths[i]; i++)
+		all[i] = !strcmp(kind->paths[i], LOOK_PID)    ? numbers->thread
+			 : !strcmp(kind->paths[i], LOOK_TGID) ? process
+							      : kind->paths[i];
+	int err = bpf_iter_load(&it, types, kind->iterator, all);
 
 	if (!err) {
-		err = look_read(l->d, &it, take, l);
+		err = look_read(d, &it, kind->take, &l);
 		bpf_iter_close(&it);
 	}
-	return err;
+	if (!err || err == -ENOMEM)
+		return err;
+	if (kind->forget)
+		kind->forget(d);
+	log_info("BPF iterators do not tell of %s: %s", kind->what, strerror(-err));
+	return 0;
 }
 
 static int load_and_read(struct look *l)
